@@ -1,0 +1,55 @@
+"""The command line: `verovolto COMMAND`.
+
+A command is a function of `verovolto.workflows`, registered by its import path, so that `verovolto --help`
+imports none of them. Errors for people are printed as one line on standard error.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import NoReturn
+
+from cyclopts import App
+
+from verovolto import __version__
+from verovolto.errors import VerovoltoError
+
+app = App(
+    name="verovolto",
+    version=__version__,
+    help="Tell real faces from deepfakes: learn from real faces only, flag what does not fit.",
+    help_epilogue="Exit codes: 0 done, 1 done in part, 2 wrong use or bad input, 130 interrupted.",
+)
+data = App(name="data", help="Look at, convert and split sets of face crops.")
+
+_WORKFLOWS = "verovolto.workflows"
+app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class model on real faces.")
+app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
+app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
+app.command(f"{_WORKFLOWS}.models:models", name="models", help="List the models.")
+app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on a small embedded face set.")
+data.command(f"{_WORKFLOWS}.data:info", name="info", help="Count what a face set holds.")
+data.command(f"{_WORKFLOWS}.data:convert", name="convert", help="Write a face set as Parquet shards.")
+data.command(f"{_WORKFLOWS}.data:split", name="split", help="Make identity- and video-disjoint splits.")
+app.command(data)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    try:
+        app()
+    except VerovoltoError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(f"the disk is full: {error.filename or 'while writing'} (free some space and run it again)", 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
