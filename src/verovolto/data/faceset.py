@@ -1,0 +1,213 @@
+"""`FaceSet`: face crops and what is known of each, wherever they lie.
+
+A set is opened from (a) a folder `real/`, `fake/` or a folder a method, (b) a folder with `manifest.csv` or
+`metadata.csv`, (c) a Parquet file or a folder of shards, or (d) a split file, which stands for one of these
+with its splits replaced. `data.schema` describes the columns. Nothing is copied, and images are read one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from torch import Tensor
+
+from verovolto.data.decode import decode_image
+from verovolto.data.folder import MANIFESTS, find_manifest, open_folder, open_manifest
+from verovolto.data.parquet import open_parquet, parquet_files
+from verovolto.data.schema import COLUMNS
+from verovolto.data.sources import Rows, Source, SplitSource
+from verovolto.data.splitfile import read_split_file
+from verovolto.errors import DataError, UnreadableImage
+
+_HASHED = [name for name in COLUMNS if name not in ("box", "image_bytes")]
+_HASH_ROWS = 1 << 16
+
+
+class FaceSet:
+    """A view on rows of a set: rows can be selected and re-ordered, images are read when asked for.
+
+    It pickles (files are opened again in the other process), so that loader workers can hold it. Reading is
+    safe from several threads.
+
+    >>> faces = FaceSet.open("faces").select(split="train", label="real")  # doctest: +SKIP
+    >>> faces.image(0).shape, faces.columns("target_identity").num_rows == len(faces)  # doctest: +SKIP
+    (torch.Size([3, 224, 224]), True)
+    """
+
+    def __init__(self, source: Source, rows: Rows | None = None) -> None:
+        self._source = source
+        self._rows = rows
+
+    @staticmethod
+    def open(path: str | Path) -> FaceSet:
+        """Open a set of any form.
+
+        Raises `DataError` where there is none, or where it cannot be read as one: no images, wrong columns,
+        unknown labels, missing files, a newer schema, an unfinished conversion.
+        """
+        return FaceSet(_open_source(Path(path)))
+
+    @property
+    def name(self) -> str:
+        """Name of the set: as its files say, else its folder's."""
+        return self._source.name
+
+    @property
+    def path(self) -> Path:
+        """Where the set was opened from."""
+        return self._source.path
+
+    @property
+    def crop_rule(self) -> dict[str, Any] | None:
+        """The rule by which the crops were cut, None where nobody wrote it down."""
+        return self._source.crop_rule
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of all metadata columns: the schema's, then extras."""
+        return self._source.names()
+
+    def __len__(self) -> int:
+        return len(self._source) if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"FaceSet({self.name!r}, {len(self)} faces)"
+
+    def columns(self, *names: str) -> pa.Table:
+        """Metadata of this view's rows, in view order; only the named columns are read, all if none is named.
+
+        Columns of the schema that the set does not have are null. Raises `DataError` for other names.
+        """
+        table = self._source.table(names or self._source.names())
+        return table if self._rows is None else table.take(self._rows)
+
+    def encoded(self, i: int) -> bytes:
+        """Encoded image of row `i` (JPEG, PNG, ...). Raises `UnreadableImage` if its file cannot be read."""
+        return self._source.encoded(self._row(i))
+
+    def image(self, i: int) -> Tensor:
+        """Image of row `i`, uint8 `[3, H, W]`, RGB. Raises `UnreadableImage`, which names the face."""
+        encoded = self.encoded(i)
+        try:
+            return decode_image(encoded, name="image")
+        except UnreadableImage as error:
+            # The name is looked up only now: in a Parquet set it is a column to be read.
+            reason = error.message.removeprefix("image: ")
+            raise UnreadableImage(f"{self.face(i)}: {reason}") from error
+
+    def face(self, i: int) -> str:
+        """The id of row `i`. Reads the whole column: for messages, not for loops."""
+        return str(self._source.table(["face"])["face"][self._row(i)].as_py())
+
+    def select(
+        self, *, split: str | None = None, label: str | None = None, method: str | None = None
+    ) -> FaceSet:
+        """The rows of a split, a label, a method; raises `DataError`, listing what is there, when there are none."""
+        wanted = {"split": split, "label": label, "method": method}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        if not given:
+            return self
+        table = self.columns(*given)
+        mask = np.ones(len(self), dtype=bool)
+        for name, value in given.items():
+            mask &= pc.fill_null(pc.equal(table[name], value), False).to_numpy()
+        if not mask.any():
+            asked = ", ".join(f"{name} {value}" for name, value in given.items())
+            raise DataError(f"{self.path} has no faces of {asked}", hint="there are: " + _what_is_there(self))
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: Sequence[int] | npt.NDArray[Any]) -> FaceSet:
+        """The view of these positions of this view, in this order; positions may repeat, none may be negative.
+
+        Raises `IndexError` for a position outside the view.
+        """
+        positions = np.asarray(rows, dtype=np.int64)
+        if positions.size and (positions.min() < 0 or positions.max() >= len(self)):
+            raise IndexError(f"positions {positions.min()}..{positions.max()} of a view of {len(self)} faces")
+        return FaceSet(self._source, positions if self._rows is None else self._rows[positions])
+
+    @property
+    def blocks(self) -> npt.NDArray[np.int64]:
+        """Row group of each row of the view, int64 `[n]` (of a folder: runs of 64 files): see `epoch_order`."""
+        return self._source.blocks(self._all_rows())
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of each encoded image, int64 `[n]`; -1 for a file that is not there.
+
+        Of Parquet files without the column `image_bytes` (written by others) the bytes of the row group.
+        """
+        return self._source.sizes(self._all_rows())
+
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hexadecimal digits) of the view: the same rows in the same order, the same in every form.
+
+        Covers the crop rule and, for each row, all columns of the schema and the size of its image in bytes (of
+        Parquet files that others wrote, the bytes of its row group). It does not cover the pixels: an image
+        replaced by another of equal size is not noticed, so that millions of images need not be read. Neither
+        the place nor the name of the set nor its extra columns matter; a folder and the Parquet set that
+        `convert` makes of it have one fingerprint if every image could be read.
+        """
+        digest = hashlib.sha256(repr(sorted((self.crop_rule or {}).items())).encode())
+        table = self.columns(*_HASHED, "box")
+        sizes = self.sizes()
+        for start in range(0, len(self), _HASH_ROWS):
+            part = table.slice(start, _HASH_ROWS)
+            texts = [part[name].cast(pa.string()) for name in _HASHED]
+            joined = pc.binary_join_element_wise(
+                *texts, "\x1f", null_handling="replace", null_replacement="\x00"
+            )
+            digest.update("\x1e".join(joined.to_pylist()).encode())
+            if part["box"].null_count < len(part):
+                digest.update(repr(part["box"].to_pylist()).encode())
+            digest.update(sizes[start : start + _HASH_ROWS].astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def _row(self, i: int) -> int:
+        if not 0 <= i < len(self):
+            raise IndexError(f"row {i} of a view of {len(self)} faces")
+        return int(i) if self._rows is None else int(self._rows[i])
+
+    def _all_rows(self) -> Rows:
+        return np.arange(len(self._source), dtype=np.int64) if self._rows is None else self._rows
+
+
+def _open_source(path: Path) -> Source:
+    if not path.exists():
+        beside = sorted(p.name for p in path.parent.iterdir())[:8] if path.parent.is_dir() else []
+        raise DataError(f"{path} does not exist", hint=f"beside it: {', '.join(beside) or 'nothing'}")
+    if path.is_dir():
+        if parquet_files(path):
+            return open_parquet(path)
+        manifest = find_manifest(path)
+        return open_manifest(manifest) if manifest else open_folder(path)
+    if path.name in MANIFESTS:
+        return open_manifest(path)
+    if path.suffix != ".parquet":
+        raise DataError(f"{path} is no face set", hint="give a folder of images or a Parquet file")
+    cut = read_split_file(path)
+    return open_parquet(path) if cut is None else _split_source(path, *cut)
+
+
+def _split_source(path: Path, target: Path, table: pa.Table) -> SplitSource:
+    base = _open_source(target)
+    if not base.table(["face"])["face"].equals(table["face"]):
+        raise DataError(f"{path}: the set {target} has changed since it was split", hint="split it again")
+    return SplitSource(base, table["split"], path=path)
+
+
+def _what_is_there(faces: FaceSet) -> str:
+    table = faces.columns("split", "label", "method")
+    groups = table.group_by(["split", "label", "method"]).aggregate([([], "count_all")]).to_pylist()
+    lines = [
+        f"{g['count_all']} {g['split'] or 'without split'}/{g['label']}"
+        + (f"/{g['method']}" if g["method"] else "")
+        for g in sorted(groups, key=lambda g: (str(g["split"]), str(g["label"]), str(g["method"])))
+    ]
+    return ", ".join(lines[:12]) + (f" and {len(lines) - 12} more" if len(lines) > 12 else "")
