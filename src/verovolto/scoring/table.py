@@ -169,6 +169,8 @@ def read_scores(path: Path, *, score: str | None = None) -> ScoreTable:
     for name in numbers:
         columns[name] = _numbers(table[name], status, name, path)
     about: dict[str, Any] = {"detector": f"scores made elsewhere: {path.name}", "scores_file": path.name}
+    if "face" not in kept:
+        about["faces_numbered"] = True
     if derived:
         about["derived"] = derived
     return ScoreTable(table=pa.table(columns), scores=(score,), baselines=tuple(numbers[1:]), about=about)

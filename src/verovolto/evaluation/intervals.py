@@ -1,0 +1,130 @@
+"""Intervals: percentile bootstrap over clusters.
+
+Faces of one person, or frames of one video, are not independent: resampling them one by one would give
+intervals that are far too narrow. Whole clusters are drawn with replacement (Davison & Hinkley, Bootstrap
+Methods and their Application, 1997, sec. 3.8), so a face's weight is how often its cluster was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LEVEL = 0.95
+# An interval is not shown when the figure is undefined in more than this share of the resamples.
+UNDEFINED = 0.5
+_CHUNK = 4_000_000
+_TRIES = 100
+
+Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A number with its interval; None stands for an undefined value and for an interval not shown."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """`{"value", "low", "high"}`, as `metrics.json` holds it."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resamples:
+    """How often each cluster is drawn in each resample.
+
+    `counts` `[R, C]` (small integers), `cluster_of` `[n]` the number of each face's cluster. `kind` says what
+    a cluster is. `redrawn` counts resamples that held only one class and were drawn again; when that goes on
+    for `_TRIES` rounds (a class lives in very few clusters), R shrinks to those that succeeded.
+    """
+
+    counts: np.ndarray
+    cluster_of: np.ndarray
+    kind: str
+    seed: int
+    redrawn: int
+
+    @property
+    def clusters(self) -> int:
+        return int(self.counts.shape[1])
+
+    def weights(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Weights `[r, n]` (float64) of the faces, or of those at `rows`, in chunks that fit in memory."""
+        cluster_of = self.cluster_of if rows is None else self.cluster_of[rows]
+        step = max(1, _CHUNK // max(1, len(cluster_of)))
+        for start in range(0, len(self.counts), step):
+            yield self.counts[start : start + step][:, cluster_of].astype(np.float64)
+
+    def about(self) -> dict[str, Any]:
+        """What stands beside the intervals."""
+        return {
+            "level": LEVEL,
+            "method": "percentile bootstrap over clusters",
+            "cluster": self.kind,
+            "clusters": self.clusters,
+            "resamples": len(self.counts),
+            "redrawn": self.redrawn,
+            "seed": self.seed,
+        }
+
+
+def draw(clusters: np.ndarray, fake: np.ndarray, *, kind: str, resamples: int, seed: int) -> Resamples:
+    """Draw `resamples` bootstrap resamples of the clusters `[n]` (any hashable names) of faces `fake` `[n]`.
+
+    A function of its arguments alone: clusters are numbered in sorted order of their names. Resamples without
+    both classes are drawn again and counted.
+    """
+    names, cluster_of = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    size = len(names)
+    has_fake = np.bincount(cluster_of, weights=fake, minlength=size) > 0
+    has_real = np.bincount(cluster_of, weights=~fake, minlength=size) > 0
+    rng = np.random.default_rng(seed)
+    kept: list[np.ndarray] = []
+    missing, redrawn = resamples, 0
+    for _ in range(_TRIES):
+        if missing <= 0 or size < 2:
+            break
+        drawn = rng.multinomial(size, np.full(size, 1 / size), size=missing).astype(np.int32)
+        both = (drawn[:, has_fake].sum(axis=1) > 0) & (drawn[:, has_real].sum(axis=1) > 0)
+        kept.append(drawn[both])
+        missing = int((~both).sum())
+        redrawn += missing
+    counts = np.concatenate(kept) if kept else np.zeros((0, size), dtype=np.int32)
+    return Resamples(counts=counts, cluster_of=cluster_of, kind=kind, seed=seed, redrawn=redrawn)
+
+
+def with_intervals(
+    statistics: Statistics, resamples: Resamples, rows: np.ndarray | None = None
+) -> dict[str, Figure]:
+    """Every statistic of the faces (or of those at positions `rows`) with its 95 % interval.
+
+    `statistics` maps weights `[R, n]` to named arrays `[R]`; it is called once with all weights one for the
+    value, then on the resamples.
+    """
+    n = len(resamples.cluster_of) if rows is None else len(rows)
+    values = {name: float(value[0]) for name, value in statistics(np.ones((1, n))).items()}
+    drawn = [statistics(weights) for weights in resamples.weights(rows)]
+    return {
+        name: interval(value, np.concatenate([part[name] for part in drawn]) if drawn else np.zeros(0))
+        for name, value in values.items()
+    }
+
+
+def interval(value: float, drawn: np.ndarray) -> Figure:
+    """A figure from its value and its resampled values `[R]`, of which undefined ones (NaN) are left out.
+
+    No interval when fewer than 20 resamples, or less than half of them, define the figure.
+    """
+    if np.isnan(value):
+        return Figure(value=None)
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) < max(20, UNDEFINED * len(drawn)):
+        return Figure(value=value)
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Figure(value=value, low=float(low), high=float(high))

@@ -1,0 +1,152 @@
+"""Several detectors on the faces they share: paired differences on the same resamples.
+
+Two intervals that overlap say little about a difference, since both detectors find the same faces hard. Here
+each resample judges all of them, and the difference has an interval of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from verovolto.errors import InputError
+from verovolto.evaluation.intervals import Statistics, interval
+from verovolto.evaluation.protocol import Sample
+from verovolto.evaluation.ranking import ranking_statistics
+from verovolto.evaluation.units import find_pairs, scored_rows
+from verovolto.scoring.table import ScoreTable
+
+SCHEMA_VERSION = 1
+HIGHER_IS_BETTER = ("auroc", "ap_fake", "ap_real", "pairs_ordered")
+LOWER_IS_BETTER = ("eer", "fpr_at_95_tpr")
+
+
+def compare_scores(
+    tables: Sequence[tuple[str, ScoreTable, str]], *, resamples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Compare named tables of scores `(name, table, score)`; the first is the one the others are set against.
+
+    Joined on `face`, over the faces that all of them scored. Returns what `comparison.json` holds: each
+    result's figures on the shared faces and its difference to the first, with 95 % intervals on the same
+    resamples of the same clusters; `verdict` is "better" or "worse" only where the interval of the difference
+    excludes 0. Raises InputError for fewer than two tables, repeated names or faces, tables that share too
+    little to judge, and labels that differ.
+    """
+    if len(tables) < 2:
+        raise InputError("a comparison needs at least two results", hint="give two or more evaluate folders")
+    shared = _share(tables)
+    first = Sample.of(shared[0], tables[0][2], resamples=resamples, seed=seed)
+    statistics = [
+        _statistics(table, score, first.fake) for table, (_, _, score) in zip(shared, tables, strict=True)
+    ]
+    values, drawn = _run(statistics, first)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reference": tables[0][0],
+        "faces": {"real": int((~first.fake).sum()), "fake": int(first.fake.sum())},
+        "interval": first.resamples.about(),
+        "results": [
+            {
+                "name": name,
+                "score": score,
+                "faces_scored": len(scored_rows(table, score)),
+                "figures": {key: interval(values[i][key], drawn[i][key]).to_dict() for key in values[i]},
+                "differences": {}
+                if i == 0
+                else {
+                    key: _difference(key, values[i][key] - values[0][key], drawn[i][key] - drawn[0][key])
+                    for key in values[i]
+                },
+            }
+            for i, (name, table, score) in enumerate(tables)
+        ],
+    }
+
+
+def _difference(key: str, value: float, drawn: np.ndarray) -> dict[str, Any]:
+    figure = interval(value, drawn)
+    verdict = "no difference shown"
+    if figure.low is not None and figure.high is not None and not figure.low <= 0 <= figure.high:
+        verdict = "better" if (figure.low > 0) == (key in HIGHER_IS_BETTER) else "worse"
+    return {**figure.to_dict(), "verdict": verdict}
+
+
+def _share(tables: Sequence[tuple[str, ScoreTable, str]]) -> list[ScoreTable]:
+    """The rows of each table that all of them scored, in the same order of faces."""
+    names = [name for name, _, _ in tables]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise InputError(f"two results have the same name: {', '.join(sorted(repeated))}")
+    _check_numbered(tables)
+    scored = [_by_face(name, table, scored_rows(table, score)) for name, table, score in tables]
+    common = set.intersection(*(set(rows) for rows in scored))
+    if not common:
+        raise InputError("these results share no face, so they cannot be compared", hint=_examples(scored))
+    order = sorted(common)
+    shared = [
+        table.take(np.array([rows[face] for face in order]))
+        for rows, (_, table, _) in zip(scored, tables, strict=True)
+    ]
+    labels = shared[0].strings("label")
+    for (name, _, _), other in zip(tables[1:], shared[1:], strict=True):
+        differ = np.flatnonzero(other.strings("label") != labels)
+        if differ.size:
+            raise InputError(
+                f"{names[0]} and {name} label {differ.size} shared face(s) differently, the first is "
+                f"{order[int(differ[0])]}",
+                hint="were they made from the same face set?",
+            )
+    return shared
+
+
+def _check_numbered(tables: Sequence[tuple[str, ScoreTable, str]]) -> None:
+    """Rows without a `face` column are known by number alone: only equal lengths can be the same set."""
+    if not any(table.about.get("faces_numbered") for _, table, _ in tables):
+        return
+    if len({len(table) for _, table, _ in tables}) > 1:
+        raise InputError(
+            "a result names its faces by row number only, and the others have another number of rows",
+            hint="add a column 'face' to the table of scores",
+        )
+
+
+def _by_face(name: str, table: ScoreTable, rows: np.ndarray) -> dict[str, int]:
+    faces = table.strings("face")[rows]
+    found = {str(face): int(row) for face, row in zip(faces, rows, strict=True)}
+    if len(found) != len(rows):
+        raise InputError(f"{name}: the same face stands in more than one row, so its rows cannot be matched")
+    return found
+
+
+def _examples(scored: list[dict[str, int]]) -> str:
+    return "for example " + " and ".join(repr(next(iter(rows))) for rows in scored[:2])
+
+
+def _statistics(table: ScoreTable, score: str, fake: np.ndarray) -> Statistics:
+    values = table.values(score)
+    ranking, pairs = ranking_statistics(values, fake), find_pairs(table, values, fake)
+
+    def both(weights: np.ndarray) -> dict[str, np.ndarray]:
+        figures = ranking(weights) | (pairs.share(weights) if len(pairs.rows) else {})
+        return {key: figures[key] for key in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER) if key in figures}
+
+    return both
+
+
+def _run(
+    statistics: list[Statistics], sample: Sample
+) -> tuple[list[dict[str, float]], list[dict[str, np.ndarray]]]:
+    """Values and resampled values of each table; every chunk of weights is shown to all of them."""
+    ones = np.ones((1, len(sample.fake)))
+    values = [{key: float(value[0]) for key, value in judge(ones).items()} for judge in statistics]
+    keys = [key for key in values[0] if all(key in other for other in values)]
+    parts: list[dict[str, list[np.ndarray]]] = [{key: [np.zeros(0)] for key in keys} for _ in statistics]
+    for weights in sample.resamples.weights():
+        for part, judge in zip(parts, statistics, strict=True):
+            for key, value in judge(weights).items():
+                if key in part:
+                    part[key].append(value)
+    drawn = [{key: np.concatenate(chunks) for key, chunks in part.items()} for part in parts]
+    return [{key: value[key] for key in keys} for value in values], drawn

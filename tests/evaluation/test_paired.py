@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from verovolto.errors import InputError
+from verovolto.evaluation.paired import compare_scores
+from verovolto.evaluation.protocol import evaluate_scores
+from verovolto.scoring.table import ScoreTable
+
+Make = Callable[..., ScoreTable]
+
+
+def replaced(table: ScoreTable, name: str, values: object) -> ScoreTable:
+    columns = table.table.drop_columns([name]).append_column(name, pa.array(values))
+    return ScoreTable(table=columns, scores=table.scores, baselines=table.baselines, about=table.about)
+
+
+def test_an_equal_detector_differs_by_nothing(make_table: Make) -> None:
+    result = compare_scores([("a", make_table(), "rmse"), ("b", make_table(), "mse")], resamples=100)
+    auroc = result["results"][1]["differences"]["auroc"]
+    assert (auroc["value"], auroc["low"], auroc["high"]) == (0, 0, 0)
+    assert auroc["verdict"] == "no difference shown"
+    assert result["results"][0]["figures"]["auroc"] == evaluate_scores(make_table(), resamples=100)["auroc"]
+
+
+def test_pairing_shows_what_separate_intervals_hide(make_table: Make) -> None:
+    weak = make_table(shift=0.6)
+    values = weak.values("rmse")
+    better = replaced(weak, "rmse", values + 0.35 * (weak.strings("label") == "fake"))
+    result = compare_scores([("weak", weak, "rmse"), ("better", better, "rmse")], resamples=300)
+    first, second = (one["figures"]["auroc"] for one in result["results"])
+    assert second["low"] < first["high"], "the intervals overlap"
+    differences = result["results"][1]["differences"]
+    assert differences["auroc"]["verdict"] == "better" and differences["auroc"]["low"] > 0
+    assert differences["eer"]["value"] < 0 and differences["eer"]["verdict"] != "worse"
+    turned = compare_scores([("better", better, "rmse"), ("weak", weak, "rmse")], resamples=300)
+    assert turned["results"][1]["differences"]["auroc"]["verdict"] == "worse"
+
+
+def test_faces_are_matched_by_name_not_by_row(make_table: Make) -> None:
+    table = make_table()
+    shuffled = table.take(np.random.default_rng(0).permutation(len(table))[:100])
+    result = compare_scores([("a", table, "rmse"), ("b", shuffled, "rmse")], resamples=50)
+    assert result["faces"]["real"] + result["faces"]["fake"] == 100
+    assert result["results"][0]["faces_scored"] == 120 and result["results"][1]["faces_scored"] == 100
+    assert result["results"][1]["differences"]["auroc"]["value"] == 0
+
+
+def test_what_cannot_be_compared_is_refused(make_table: Make) -> None:
+    table = make_table()
+    others = replaced(table, "face", [f"x{i}" for i in range(120)])
+    twice = replaced(table, "face", ["same"] * 120)
+    relabelled = replaced(table, "label", ["fake", "real"] * 60)
+    numbered = ScoreTable(table=table.table, scores=("rmse",), about={"faces_numbered": True})
+    with pytest.raises(InputError, match="share no face"):
+        compare_scores([("a", table, "rmse"), ("b", others, "rmse")])
+    with pytest.raises(InputError, match="more than one row"):
+        compare_scores([("a", table, "rmse"), ("b", twice, "rmse")])
+    with pytest.raises(InputError, match="label 60 shared"):
+        compare_scores([("a", table, "rmse"), ("b", relabelled, "rmse")])
+    with pytest.raises(InputError, match="row number"):
+        compare_scores([("a", numbered, "rmse"), ("b", table.take(np.arange(100)), "rmse")])
+    with pytest.raises(InputError, match="same name"):
+        compare_scores([("a", table, "rmse"), ("a", table, "rmse")])
+    with pytest.raises(InputError, match="at least two"):
+        compare_scores([("a", table, "rmse")])
