@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
-from cyclopts import App
+from cyclopts import App, Parameter
+from cyclopts.config import Toml
 
 from verovolto import __version__
+from verovolto.config import read_toml
 from verovolto.errors import VerovoltoError
 
 app = App(
@@ -35,10 +38,27 @@ data.command(f"{_WORKFLOWS}.data:split", name="split", help="Make identity- and 
 app.command(data)
 
 
+@app.meta.default
+def _with_config(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], config: Path | None = None
+) -> None:
+    """Run a command.
+
+    Parameters
+    ----------
+    config:
+        TOML file with any of the command's flags; flags on the command line win.
+    """
+    if config is not None:
+        read_toml(config)  # a missing or broken file is named
+        app.config = Toml(config, use_commands_as_keys=False)
+    app(tokens)
+
+
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
-        app()
+        app.meta()
     except VerovoltoError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:

@@ -1,0 +1,142 @@
+"""What a detector is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from verovolto.data.decode import decode_image
+from verovolto.errors import InputError, UnreadableImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceBatch:
+    """Face crops and what is known of their source.
+
+    `images`: uint8 `[3, H, W]` RGB tensors, sizes may differ. `encoded_bytes`: size of the encoded image each
+    came from, None where it never was a file.
+    """
+
+    images: Sequence[Tensor]
+    encoded_bytes: Sequence[int | None]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Named score columns, float32 `[B]`, higher = more likely fake; never clamped.
+
+    `default` names the column a verdict is based on; `p_value` is its conformal p-value, float64 `[B]` in
+    (0, 1], small = unlike the real faces the detector was calibrated on (None without a calibration).
+    """
+
+    columns: dict[str, Float[Tensor, " b"]]
+    default: str
+    p_value: NDArray[np.float64] | None = None
+
+    def __getitem__(self, name: str) -> Float[Tensor, " b"]:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.columns[self.default])
+
+    @property
+    def score(self) -> Float[Tensor, " b"]:
+        """The default score."""
+        return self.columns[self.default]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a reconstructing detector sees, on the CPU.
+
+    `inputs`, `reconstructions`: float32 `[B, 3, h, w]` in [0, 1] (reconstructions clipped for display);
+    `errors`: `[B, h, w]`, root mean square over channels in normalised units; `latents`: posterior means
+    `[B, Z]`; `kl`: nats per dimension `[B, Z]`.
+    """
+
+    inputs: Float[Tensor, "b 3 h w"]
+    reconstructions: Float[Tensor, "b 3 h w"]
+    errors: Float[Tensor, "b h w"]
+    latents: Float[Tensor, "b z"]
+    kl: Float[Tensor, "b z"]
+
+
+def to_batch(images: Any) -> FaceBatch:
+    """Gather what a user may call images into a `FaceBatch`.
+
+    Takes one image or a sequence (or a stacked tensor/array): paths, PIL images, uint8 arrays `[H, W, 3]` or
+    `[H, W]`, tensors `[3, H, W]` as uint8 or as floats in [0, 1]. Raises `InputError` for anything else and
+    `UnreadableImage` for a file that does not decode.
+    """
+    faces = [_to_face(image) for image in _as_list(images)]
+    return FaceBatch(images=[face for face, _ in faces], encoded_bytes=[size for _, size in faces])
+
+
+def _as_list(images: Any) -> list[Any]:
+    if isinstance(images, (str, Path, Image.Image)):
+        return [images]
+    if isinstance(images, Tensor):
+        return [images] if images.ndim == 3 else list(images)
+    if isinstance(images, np.ndarray):
+        return (
+            [images]
+            if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, 4))
+            else list(images)
+        )
+    return list(images)
+
+
+def _to_face(image: Any) -> tuple[Tensor, int | None]:
+    if isinstance(image, (str, Path)):
+        try:
+            encoded = Path(image).read_bytes()
+        except OSError as error:
+            raise UnreadableImage(
+                f"{image} cannot be read: {error.strerror}", hint="check the path"
+            ) from error
+        return decode_image(encoded, name=str(image)), len(encoded)
+    if isinstance(image, Image.Image):
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1), None
+    if isinstance(image, np.ndarray):
+        return _from_array(image), None
+    if isinstance(image, Tensor):
+        return _from_tensor(image), None
+    raise InputError(
+        f"cannot take a {type(image).__name__} as an image", hint="give a path, PIL image, array or tensor"
+    )
+
+
+def _from_array(image: NDArray[Any]) -> Tensor:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise InputError(
+            f"an array of {image.dtype} with shape {image.shape} is no image",
+            hint="give uint8 [H, W, 3] or [H, W]",
+        )
+    return torch.from_numpy(np.array(Image.fromarray(image).convert("RGB"))).permute(2, 0, 1)
+
+
+def _from_tensor(image: Tensor) -> Tensor:
+    image = image.detach().cpu()
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise InputError(f"a tensor of shape {tuple(image.shape)} is no image", hint="give [3, H, W]")
+    if image.dtype == torch.uint8:
+        return image
+    low, high = float(image.min()), float(image.max())
+    if not image.is_floating_point() or not (low >= 0.0 and high <= 1.0):
+        raise InputError(
+            f"a tensor of {image.dtype} between {low:.3g} and {high:.3g} is no image",
+            hint="give uint8, or floats in [0, 1] before any normalisation",
+        )
+    return (image * 255).round().to(torch.uint8)

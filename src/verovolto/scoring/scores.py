@@ -1,0 +1,65 @@
+"""The scores of a VAE and the trivial statistics beside them: pure functions, higher = more likely fake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from verovolto.models.losses import negative_elbo
+from verovolto.models.posterior import VAE, VAEOutput
+from verovolto.scoring.batch import FaceBatch
+
+VAE_SCORES = ("rmse", "mse", "rmse_unit", "latent", "kl", "elbo")
+TRIVIAL_SCORES = ("bytes", "sharpness", "brightness")
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG uses it
+_LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+
+
+def vae_scores(
+    model: VAE, x: Float[Tensor, "b 3 h w"], out: VAEOutput, *, std: Sequence[float], beta: float
+) -> dict[str, Float[Tensor, " b"]]:
+    """All scores of a batch, given one deterministic pass (`z` = posterior mean).
+
+    - `rmse`: sqrt of the mean squared error over channels and pixels, in normalised units (thesis, eq. 5);
+    - `mse`: its square; `rmse_unit`: the same error in [0, 1] pixel units;
+    - `latent`: RMSE over latent dimensions between mu(x) and mu(x_hat), encoded again (thesis, eq. 6);
+    - `kl`: KL(q(z|x) || N(0, I)) in nats; `elbo`: the negative ELBO, `beta * kl +` summed squared error.
+    """
+    error = (x - out.x_hat).square()
+    mse = error.flatten(1).mean(1)
+    unit = error * torch.tensor(std, device=x.device).view(1, 3, 1, 1).square()
+    latent = (out.posterior.mu - model.encode_again(out.x_hat)).square().flatten(1).mean(1).sqrt()
+    columns = {
+        "rmse": mse.sqrt(),
+        "mse": mse,
+        "rmse_unit": unit.flatten(1).mean(1).sqrt(),
+        "latent": latent,
+        "kl": out.posterior.kl(),
+        "elbo": negative_elbo(x, out, beta=beta),
+    }
+    return {name: values.float() for name, values in columns.items()}
+
+
+def trivial_scores(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
+    """What any detector has to beat: encoded bytes (NaN where unknown), sharpness and brightness of the crop."""
+    luma = [_luma(image) for image in batch.images]
+    return {
+        "bytes": torch.tensor([float("nan") if n is None else float(n) for n in batch.encoded_bytes]),
+        "sharpness": torch.stack([laplacian_variance(plane) for plane in luma]),
+        "brightness": torch.stack([plane.mean() for plane in luma]),
+    }
+
+
+def laplacian_variance(luma: Float[Tensor, "h w"]) -> Float[Tensor, ""]:
+    """Variance of the 3x3 Laplacian over the inner pixels, the usual measure of focus (Pech-Pacheco et al. 2000)."""
+    kernel = torch.tensor(_LAPLACIAN).view(1, 1, 3, 3)
+    return F.conv2d(luma[None, None], kernel).var(correction=0)
+
+
+def _luma(image: Tensor) -> Float[Tensor, "h w"]:
+    weights = torch.tensor(_LUMA).view(3, 1, 1)
+    return (image.float() * weights).sum(0)

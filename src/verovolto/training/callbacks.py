@@ -1,0 +1,230 @@
+"""What happens around the training steps: whole checkpoints, a log as CSV, a progress bar."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from verovolto.files import atomic_path, write_text
+from verovolto.training.faces import Batch, EpochSampler
+
+_FIRST_COLUMNS = [
+    "epoch",
+    "step",
+    "train_loss",
+    "train_reconstruction",
+    "train_kl",
+    "val_loss",
+    "val_rmse",
+    "val_kl",
+]
+_COLUMNS = [*_FIRST_COLUMNS, "images_per_s", "seconds"]
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole: a run killed while it writes one still has the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with atomic_path(Path(path)) as part:
+            torch.save(checkpoint, part)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        state: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return state
+
+
+class SkipDone(Callback):
+    """On resuming inside an epoch, leaves out the rows already trained on in that epoch, and in no other.
+
+    The loop restores how many batches it has done but asks the loader from the first one again.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        current = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        self.sampler.set_epoch(checkpoint["epoch"])  # worker processes start before the loop says it
+        self.sampler.skip_once(checkpoint["epoch"], current["ready"] * self.batch_size)
+
+
+class SaveLast(Callback):
+    """Keeps `last.ckpt`, the state to resume from: every so many steps, and at the end of each epoch."""
+
+    def __init__(self, path: Path, every_steps: int) -> None:
+        self.path, self.every_steps = path, every_steps
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        # The last step of an epoch is saved at the epoch's end, after the validation that belongs to it.
+        if trainer.global_step % self.every_steps == 0 and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.path)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+class SaveLast(Callback):
+    """Keeps `last.ckpt`, the state to resume from: every so many steps, and at the end of each epoch."""
+
+    def __init__(self, path: Path, every_steps: int) -> None:
+        self.path, self.every_steps = path, every_steps
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        # The last step of an epoch is saved at the epoch's end, after the validation that belongs to it.
+        if trainer.global_step % self.every_steps == 0 and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.path)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+class CsvLog(Callback):
+    """`metrics.csv`: a row an epoch. A resumed run goes on in the same file; rows it repeats are replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._start = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.sums: dict[str, float] = {"loss": 0.0, "reconstruction": 0.0, "kl": 0.0}
+        self.batches = self.images = 0
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "sums": dict(self.sums),
+            "batches": self.batches,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.sums, self.batches = dict(state_dict["sums"]), state_dict["batches"]
+        self.images, self.seconds = state_dict["images"], state_dict["seconds"]
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:
+            self._reset()
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.seconds += time.perf_counter() - self._start
+        self.images += len(batch.pixels)
+        if outputs:
+            self.batches += 1
+            for name in self.sums:
+                self.sums[name] += float(outputs[name])
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        means = {f"train_{name}": total / max(self.batches, 1) for name, total in self.sums.items()}
+        known = trainer.callback_metrics
+        row = {name: float(known[name]) for name in ("val_loss", "val_rmse", "val_kl") if name in known}
+        speed = self.images / self.seconds if self.seconds else 0.0
+        self._append({"epoch": trainer.current_epoch, "step": trainer.global_step, **means, **row,
+                      "images_per_s": speed, "seconds": self.seconds})  # fmt: skip
+
+    def _append(self, row: dict[str, float]) -> None:
+        rows: list[dict[str, Any]] = [r for r in read_log(self.path) if int(r["epoch"]) < row["epoch"]]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*rows, {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}])
+        write_text(self.path, text.getvalue())
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """The rows of a `metrics.csv`; none when there is no file yet."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Any) -> str:
+        return f"{task.speed:,.0f} images/s" if task.speed else ""
+
+
+class ProgressBar(Callback):
+    """One bar for the whole run: images, images/s, time left, losses. Without a terminal, a line an epoch."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), _Speed(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
+        )  # fmt: skip
+        self.progress = Progress(*columns, speed_estimate_period=60)
+        self.task: TaskID | None = None
+        self._clock = time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        per_epoch = int(trainer.num_training_batches) * self._batch_size(trainer)
+        self._clock = time.perf_counter()
+        self.task = self.progress.add_task(
+            "training",
+            total=per_epoch * (trainer.max_epochs or 1),
+            completed=per_epoch * trainer.current_epoch,
+            loss="",
+        )
+        if self.progress.console.is_terminal:
+            self.progress.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        assert self.task is not None, "set when training starts"
+        done = (trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1) * self._batch_size(
+            trainer
+        )
+        loss = f"loss {float(outputs['loss']):,.0f}" if outputs else ""
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.progress.update(self.task, completed=done, description=epoch, loss=loss)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.progress.console.is_terminal:
+            return
+        done = trainer.current_epoch + 1
+        took = time.perf_counter() - self._clock
+        known = {
+            k: float(v) for k, v in trainer.callback_metrics.items() if k in ("loss", "val_loss", "val_rmse")
+        }
+        figures = ", ".join(f"{k} {v:,.4g}" for k, v in known.items())
+        print(f"epoch {done}/{trainer.max_epochs}: {figures} ({took:,.0f} s)", flush=True)
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        self.progress.stop()
+
+    @staticmethod
+    def _batch_size(trainer: pl.Trainer) -> int:
+        loader = trainer.train_dataloader
+        return int(loader.batch_size) if loader is not None else 1

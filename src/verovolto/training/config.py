@@ -1,0 +1,145 @@
+"""What a training run is told. Every field is a flag of `verovolto train` and a key of its TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import Parameter
+
+from verovolto.errors import InputError
+from verovolto.models.names import Bottleneck, Flips, ModelName, Noise, Precision, Reduction, SecondEncoder
+
+# Keys that may change when a run goes on: they do not change what has been computed so far.
+RESUMABLE_CHANGES = frozenset({"out", "epochs"})
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run. A field left out takes the model's published value where there is one."""
+
+    data: Path
+    """Face set: a folder real/ fake/, a folder with manifest.csv, or Parquet."""
+    model: ModelName
+    """Network and default score; `verovolto models` lists them."""
+    out: Path
+    """Run folder. A run that was stopped goes on where it was."""
+    size: int | None = None
+    """Side of the input in pixels: a multiple of 32 (ResNet) or 4 (OC-FakeDect). Default: as published."""
+    latent: int | None = None
+    """Latent dimensions. Default: as published."""
+    bottleneck: Bottleneck = "flat"
+    """Bottleneck of the ResNetOCVAE2 family."""
+    second_encoder: SecondEncoder = "shared"
+    """OC-FakeDect2: encode reconstructions by the same encoder, or by one of its own."""
+    weights: str = "imagenet"
+    """Trunk of resnet-ocvae1: imagenet (needs a network once), a .pth or .safetensors file, or none."""
+    train_split: str = "train"
+    """Split to train on; its reals alone are used."""
+    val_split: str = "val"
+    """Split whose people are cut into `choose` (early stopping, best epoch) and `calibrate` (thresholds)."""
+    limit: int | None = None
+    """Use this many training faces at most, drawn by the seed."""
+    epochs: int = 50
+    """Passes over the training reals."""
+    batch_size: int | None = None
+    """Images a step. Default: as published."""
+    lr: float | None = None
+    """Adam's learning rate. Default: as published."""
+    weight_decay: float = 0.0
+    """Adam's L2 penalty."""
+    clip_norm: float = 0.0
+    """Clip the gradient's norm; 0 does not. With --reduction sum norms of 1e4 are usual."""
+    beta: float = 1.0
+    """Weight of the KL term."""
+    kl_warmup: int = 0
+    """Steps over which the KL weight grows from 0 to beta."""
+    noise: Noise = "normal"
+    """Noise of the reparametrisation; uniform is the quirk of published code."""
+    reduction: Reduction = "sum"
+    """Sum or mean over pixels and over latent dimensions."""
+    flips: Flips | None = None
+    """Random mirroring: none, left-right, or also upside down. Default: as published."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Arithmetic of training; auto takes bf16 where the processor has it in hardware."""
+    score_precision: Precision = "32"
+    """Arithmetic of scoring, kept with the detector."""
+    score: str | None = None
+    """Default score of the detector. Default: the model's."""
+    patience: int = 0
+    """Stop after this many epochs without a better loss on the `choose` reals; 0 never does."""
+    checkpoint_epochs: int = 10
+    """Keep a checkpoint of every so many epochs."""
+    checkpoint_steps: int = 200
+    """Save the state to resume from every so many steps, besides each epoch's end."""
+    max_unreadable: float = 0.01
+    """Share of unreadable images past which the run stops."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    workers: int | None = None
+    """Processes that decode images. Default: none on a CPU, up to 8 beside a GPU."""
+    threads: int | None = None
+    """Threads of the arithmetic; weights depend on it in the last bits. Default: all cores."""
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise InputError("; ".join(problems), hint="see verovolto train --help")
+
+    def _problems(self) -> list[str]:
+        """All that is wrong with the numbers, so that they can be mended at once."""
+        at_least = {
+            "size": 4, "latent": 1, "limit": 2, "epochs": 1, "batch_size": 2, "checkpoint_epochs": 1,
+            "checkpoint_steps": 1, "patience": 0, "workers": 0, "threads": 1, "kl_warmup": 0, "seed": 0,
+            "beta": 0.0, "clip_norm": 0.0, "weight_decay": 0.0, "max_unreadable": 0.0,
+        }  # fmt: skip
+        found = []
+        for name, low in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                found.append(f"--{name.replace('_', '-')} {value} is below {low}")
+        if self.lr is not None and self.lr <= 0:
+            found.append(f"--lr {self.lr} is not above 0")
+        return found
+
+
+def resolve(config: TrainConfig) -> TrainConfig:
+    """Fill what was left open: the model's published values and this machine's device, threads and arithmetic."""
+    import os
+
+    import torch
+
+    from verovolto.models.catalogue import entry
+
+    known = entry(config.model)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = 0 if device == "cpu" else min(8, max(1, cores - 1))
+    return replace(
+        config,
+        size=config.size or known.size,
+        latent=config.latent or known.latent,
+        batch_size=config.batch_size or known.batch_size,
+        lr=config.lr or known.lr,
+        flips=config.flips or known.flips,
+        score=config.score or known.score,
+        weights=config.weights if known.pretrained else "none",
+        device=device,
+        precision=_fast_precision(device) if config.precision == "auto" else config.precision,
+        workers=workers if config.workers is None else config.workers,
+        threads=config.threads or cores,
+    )
+
+
+def _fast_precision(device: str) -> Precision:
+    import torch
+
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "32"

@@ -1,0 +1,62 @@
+"""`verovolto train`: real faces in, a calibrated detector out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from verovolto.errors import InputError
+from verovolto.training.config import TrainConfig
+
+
+def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(name="--from")] = None) -> None:
+    """Train a one-class model on the real faces of a set, choose its epoch, calibrate it, write a detector.
+
+    A run that was stopped, even killed, goes on where it was when the same command is given again. All flags
+    can also stand in a TOML file: `--config FILE`, such as the `config.toml` of an earlier run; flags win.
+
+    Parameters
+    ----------
+    from_run:
+        Do not train: take the network of this finished run. For the models that are another one's network with
+        another default score: oc-fakedect2 (of oc-fakedect1) and resnet-ocvae-latent (of resnet-ocvae2).
+    """
+    run = derive(config, from_run) if from_run else run_training(config)
+    print(f"detector: {(run / 'detector').resolve()}")
+    print(f"next: verovolto evaluate {run} --data {config.data} --split test --out {run}/test")
+
+
+def run_training(config: TrainConfig) -> Path:
+    """Train (or go on) and return the run folder; see `training.run.run`."""
+    from verovolto.training.run import run
+
+    return run(config)
+
+
+def derive(config: TrainConfig, source: Path) -> Path:
+    """Write the detector of a model that shares its network with that of a finished run; nothing is trained."""
+    from verovolto.models.catalogue import Architecture, entry, shares_network
+    from verovolto.scoring.detector import load_detector
+
+    trained = load_detector(source)
+    asked = Architecture.from_dict({**trained.architecture.to_dict(), "model": config.model})
+    known = entry(config.model)
+    if config.second_encoder != "shared" or not shares_network(asked) or trained.name != known.twin:
+        raise InputError(
+            f"{config.model} cannot be made of the {trained.name} in {source}",
+            hint=f"it shares the network of {known.twin}"
+            if known.twin
+            else "train it instead: leave out --from",
+        )
+    if config.size not in (None, asked.size):
+        raise InputError(
+            f"--size {config.size} is not the size of {source}, {asked.size}", hint="leave it out"
+        )
+    if config.out.exists() and any(config.out.iterdir()):
+        raise InputError(f"{config.out} is not empty", hint="give a new --out")
+    detector = trained.rescored(config.model, config.score or known.score)
+    detector.about = {**trained.about, "network_of": trained.name}
+    detector.save(config.out / "detector")
+    return config.out
