@@ -23,15 +23,15 @@ _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 def decode_image(encoded: bytes, *, name: str = "image") -> Tensor:
     """Decode to uint8 `[3, H, W]`, RGB, turned upright by its EXIF orientation.
 
-    JPEG in grey or colour goes through torchvision; CMYK JPEG and other formats (PNG, WebP, PGM/PPM, BMP, GIF,
-    TIFF) through Pillow. 16-bit images keep their high byte, transparent pixels lie on black, of an animation
-    the first frame is taken. Raises `UnreadableImage`, which names `name`, for damaged or truncated data and
-    for more than `MAX_PIXELS` pixels.
+    JPEG in grey or colour goes through torchvision; CMYK JPEG and other formats (PNG, WebP, PGM/PPM, BMP,
+    GIF, TIFF) through Pillow. 16-bit images keep their high byte, transparent pixels lie on black, of an
+    animation the first frame is taken. Raises `UnreadableImage`, which names `name`, for damaged or
+    truncated data and for more than `MAX_PIXELS` pixels.
     """
     if not encoded:
         raise UnreadableImage(f"{name}: the file is empty")
     header = jpeg_header(encoded)
-    # libjpeg fills what is missing from a truncated file with grey; Pillow refuses it, so that judges the rest.
+    # libjpeg fills what is missing of a truncated file with grey, Pillow refuses it: so that judges the rest.
     if header is not None and header[2] in (1, 3) and encoded.rstrip(b"\0").endswith(b"\xff\xd9"):
         _check_pixels(header[0], header[1], name)
         try:
@@ -86,8 +86,7 @@ def _decode_other(encoded: bytes, name: str) -> Tensor:
             pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
     except UnreadableImage:
         raise
-    # Pillow's plugins raise nearly anything on hostile bytes (OSError, SyntaxError, ValueError, struct.error, ...).
-    except Exception as error:
+    except Exception as error:  # Pillow's plugins raise nearly anything on hostile bytes
         raise UnreadableImage(f"{name}: {_first_line(error)}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 

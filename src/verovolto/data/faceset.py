@@ -2,7 +2,8 @@
 
 A set is opened from (a) a folder `real/`, `fake/` or a folder a method, (b) a folder with `manifest.csv` or
 `metadata.csv`, (c) a Parquet file or a folder of shards, or (d) a split file, which stands for one of these
-with its splits replaced. `data.schema` describes the columns. Nothing is copied, and images are read one by one.
+with its splits replaced. `data.schema` describes the columns. Nothing is copied, and images are read one by
+one.
 """
 
 from __future__ import annotations
@@ -85,8 +86,14 @@ class FaceSet:
 
         Columns of the schema that the set does not have are null. Raises `DataError` for other names.
         """
-        table = self._source.table(names or self._source.names())
-        return table if self._rows is None else table.take(self._rows)
+        names = names or tuple(self._source.names())
+        if self._rows is None or not len(self._rows):
+            return self._source.table(names, 0, 0 if self._rows is not None else len(self._source))
+        first, last = int(self._rows.min()), int(self._rows.max())
+        table = self._source.table(names, first, last + 1)
+        if len(table) == len(self._rows) and (np.diff(self._rows) == 1).all():
+            return table
+        return table.take(self._rows - first)
 
     def encoded(self, i: int) -> bytes:
         """Encoded image of row `i` (JPEG, PNG, ...). Raises `UnreadableImage` if its file cannot be read."""
@@ -98,18 +105,22 @@ class FaceSet:
         try:
             return decode_image(encoded, name="image")
         except UnreadableImage as error:
-            # The name is looked up only now: in a Parquet set it is a column to be read.
+            # The name is looked up only now: in a Parquet set it has to be read.
             reason = error.message.removeprefix("image: ")
             raise UnreadableImage(f"{self.face(i)}: {reason}") from error
 
     def face(self, i: int) -> str:
-        """The id of row `i`. Reads the whole column: for messages, not for loops."""
-        return str(self._source.table(["face"])["face"][self._row(i)].as_py())
+        """The id of row `i`."""
+        row = self._row(i)
+        return str(self._source.table(["face"], row, row + 1)["face"][0].as_py())
 
     def select(
         self, *, split: str | None = None, label: str | None = None, method: str | None = None
     ) -> FaceSet:
-        """The rows of a split, a label, a method; raises `DataError`, listing what is there, when there are none."""
+        """The rows of a split, a label, a method.
+
+        Raises `DataError`, which lists what is there, when there are none.
+        """
         wanted = {"split": split, "label": label, "method": method}
         given = {name: value for name, value in wanted.items() if value is not None}
         if not given:
@@ -124,7 +135,7 @@ class FaceSet:
         return self.take(np.flatnonzero(mask))
 
     def take(self, rows: Sequence[int] | npt.NDArray[Any]) -> FaceSet:
-        """The view of these positions of this view, in this order; positions may repeat, none may be negative.
+        """The view of these positions of this view, in this order; positions may repeat.
 
         Raises `IndexError` for a position outside the view.
         """
@@ -135,24 +146,25 @@ class FaceSet:
 
     @property
     def blocks(self) -> npt.NDArray[np.int64]:
-        """Row group of each row of the view, int64 `[n]` (of a folder: runs of 64 files): see `epoch_order`."""
+        """Row group of each row, int64 `[n]` (of a folder: runs of 64 files): see `epoch_order`."""
         return self._source.blocks(self._all_rows())
 
     def sizes(self) -> npt.NDArray[np.int64]:
         """Bytes of each encoded image, int64 `[n]`; -1 for a file that is not there.
 
-        Of Parquet files without the column `image_bytes` (written by others) the bytes of the row group.
+        Of Parquet files without the column `image_bytes` (written by others) each row's part of the bytes of
+        its row group, so that sums are right but single rows are not.
         """
         return self._source.sizes(self._all_rows())
 
     def fingerprint(self) -> str:
-        """SHA-256 (64 hexadecimal digits) of the view: the same rows in the same order, the same in every form.
+        """SHA-256 (64 hexadecimal digits) of the view: of its rows, in their order.
 
-        Covers the crop rule and, for each row, all columns of the schema and the size of its image in bytes (of
-        Parquet files that others wrote, the bytes of its row group). It does not cover the pixels: an image
-        replaced by another of equal size is not noticed, so that millions of images need not be read. Neither
-        the place nor the name of the set nor its extra columns matter; a folder and the Parquet set that
-        `convert` makes of it have one fingerprint if every image could be read.
+        Covers the crop rule and, for each row, all columns of the schema and the size of its image in bytes
+        (of Parquet files that others wrote, of its row group). It does not cover the pixels: an
+        image replaced by another of equal size is not noticed, so that millions of images need not be read.
+        Neither the place nor the name of the set nor its extra columns matter; a folder and the Parquet set
+        that `convert` makes of it have one fingerprint if every image could be read.
         """
         digest = hashlib.sha256(repr(sorted((self.crop_rule or {}).items())).encode())
         table = self.columns(*_HASHED, "box")
@@ -197,7 +209,7 @@ def _open_source(path: Path) -> Source:
 
 def _split_source(path: Path, target: Path, table: pa.Table) -> SplitSource:
     base = _open_source(target)
-    if not base.table(["face"])["face"].equals(table["face"]):
+    if not base.table(["face"], 0, len(base))["face"].equals(table["face"]):
         raise DataError(f"{path}: the set {target} has changed since it was split", hint="split it again")
     return SplitSource(base, table["split"], path=path)
 

@@ -19,11 +19,12 @@ FILES = {"train": "train.json", "val": "val.json", "test": "test.json"}
 
 
 def official_splits(table: pa.Table, folder: Path) -> Splits:
-    """Split rows by the pair files of `folder`, by their `source_video` (`000`, `000_003`, also with path or suffix).
+    """Split rows by the pair files of `folder`, by their `source_video` (`000`, `000_003`, also with path
+    or suffix).
 
-    A row whose video is in no pair (actors, videos of other sets) is left out; a fake whose two videos are not
-    one official pair is dropped and counted. Raises `DataError` for missing or damaged files, `SplitError` if no
-    row belongs to any pair or two lists share a video.
+    A row whose video is in no pair (actors, videos of other sets) is left out; a fake whose two videos are
+    not one official pair is dropped and counted. Raises `DataError` for missing or damaged files,
+    `SplitError` if no row belongs to any pair or two lists share a video.
     """
     split_of = read_pairs(folder)
     column = (

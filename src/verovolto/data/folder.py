@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ FFPP_METHODS = frozenset(
 
 
 class FolderSource:
-    """Images in files, `paths` below `path`; `table` is the metadata, all columns of the schema and extras."""
+    """Images in files, at `paths` below `path`; `table` has all columns of the schema, and extras."""
 
     def __init__(self, path: Path, table: pa.Table, paths: pa.ChunkedArray) -> None:
         self.path = path
@@ -61,12 +61,12 @@ class FolderSource:
     def names(self) -> list[str]:
         return column_names(self._table.column_names)
 
-    def table(self, names: Sequence[str]) -> pa.Table:
+    def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
         check_names(names, self._table.column_names, where=str(self.path))
-        return self._table.select(list(names))
+        return self._table.select(list(names)).slice(start, stop - start)
 
     def encoded(self, row: int) -> bytes:
-        name = self._paths[row].as_py()
+        name = str(self._paths[row].as_py())
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
@@ -76,8 +76,9 @@ class FolderSource:
         return rows // BLOCK
 
     def sizes(self, rows: Rows) -> Rows:
-        root = os.fspath(self.path)
-        return np.fromiter((_size(root, self._paths[int(row)].as_py()) for row in rows), np.int64, len(rows))
+        return np.fromiter(
+            (_size(self.path / self._paths[int(row)].as_py()) for row in rows), np.int64, len(rows)
+        )
 
 
 def open_folder(path: Path) -> FolderSource:
@@ -165,7 +166,7 @@ def _scan(root: Path) -> Iterator[_Face]:
 
 
 def _label(name: str, part: list[str], split: str | None, *, methods: bool, root: Path) -> _Face:
-    """One image `<label or method>/[<video>/...]<file>`; folders are methods only where a `real/` stands by."""
+    """One image `<label or method>/[<video>/...]<file>`; a folder is a method only beside `real/`."""
     folder, below = part[0], part[1:]
     lower = folder.lower()
     method = None
@@ -175,7 +176,7 @@ def _label(name: str, part: list[str], split: str | None, *, methods: bool, root
         if not methods and lower not in FFPP_METHODS:
             raise DataError(
                 f"{root}: nothing says whether the images in {folder}/ are real or fake",
-                hint="name the folders real/ and fake/ (or a folder a method beside real/), or add manifest.csv",
+                hint="name the folders real/ and fake/ (or one a method, beside real/), or add a manifest",
             )
         method = folder
     video = "/".join(below[:-1]) or None
@@ -197,7 +198,7 @@ def _images(root: Path) -> Iterator[str]:
         prefix = Path(folder).relative_to(root).as_posix()
         prefix = "" if prefix == "." else prefix + "/"
         for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield prefix + name
 
 
@@ -251,9 +252,9 @@ def _listing(root: Path, folders: list[str]) -> Iterator[str]:
                 yield from (prefix + entry.name for entry in entries if entry.is_file())
 
 
-def _size(root: str, name: str) -> int:
+def _size(file: Path) -> int:
     try:
-        return os.stat(f"{root}/{name}").st_size
+        return file.stat().st_size
     except OSError:
         return -1
 

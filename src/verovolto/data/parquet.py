@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from verovolto.data.schema import (
-    COLUMNS,
     IMAGE,
     check_names,
     column_names,
@@ -88,17 +87,30 @@ class ParquetSource:
     def names(self) -> list[str]:
         return column_names(self._present)
 
-    def table(self, names: Sequence[str]) -> pa.Table:
+    def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
         check_names(names, self._present, where=str(self.path))
         physical = [found for name in names if (found := physical_name(name, self._present)) is not None]
-        parts = []
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        last = int(np.searchsorted(self._starts, stop, side="left"))
+        parts = [conform(self._read(0, 0, 0, physical), names, where=str(self.path))]
         for index, file in enumerate(self.files):
-            with self._lock_here():
-                raw = self._file(index).read(columns=physical, use_threads=False)
-            if not physical:  # a table without columns forgets how many rows it has
-                raw = pa.table({"": pa.nulls(self._rows_of_file(index))})
-            parts.append(conform(raw, names, where=str(file)))
-        return pa.concat_tables(parts)
+            offset = int(self._first_group[index])
+            low, high = max(first, offset), min(last, int(self._first_group[index + 1]))
+            if low < high:
+                raw = self._read(index, low - offset, high - offset, physical)
+                parts.append(conform(raw, names, where=str(file)))
+        whole = pa.concat_tables(parts)
+        return whole.slice(start - int(self._starts[first]), stop - start)
+
+    def _read(self, index: int, low: int, high: int, physical: list[str]) -> pa.Table:
+        """Columns of the row groups `low` to `high` of a file."""
+        with self._lock_here():
+            groups = list(range(low, high))
+            raw = self._file(index).read_row_groups(groups, columns=physical, use_threads=False)
+        if physical:
+            return raw
+        offset = int(self._first_group[index])  # a table without columns forgets how many rows it has
+        return pa.table({"": pa.nulls(int(self._starts[offset + high] - self._starts[offset + low]))})
 
     def encoded(self, row: int) -> bytes:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -113,23 +125,23 @@ class ParquetSource:
 
     def sizes(self, rows: Rows) -> Rows:
         if "image_bytes" in self._present:
-            column = self.table(["image_bytes"])["image_bytes"]
+            column = self.table(["image_bytes"], 0, len(self))["image_bytes"]
             return np.asarray(pc.fill_null(column, -1).to_numpy(), dtype=np.int64)[rows]
-        return self._group_sizes()[self.blocks(rows)]
+        # The bytes of a row group are dealt out to its rows, so that every byte of difference shows.
+        groups = self.blocks(rows)
+        count = np.diff(self._starts)[groups]
+        whole, rest = np.divmod(self._group_sizes()[groups], count)
+        return np.asarray(whole + (rows - self._starts[groups] < rest), dtype=np.int64)
 
     def _group_sizes(self) -> Rows:
         """Bytes of the image column of each row group, from the footers."""
-        sizes = []
+        sizes: list[int] = []
         for index in range(len(self.files)):
             meta = self._file(index).metadata
             column = meta.schema.to_arrow_schema().names.index(IMAGE)
             groups = range(meta.num_row_groups)
             sizes.extend(meta.row_group(g).column(column).total_uncompressed_size for g in groups)
         return np.asarray(sizes, dtype=np.int64)
-
-    def _rows_of_file(self, index: int) -> int:
-        first, last = self._first_group[index], self._first_group[index + 1]
-        return int(self._starts[last] - self._starts[first])
 
     def _lock_here(self) -> threading.Lock:
         """The lock of this process; a forked child starts afresh."""
@@ -177,8 +189,8 @@ def parquet_files(folder: Path) -> list[Path]:
 def open_parquet(path: Path) -> ParquetSource:
     """Open a Parquet file, or a folder of shards.
 
-    Raises `DataError` for files that are no Parquet, that lack `face`, `label` or `image`, that are of a newer
-    schema or of different sets, and for an unfinished conversion.
+    Raises `DataError` for files that are no Parquet, that lack `face`, `label` or `image`, that are of a
+    newer schema or of different sets, and for an unfinished conversion.
     """
     files = parquet_files(path) if path.is_dir() else [path]
     source = ParquetSource(path, files)
@@ -194,17 +206,12 @@ def shard_name(index: int, count: int) -> str:
     return f"faces-{index:05d}-of-{count:05d}.parquet"
 
 
-def write_shard(path: Path, rows: Iterable[pa.Table], *, metadata: dict[str, Any]) -> None:
+def write_shard(path: Path, rows: Iterable[pa.Table], schema: pa.Schema, *, metadata: dict[str, Any]) -> None:
     """Write one shard so that it appears whole.
 
-    `rows` yields tables of metadata with the `image` column, a table a row group; `metadata` is our JSON object.
-    At most one row group is held in memory. With no table at all, an empty shard is written.
+    `rows` yields tables of `schema` (metadata columns and `image`), a table a row group, which is all that
+    memory holds. `metadata`, our JSON object, is written last: what is found out on the way can be in it.
     """
-    tables = iter(rows)
-    first = next(tables, None)
-    if first is None:
-        first = pa.schema([(IMAGE, pa.binary()), *COLUMNS.items()]).empty_table()
-    schema = first.schema.with_metadata(pack_metadata(metadata))
     others = [name for name in schema.names if name != IMAGE]
     with (
         atomic_path(path) as part,
@@ -216,9 +223,10 @@ def write_shard(path: Path, rows: Iterable[pa.Table], *, metadata: dict[str, Any
             write_statistics=[name for name in others if name in _STATISTICS],
         ) as writer,
     ):
-        for table in _chain(first, tables):
+        for table in rows:
             if len(table):
-                writer.write_table(table.cast(schema), row_group_size=BLOCK)
+                writer.write_table(table.select(schema.names).cast(schema), row_group_size=BLOCK)
+        writer.add_key_value_metadata(pack_metadata(metadata))
 
 
 def shard_metadata(path: Path) -> dict[str, Any]:
@@ -230,11 +238,6 @@ def _leaf(name: str) -> str:
     return "box.list.element" if name == "box" else name
 
 
-def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    yield first
-    yield from rest
-
-
 def _footer(file: Path) -> tuple[Any, dict[str, Any], list[int]]:
     """Arrow schema, our metadata, and rows of each row group."""
     try:
@@ -243,7 +246,7 @@ def _footer(file: Path) -> tuple[Any, dict[str, Any], list[int]]:
             counts = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{file} is not a readable Parquet file: {error}") from error
-    return schema, read_metadata(schema.metadata, where=str(file)), counts
+    return schema, read_metadata(meta.metadata, where=str(file)), counts
 
 
 def _check_columns(schema: Any, present: list[str], file: Path) -> None:
@@ -251,9 +254,7 @@ def _check_columns(schema: Any, present: list[str], file: Path) -> None:
     if missing:
         raise DataError(f"{file} has no column {missing[0]!r}", hint=f"it has: {', '.join(schema.names)}")
     if list(schema.names) != present:
-        raise DataError(
-            f"{file} has other columns than the first file of its folder", hint="keep one set a folder"
-        )
+        raise DataError(f"{file} has other columns than the other files", hint="keep one set a folder")
     kind = schema.field(IMAGE).type
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         raise DataError(f"{file}: column 'image' is {kind}, not encoded images as binary")
@@ -277,5 +278,5 @@ def _check_complete(folder: Path, files: Sequence[Path]) -> None:
     missing = expected.pop() - len(files)
     if missing > 0:
         raise DataError(
-            f"{folder}: {missing} shards are missing", hint="run the conversion again: it goes on there"
+            f"{folder}: {missing} of {len(files) + missing} shards missing", hint="run the conversion again: it goes on there"
         )

@@ -2,9 +2,9 @@
 
 | column | type | meaning |
 |---|---|---|
-| `face` | string | unique id of the row; a manifest's `path`, or a file's path below the set's folder, by default |
+| `face` | string | unique id of the row; by default the image's path below the set's folder |
 | `image` | binary | encoded image (JPEG, PNG, ...), in Parquet sets only |
-| `image_bytes` | int32 | length of `image`; written by `convert`, so that sizes are known without reading images |
+| `image_bytes` | int32 | length of `image`, written by `convert`: sizes are known without reading images |
 | `label` | string | `real`, `fake` or `unknown` |
 | `split` | string | `train`, `val`, `test` or any other name |
 | `dataset` | string | the collection it comes from |
@@ -71,7 +71,7 @@ def physical_name(name: str, present: Iterable[str]) -> str | None:
 
 
 def column_names(present: Iterable[str]) -> list[str]:
-    """Names of all metadata columns of a set whose file has the columns `present`: the schema's, then extras."""
+    """Names of all metadata columns, of a set whose file has columns `present`: the schema's, then extras."""
     present = list(present)
     used = {physical_name(name, present) for name in COLUMNS} | {IMAGE}
     return [*COLUMNS, *(name for name in present if name not in used and name not in COLUMNS)]
@@ -157,7 +157,7 @@ def read_metadata(metadata: dict[bytes, bytes] | None, *, where: str) -> dict[st
 
 
 def pack_metadata(value: dict[str, Any]) -> dict[bytes, bytes]:
-    """Parquet key-value metadata of our JSON object, the schema version added; sorted, so that equal is equal."""
+    """Parquet key-value metadata of our JSON object with the schema version; keys are sorted."""
     text = json.dumps({"schema_version": SCHEMA_VERSION, **value}, sort_keys=True, ensure_ascii=False)
     return {METADATA_KEY: text.encode()}
 

@@ -30,8 +30,8 @@ class Source(Protocol):
         """All metadata columns: the schema's, then extras."""
         ...
 
-    def table(self, names: Sequence[str]) -> pa.Table:
-        """The named metadata columns of all rows, in the schema's types."""
+    def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
+        """The named metadata columns of rows `start` to `stop` (exclusive), in the schema's types."""
         ...
 
     def encoded(self, row: int) -> bytes:
@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     def sizes(self, rows: Rows) -> Rows:
-        """Bytes of each image (see `FaceSet.fingerprint` for Parquet files that others wrote)."""
+        """Bytes of each image (see `FaceSet.sizes` for Parquet files that others wrote)."""
         ...
 
 
@@ -67,9 +67,10 @@ class SplitSource:
     def names(self) -> list[str]:
         return self.base.names()
 
-    def table(self, names: Sequence[str]) -> pa.Table:
-        table = self.base.table([name for name in names if name != "split"])
-        columns = {name: self.split if name == "split" else table[name] for name in names}
+    def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
+        table = self.base.table([name for name in names if name != "split"], start, stop)
+        split = self.split.slice(start, stop - start)
+        columns = {name: split if name == "split" else table[name] for name in names}
         return pa.table(columns)
 
     def encoded(self, row: int) -> bytes:

@@ -1,9 +1,9 @@
 """A split as a file of its own, beside a set or anywhere: nothing of the set is copied or changed.
 
-A split file is a Parquet file of two columns, `face` and `split`, a row for every face of the set in the set's
-order; faces that the split leaves out have none. Its metadata says which set it cuts, and how. It opens as a
-face set wherever a set is asked for: the set it cuts, with these splits. It works alike for a folder, a folder
-with a manifest and Parquet shards, and one set can have many.
+A split file is a Parquet file of two columns, `face` and `split`, a row for every face of the set in the
+set's order; faces that the split leaves out have none. Its metadata says which set it cuts, and how. It
+opens as a face set wherever a set is asked for: the set it cuts, with these splits. It works alike for a
+folder, a folder with a manifest and Parquet shards, and one set can have many.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verovolto.data.schema import pack_metadata, read_metadata
-from verovolto.data.sources import Source
 from verovolto.errors import DataError
 from verovolto.files import atomic_path
 
 KIND = "splits"
 
 
-def write_split_file(path: Path, source: Source, split: pa.Array, *, recipe: dict[str, Any]) -> None:
-    """Write the split of a whole set; `recipe` (seed, fractions, ...) is kept with it."""
-    target = source.path.resolve()
+def write_split_file(
+    path: Path, target: Path, faces: pa.ChunkedArray, split: pa.Array, *, recipe: dict[str, Any]
+) -> None:
+    """Write the split of the whole set at `target`, whose ids are `faces`; `recipe` (seed, ...) is kept."""
+    target = target.resolve()
     meta = {
         "kind": KIND,
         "set": os.path.relpath(target, path.resolve().parent),
         "set_absolute": str(target),
         "recipe": recipe,
     }
-    table = pa.table({"face": source.table(["face"])["face"], "split": split})
+    table = pa.table({"face": faces, "split": split})
     with atomic_path(path) as part:
         pq.write_table(table.replace_schema_metadata(pack_metadata(meta)), part, compression="zstd")
 

@@ -1,7 +1,7 @@
 """Who is whose: clusters for intervals, halves for calibration, and splits that share nobody.
 
-An identity is named within its `dataset`, and so is a source video; a `pair` ties a fake to its real crop. All
-functions take a table of metadata (`FaceSet.columns`); columns that it lacks count as unknown.
+An identity is named within its `dataset`, and so is a source video; a `pair` ties a fake to its real crop.
+All functions take a table of metadata (`FaceSet.columns`); columns that it lacks count as unknown.
 """
 
 from __future__ import annotations
@@ -82,9 +82,10 @@ def cluster_kinds(ids: npt.NDArray[np.str_]) -> dict[str, tuple[int, int]]:
 
 
 def video_keys(table: pa.Table) -> npt.NDArray[np.str_]:
-    """The video of each row, `[n]` strings: (dataset, label, method, compression, source video), else the face.
+    """The video of each row, `[n]` strings: where its source video is unknown, the face stands for itself.
 
-    A fake's `source_video` may be the real video it was made of, so the label is part of the key.
+    The key is (dataset, label, method, compression, source video), never a bare name. A
+    fake's `source_video` may be the real video it was made of, so the label is part of the key.
     """
     video = _column(table, "source_video")
     parts = [pc.fill_null(_column(table, name), "") for name in ("dataset", "label", "method", "compression")]
@@ -99,16 +100,18 @@ def video_keys(table: pa.Table) -> npt.NDArray[np.str_]:
 def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
     """Cut a validation set in two, `[n]` bool: True for `choose`, False for `calibrate`.
 
-    Rows that share an identity (as target or donor), a source video or a pair stay together. The groups come in
-    an order drawn from `seed`, large ones first, and each joins the half that has fewer rows, so that the halves
-    are about equal. Raises `SplitError` if there are fewer than two groups, or a half would have no real face.
+    Rows that share an identity (as target or donor), a source video or a pair stay together. The groups
+    come in an order drawn from `seed`, large ones first, and each joins the half that has fewer rows, so
+    that the halves are about equal. Raises `SplitError` if there are fewer than two groups, or a half would
+    have no real face.
     """
     _check_seed(seed)
     groups = _components(table, donors=True, pairs=True)
     sizes = np.bincount(groups) if len(groups) else np.zeros(0, dtype=np.int64)
     if len(sizes) < 2:
         raise SplitError(
-            f"{len(groups)} validation faces make {len(sizes)} group of shared identities or videos: they cannot be halved",
+            f"{len(groups)} validation faces make {len(sizes)} group of shared identities or videos: "
+            "they cannot be halved",
             hint="add faces of other people to the validation split",
         )
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
@@ -126,8 +129,8 @@ def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
 def check_disjoint(table: pa.Table) -> None:
     """Raise `SplitError`, naming the first offenders, if two splits share an identity or a source video.
 
-    A person counts wherever they appear: as the target of one split and the donor of another, too. Rows without
-    split are passed over.
+    A person counts wherever they appear: as the target of one split and the donor of another, too. Rows
+    without split are passed over.
     """
     found = [
         text for kind, shared in shared_between_splits(table).items() if (text := _offenders(kind, shared))
@@ -156,11 +159,11 @@ def shared_between_splits(table: pa.Table) -> dict[str, list[tuple[str, list[str
 def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Splits:
     """Cut a set into splits that share no identity and no source video.
 
-    `parts` gives each split's size: fractions (summing to at most 1) or numbers of rows; since people stay whole,
-    sizes are met as nearly as the groups allow. Rows of one target identity, source video or pair form a group;
-    groups come in an order drawn from `seed`, large ones first, and each goes where most is wanting. A fake
-    belongs to a split only if its donor does too (a donor nobody shows as target is given to the split that has
-    most of their fakes); other fakes are dropped and counted.
+    `parts` gives each split's size: fractions (summing to at most 1) or numbers of rows; since people stay
+    whole, sizes are met as nearly as the groups allow. Rows of one target identity, source video or pair
+    form a group; groups come in an order drawn from `seed`, large ones first, and each goes where most is
+    wanting. A fake belongs to a split only if its donor does too (a donor nobody shows as target is given
+    to the split that has most of their fakes); other fakes are dropped and counted.
 
     Raises `SplitError` if a split would stay empty, `InputError` for sizes that make no sense.
     """
@@ -177,7 +180,7 @@ def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Sp
     for index, name in enumerate(names):
         if wanted[index] > 0 and not (of_row == index).any():
             raise SplitError(
-                f"{len(np.unique(groups))} groups of people and videos are too few: split {name} would be empty",
+                f"split {name} would be empty: too few groups of people and videos",
                 hint="ask for fewer or larger splits",
             )
     values = pa.array(names, pa.string()).take(pa.array(of_row, mask=of_row < 0))
@@ -241,8 +244,10 @@ def _sizes(parts: Mapping[str, float], total: int) -> tuple[list[str], npt.NDArr
 
 
 def _fill(sizes: Ints, wanted: npt.NDArray[np.float64], random: np.random.Generator) -> Ints:
-    """Put groups into bins, [groups] -> bin: large groups first (by powers of two, in random order within), each
-    where most is wanting; within a power of two, chance decides who goes where."""
+    """Put groups into bins, `[groups]` -> bin: large groups first, each where most is wanting.
+
+    Large goes by powers of two only; within one, the order is random, so that chance decides who goes where.
+    """
     order = random.permutation(len(sizes))
     power = np.floor(np.log2(np.maximum(sizes, 1)))
     order = order[np.argsort(-power[order], kind="stable")]
