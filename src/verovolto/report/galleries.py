@@ -1,0 +1,129 @@
+"""Galleries of faces: which ones to show, and how. Pure functions of arrays.
+
+A card is the input, its reconstruction and the error, one above the other.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+CELL = 112  # pixels a side
+MOSAIC = 7  # tiles a side of a face that must not be recognised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """One face of a gallery. `image`, `reconstruction`: uint8 `[H, W, 3]` (the second may be None), `error`:
+    float `[h, w]`, not negative, or None; `caption` stands below it."""
+
+    image: np.ndarray
+    reconstruction: np.ndarray | None
+    error: np.ndarray | None
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Faces shown together, under a title and a sentence on how they were picked."""
+
+    name: str
+    title: str
+    text: str
+    faces: Sequence[Face]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pick:
+    """Rows picked for a gallery, reals first."""
+
+    name: str
+    title: str
+    text: str
+    rows: np.ndarray
+
+
+def pick(scores: np.ndarray, fake: np.ndarray, threshold: float, *, each: int = 4) -> list[Pick]:
+    """Choose the faces of three galleries, `each` of either class, from scores `[n]` and labels `[n]`.
+
+    Best: the lowest-scoring reals and highest-scoring fakes. Worst: the opposite. Most confused: nearest to
+    the `threshold` (the median score when it is infinite).
+    """
+    reals, fakes = (
+        rows[np.argsort(scores[rows], kind="stable")]
+        for rows in (np.flatnonzero(~fake), np.flatnonzero(fake))
+    )
+    middle = threshold if np.isfinite(threshold) else float(np.median(scores))
+    near = [rows[np.argsort(np.abs(scores[rows] - middle), kind="stable")][:each] for rows in (reals, fakes)]
+    return [
+        Pick(
+            name="best",
+            title="Best",
+            text="The reals that score lowest and the fakes that score highest: where the score works.",
+            rows=np.concatenate([reals[:each], fakes[::-1][:each]]),
+        ),
+        Pick(
+            name="worst",
+            title="Worst",
+            text="The reals that score highest and the fakes that score lowest: where the score fails.",
+            rows=np.concatenate([reals[::-1][:each], fakes[:each]]),
+        ),
+        Pick(
+            name="confused",
+            title="Most confused",
+            text="The faces nearest to the threshold.",
+            rows=np.concatenate(near),
+        ),
+    ]
+
+
+def strip(face: Face, *, top_error: float, hide: bool = False) -> np.ndarray:
+    """A card: uint8 `[rows * CELL, CELL, 3]`. `top_error` is the brightest end of the error's colour scale.
+
+    With `hide`, each picture is a mosaic of 7 x 7 tiles in which nobody can be recognised.
+    """
+    cells = [face.image]
+    if face.reconstruction is not None:
+        cells.append(face.reconstruction)
+    if face.error is not None:
+        scaled = np.clip(face.error / max(top_error, 1e-12), 0.0, 1.0)
+        cells.append((colormaps["inferno"](scaled)[..., :3] * 255).round().astype(np.uint8))
+    return np.concatenate([_cell(cell, hide) for cell in cells])
+
+
+def strips(gallery: Gallery, *, hide: bool = False) -> list[np.ndarray]:
+    """The cards of a gallery, their errors on one scale (99th percentile of the gallery's)."""
+    errors = [face.error for face in gallery.faces if face.error is not None]
+    top = float(np.quantile(np.concatenate([error.ravel() for error in errors]), 0.99)) if errors else 1.0
+    return [strip(face, top_error=top, hide=hide) for face in gallery.faces]
+
+
+def side_by_side(cards: Sequence[np.ndarray], gap: int = 6) -> np.ndarray:
+    """Cards of one height as one image, uint8 `[h, w, 3]`, white between them."""
+    height = max(len(card) for card in cards)
+    columns: list[np.ndarray] = []
+    for card in cards:
+        padded = np.full((height, card.shape[1], 3), 255, np.uint8)
+        padded[: len(card)] = card
+        columns += [padded, np.full((height, gap, 3), 255, np.uint8)]
+    return np.concatenate(columns[:-1], axis=1)
+
+
+def png(image: np.ndarray) -> bytes:
+    """PNG bytes of a uint8 image `[H, W, 3]`."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _cell(image: np.ndarray, hide: bool) -> np.ndarray:
+    picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
+    if hide:
+        picture = picture.resize((MOSAIC, MOSAIC), Image.Resampling.BOX)
+        return np.asarray(picture.resize((CELL, CELL), Image.Resampling.NEAREST))
+    return np.asarray(picture.resize((CELL, CELL), Image.Resampling.BICUBIC))

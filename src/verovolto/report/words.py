@@ -1,0 +1,167 @@
+"""The report in words, derived from the figures of `metrics.json` and from nothing else.
+
+No sentence ever says that a face is real: what is not flagged has shown no sign, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Tone = Literal["good", "fair", "poor"]
+
+# Where a one-word judgement of an AUROC changes (Hosmer & Lemeshow, Applied Logistic Regression, sec. 5.2.4).
+_STRENGTHS = ((0.9, "very well"), (0.8, "well"), (0.7, "moderately"), (0.0, "weakly"))
+# |Spearman's rho| from which a score is said to follow a statistic.
+FOLLOWS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One headline, and the sentences below it."""
+
+    headline: str
+    tone: Tone
+    sentences: list[str]
+
+
+def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1) -> Verdict:
+    """What the figures say, in plain words. `false_alarm` names the threshold that is spoken of."""
+    headline, tone = _headline(metrics)
+    sentences = [
+        _pairs(metrics),
+        _baselines(metrics),
+        _follows(metrics),
+        _operating(metrics, false_alarm),
+        _video(metrics),
+        "A face that is not flagged is not shown to be real: no sign was found, no more.",
+    ]
+    return Verdict(headline=headline, tone=tone, sentences=[one for one in sentences if one])
+
+
+def figure(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
+    """`0.612 [0.570, 0.651]`; without an interval the value alone; a dash where the figure is undefined."""
+    if value is None or value["value"] is None:
+        return "–"
+    shown = f"{value['value']:.{digits}f}"
+    if value["low"] is None or value["high"] is None:
+        return shown
+    return f"{shown} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+
+
+def percent(value: Mapping[str, float | None] | None) -> str:
+    """`12.5 % [9.1, 16.0]`, as `figure`."""
+    if value is None or value["value"] is None:
+        return "–"
+    shown = f"{100 * value['value']:.1f} %"
+    if value["low"] is None or value["high"] is None:
+        return shown
+    return f"{shown} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def threshold_at(metrics: Mapping[str, Any], false_alarm: float) -> Mapping[str, Any] | None:
+    """The one-class threshold of the default score at a false-alarm rate, if there is one."""
+    for one in metrics["thresholds"]:
+        if one["kind"] == "one-class" and one["false_alarm"] == false_alarm:
+            return dict(one)
+    return None
+
+
+def side(value: Mapping[str, float | None]) -> Literal["above", "below", "around", "unknown"]:
+    """Where the interval of an AUROC lies with respect to chance, 0.5."""
+    if value["value"] is None or value["low"] is None or value["high"] is None:
+        return "unknown"
+    if value["low"] > 0.5:
+        return "above"
+    return "below" if value["high"] < 0.5 else "around"
+
+
+def _headline(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
+    auroc, score = metrics["auroc"], metrics["score"]
+    shown = f"AUROC {figure(auroc)}"
+    where = side(auroc)
+    if where == "above":
+        strength = next(word for least, word in _STRENGTHS if auroc["value"] >= least)
+        tone: Tone = "good" if auroc["value"] >= 0.8 else "fair"
+        return f"The score “{score}” separates fakes from reals {strength}: {shown}.", tone
+    if where == "below":
+        return (
+            f"The score “{score}” is worse than chance: {shown}. The real faces look more anomalous than the "
+            "fakes.",
+            "poor",
+        )
+    if where == "around":
+        return f"The score “{score}” cannot be told from chance: {shown} holds 0.5.", "poor"
+    return f"The score “{score}”: {shown}; there are too few groups of faces for an interval.", "poor"
+
+
+def _pairs(metrics: Mapping[str, Any]) -> str:
+    if not metrics.get("pairs"):
+        return ""
+    return (
+        f"Of {metrics['pairs']} fakes set beside the real face they were made from, "
+        f"{percent(metrics['pairs_ordered'])} score higher than it (half would be chance)."
+    )
+
+
+def _baselines(metrics: Mapping[str, Any]) -> str:
+    known = {
+        name: one["auroc"] for name, one in metrics["baselines"].items() if one["auroc"]["value"] is not None
+    }
+    if not known:
+        return ""
+    listed = ", ".join(f"{name} {figure(value)}" for name, value in known.items())
+    sentence = f"Trivial statistics of the same faces, taken as scores: {listed}."
+    if side(known.get("sharpness", {"value": None, "low": None, "high": None})) == "below":
+        sentence += " The fakes here are smoother than the reals."
+    highest = max(known, key=lambda name: float(known[name]["value"] or 0))
+    low, best = metrics["auroc"]["low"], known[highest]["high"]
+    if side(metrics["auroc"]) == "above" and low is not None and best is not None:
+        if low > best:
+            sentence += " The score clears all of them."
+        else:
+            sentence += f" The score does not clearly beat {highest}."
+    return sentence
+
+
+def _follows(metrics: Mapping[str, Any]) -> str:
+    """Whether the score follows detail rather than forgery, which can explain an AUROC below 0.5."""
+    rho = (metrics.get("correlations") or {}).get("sharpness")
+    if rho is None or abs(rho) < FOLLOWS:
+        return ""
+    kind = "sharper" if rho > 0 else "smoother"
+    sentence = f"The score largely follows sharpness (Spearman's rho {rho:+.2f}): {kind} faces score higher"
+    smoother = side(metrics["baselines"].get("sharpness", {}).get("auroc", {"value": None})) == "below"
+    if smoother and rho > 0 and side(metrics["auroc"]) != "above":
+        sentence += ", which puts the smoother fakes on the wrong side"
+    return sentence + "."
+
+
+def _operating(metrics: Mapping[str, Any], false_alarm: float) -> str:
+    chosen = threshold_at(metrics, false_alarm)
+    if chosen is None:
+        return ""
+    realised = chosen["false_alarm_rate"]
+    sentence = (
+        f"At the threshold set for {100 * false_alarm:g} % false alarms (chosen on {chosen['chosen_on']}), "
+        f"{percent(realised)} of these reals are flagged and {percent(chosen['missed_fakes'])} of the fakes "
+        "are missed"
+    )
+    if realised["low"] is None or realised["high"] is None:
+        return sentence + "."
+    if realised["low"] <= false_alarm <= realised["high"]:
+        return sentence + "; the promised rate lies within the interval."
+    more = "more" if realised["low"] > false_alarm else "fewer"
+    return (
+        sentence
+        + f"; that is {more} false alarms than promised: these reals differ from those calibrated on."
+    )
+
+
+def _video(metrics: Mapping[str, Any]) -> str:
+    video = metrics["levels"]["video"]
+    if video is None:
+        return ""
+    videos = metrics["levels"]["videos"]
+    return f"By video (mean of its frames) the AUROC is {figure(video['auroc'])}, over {videos} videos."
