@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rich.progress import (
     BarColumn,
@@ -52,21 +52,40 @@ class WholeCheckpoints(TorchCheckpointIO):
         return state
 
 
+class Checkpoint(ModelCheckpoint):
+    """A `ModelCheckpoint` whose folder may be moved between a kill and the resume."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        before, now = str(state_dict["dirpath"]), str(self.dirpath)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, str):
+                return value.replace(before, now, 1) if value.startswith(before) else value
+            return {moved(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+        super().load_state_dict({name: moved(value) for name, value in state_dict.items()})
+
+
 class SkipDone(Callback):
     """On resuming inside an epoch, leaves out the rows already trained on in that epoch, and in no other.
 
-    The loop restores how many batches it has done but asks the loader from the first one again.
+    The loop restores how many batches it has done but asks the loader from the first one again; and worker
+    processes ask for the first rows before the loop has told the sampler its epoch.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
-        self.sampler, self.batch_size = sampler, batch_size
+    def __init__(self, sampler: EpochSampler, *, batch_size: int, batches: int) -> None:
+        self.sampler, self.batch_size, self.batches = sampler, batch_size, batches
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        current = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-        self.sampler.set_epoch(checkpoint["epoch"])  # worker processes start before the loop says it
-        self.sampler.skip_once(checkpoint["epoch"], current["ready"] * self.batch_size)
+        epoch = checkpoint["epoch"]
+        done = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
+        if done < self.batches:
+            self.sampler.set_epoch(epoch)
+            self.sampler.skip_once(epoch, done * self.batch_size)
+        else:
+            self.sampler.set_epoch(epoch + 1)
 
 
 class SaveLast(Callback):

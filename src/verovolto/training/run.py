@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from verovolto.config import check_keys, read_toml, write_toml
@@ -30,7 +30,7 @@ from verovolto.models.catalogue import Architecture, build, entry
 from verovolto.models.posterior import VAE
 from verovolto.scoring.calibrate import calibrated
 from verovolto.scoring.detector import JSON_NAME, Preprocessing, VAEDetector
-from verovolto.training.callbacks import CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
+from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
 from verovolto.training.config import RESUMABLE_CHANGES, TrainConfig, resolve
 from verovolto.training.faces import EpochSampler, TrainingFaces, loader
 from verovolto.training.module import OneClassModule
@@ -38,6 +38,7 @@ from verovolto.training.module import OneClassModule
 _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
 _FEWEST_CHOOSE = 2
 LAST = "last.ckpt"
+_AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,9 @@ def versions() -> dict[str, str]:
 def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
     last = config.out / "checkpoints" / LAST
     sampler = EpochSampler(sets.train, seed=config.seed)
-    callbacks, best = _callbacks(config, sampler)
+    train_loader = _loader(config, sets.train, sampler)
+    skip = SkipDone(sampler, batch_size=config.batch_size or 1, batches=len(train_loader))
+    callbacks, best = _callbacks(config, skip)
     with _quiet():
         trainer = pl.Trainer(
             accelerator="gpu" if config.device == "cuda" else "cpu",
@@ -152,7 +155,7 @@ def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
         )
         trainer.fit(
             module,
-            _loader(config, sets.train, sampler),
+            train_loader,
             _loader(config, sets.choose, EpochSampler(sets.choose, seed=config.seed, shuffle=False)),
             ckpt_path=last if last.is_file() else None,
             weights_only=True,
@@ -162,18 +165,21 @@ def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
     return Path(best.best_model_path)
 
 
-def _callbacks(config: TrainConfig, sampler: EpochSampler) -> tuple[list[Callback], ModelCheckpoint]:
+def _callbacks(config: TrainConfig, skip: SkipDone) -> tuple[list[Callback], Checkpoint]:
     folder = config.out / "checkpoints"
-    best = ModelCheckpoint(folder, "best", monitor="val_loss", enable_version_counter=False)
+    # All at the end of validation, so that `last.ckpt`, saved at the end of the epoch, holds their state.
+    best = Checkpoint(folder, "best", monitor="val_loss", enable_version_counter=False, **_AFTER_VALIDATION)
     callbacks: list[Callback] = [
-        SkipDone(sampler, config.batch_size or 1),
+        skip,
         CsvLog(config.out / "metrics.csv"),
         ProgressBar(),
         best,
-        ModelCheckpoint(folder, "{epoch:04d}", every_n_epochs=config.checkpoint_epochs, save_top_k=-1),
+        Checkpoint(
+            folder, "{epoch:04d}", every_n_epochs=config.checkpoint_epochs, save_top_k=-1, **_AFTER_VALIDATION
+        ),
     ]
     if config.patience:
-        callbacks.append(EarlyStopping("val_loss", patience=config.patience, check_finite=True))
+        callbacks.append(EarlyStopping("val_loss", patience=config.patience, check_on_train_epoch_end=False))
     # The last of all, so that the state of the others is in the checkpoint.
     callbacks.append(SaveLast(folder / LAST, config.checkpoint_steps))
     return callbacks, best
