@@ -57,7 +57,11 @@ class VAE(nn.Module, ABC):
     """
 
     size: int
-    second_encoder: nn.Module | None = None
+    second_encoder: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second_encoder = None
 
     @abstractmethod
     def encode(self, x: Float[Tensor, "b 3 h w"]) -> Posterior:
