@@ -71,7 +71,9 @@ def test_unreadable_images_are_left_out_and_named(faces_folder: Path, tmp_path: 
     assert convert_set(faces, tmp_path / "out", shard_rows=100) == module.Conversion(
         shards=3, resumed=3, faces=286, unreadable=done.unreadable
     )
-    with pytest.raises(DataError, match=r"1 of 288 images cannot be read.*images/real_0_0\.jpg.*--max-unreadable"):
+    with pytest.raises(
+        DataError, match=r"1 of 288 images cannot be read.*images/real_0_0\.jpg.*--max-unreadable"
+    ):
         convert_set(faces, tmp_path / "strict", shard_rows=100, max_unreadable=0.0)
 
 

@@ -41,7 +41,9 @@ def test_lossless_formats_keep_every_pixel(kind: str) -> None:
     np.testing.assert_array_equal(found.permute(1, 2, 0).numpy(), pixels)
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("CMYK", "JPEG"), ("L", "PPM"), ("P", "PNG"), ("1", "PNG")])
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("L", "JPEG"), ("CMYK", "JPEG"), ("L", "PPM"), ("P", "PNG"), ("1", "PNG")]
+)
 def test_other_colour_modes_become_rgb(mode: str, kind: str) -> None:
     red = Image.new("RGB", (16, 8), (200, 30, 30)).convert(mode)
     found = decode_image(encode(red, kind))
@@ -85,7 +87,9 @@ def test_truncated_images_are_named(image: Draw, kind: str, keep: float) -> None
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"P6 ", b"GIF89a"]))
+@given(
+    st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"P6 ", b"GIF89a"])
+)
 def test_garbage_is_unreadable_and_nothing_else(data: bytes, head: bytes) -> None:
     try:
         found = decode_image(head + data + b"\xff\xd9")
@@ -94,7 +98,9 @@ def test_garbage_is_unreadable_and_nothing_else(data: bytes, head: bytes) -> Non
     assert found.dtype == torch.uint8 and found.shape[0] == 3
 
 
-def test_an_image_that_claims_too_many_pixels_is_refused(image: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_claims_too_many_pixels_is_refused(
+    image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 

@@ -1,0 +1,1 @@
+"""Face sets: one schema over folders, manifests and Parquet; decoding, epoch order, splits."""

@@ -278,5 +278,6 @@ def _check_complete(folder: Path, files: Sequence[Path]) -> None:
     missing = expected.pop() - len(files)
     if missing > 0:
         raise DataError(
-            f"{folder}: {missing} of {len(files) + missing} shards missing", hint="run the conversion again: it goes on there"
+            f"{folder}: {missing} of {len(files) + missing} shards missing",
+            hint="run the conversion again: it goes on there",
         )

@@ -105,7 +105,7 @@ def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
     that the halves are about equal. Raises `SplitError` if there are fewer than two groups, or a half would
     have no real face.
     """
-    _check_seed(seed)
+    random = _random(seed)
     groups = _components(table, donors=True, pairs=True)
     sizes = np.bincount(groups) if len(groups) else np.zeros(0, dtype=np.int64)
     if len(sizes) < 2:
@@ -114,9 +114,8 @@ def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
             "they cannot be halved",
             hint="add faces of other people to the validation split",
         )
-    random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     half_of_group = _fill(sizes, np.full(2, len(groups) / 2), random)
-    choose = half_of_group[groups] == int(random.integers(2))
+    choose = half_of_group[groups] == (int(random.random_raw()) & 1)
     real = pc.fill_null(pc.equal(_column(table, "label"), "real"), False).to_numpy(zero_copy_only=False)
     if real.any() and (not (real & choose).any() or not (real & ~choose).any()):
         raise SplitError(
@@ -167,10 +166,9 @@ def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Sp
 
     Raises `SplitError` if a split would stay empty, `InputError` for sizes that make no sense.
     """
-    _check_seed(seed)
+    random = _random(seed)
     names, wanted = _sizes(parts, len(table))
     groups = _components(table, donors=False, pairs=True)
-    random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     rest = max(0.0, len(table) - float(wanted.sum()))
     bins = np.append(wanted, rest)
     of_row = _fill(np.bincount(groups), bins, random)[groups] if len(groups) else groups
@@ -243,12 +241,12 @@ def _sizes(parts: Mapping[str, float], total: int) -> tuple[list[str], npt.NDArr
     return names, values
 
 
-def _fill(sizes: Ints, wanted: npt.NDArray[np.float64], random: np.random.Generator) -> Ints:
+def _fill(sizes: Ints, wanted: npt.NDArray[np.float64], random: np.random.Philox) -> Ints:
     """Put groups into bins, `[groups]` -> bin: large groups first, each where most is wanting.
 
     Large goes by powers of two only; within one, the order is random, so that chance decides who goes where.
     """
-    order = random.permutation(len(sizes))
+    order = np.argsort(random.random_raw(len(sizes)), kind="stable")
     power = np.floor(np.log2(np.maximum(sizes, 1)))
     order = order[np.argsort(-power[order], kind="stable")]
     missing = wanted.astype(np.float64).copy()
@@ -323,6 +321,8 @@ def _offenders(kind: str, shared: list[tuple[str, list[str]]]) -> str:
     return f"{len(shared)} {kind}: {', '.join(first)}" + (", ..." if len(shared) > 3 else "")
 
 
-def _check_seed(seed: int) -> None:
+def _random(seed: int) -> np.random.Philox:
+    """Raw random words of a seed: NumPy keeps these from version to version, so a recorded seed cuts the same."""
     if seed < 0:
         raise InputError(f"seed {seed} is negative", hint="give 0 or more")
+    return np.random.Philox(np.random.SeedSequence(seed))
