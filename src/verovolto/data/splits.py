@@ -322,7 +322,7 @@ def _offenders(kind: str, shared: list[tuple[str, list[str]]]) -> str:
 
 
 def _random(seed: int) -> np.random.Philox:
-    """Raw random words of a seed: NumPy keeps these from version to version, so a recorded seed cuts the same."""
+    """Raw random words, which NumPy keeps from version to version: a recorded seed cuts the same."""
     if seed < 0:
         raise InputError(f"seed {seed} is negative", hint="give 0 or more")
     return np.random.Philox(np.random.SeedSequence(seed))
