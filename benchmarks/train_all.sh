@@ -13,14 +13,12 @@ set -euo pipefail
 data=${1:?usage: benchmarks/train_all.sh DATA [OUT]}
 out=${2:-runs/all}
 verovolto=${VEROVOLTO:-verovolto}
-# Threads that wait by sleeping: a loader or another program beside the training does not slow it tenfold.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
 train() { # train NAME FLAGS...: a run folder $out/NAME
   local name=$1
   shift
   echo "== $name: $* ($(date +%T))"
-  "$verovolto" train --data "$data" --out "$out/$name" --seed 0 --checkpoint-steps 50 "$@"
+  "$verovolto" train --data "$data" --out "$out/$name" --seed 0 "$@"
 }
 
 derive() { # derive NAME MODEL RUN: another model's score on the network of a finished run
@@ -28,7 +26,7 @@ derive() { # derive NAME MODEL RUN: another model's score on the network of a fi
 }
 
 oc=(--size "${SIZE_OC:-100}" --epochs "${EPOCHS_OC:-10}" --batch-size "${BATCH_OC:-64}")
-resnet=(--size "${SIZE_RESNET:-96}" --epochs "${EPOCHS_RESNET:-10}" --batch-size "${BATCH_RESNET:-32}")
+resnet=(--size "${SIZE_RESNET:-96}" --epochs "${EPOCHS_RESNET:-8}" --batch-size "${BATCH_RESNET:-32}")
 
 train resnet-ocvae2 --model resnet-ocvae2 "${resnet[@]}"
 train resnet-ocvae2-spatial --model resnet-ocvae2 --bottleneck spatial "${resnet[@]}"

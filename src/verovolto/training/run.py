@@ -147,7 +147,8 @@ def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
             callbacks=callbacks,
             plugins=[WholeCheckpoints()],
             logger=TensorBoardLogger(config.out, name="tensorboard", version=""),
-            deterministic="warn",
+            # CPU kernels are deterministic as they are; asking for it only slows them.
+            deterministic="warn" if config.device == "cuda" else False,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
