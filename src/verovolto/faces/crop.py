@@ -1,0 +1,178 @@
+"""Crop rules: how a face crop follows from a detector's box. Pure functions; the rule is data.
+
+A detector of forgeries sees every face that was cropped by another rule as an anomaly, so the rule travels
+with the face set and with the detector.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from verovolto.errors import InputError
+from verovolto.faces.detector import Face
+
+Border = Literal["clip", "reflect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropRule:
+    """A square crop relative to the box of a named face detector.
+
+    Attributes:
+        detector: whose boxes the figures refer to.
+        scale: side of the crop over the larger side of the box, > 0.
+        dx: shift of the crop's centre to the right, in larger sides of the box.
+        dy: shift downwards, likewise.
+        align: turn the crop about its centre so that the eyes lie level.
+        border: what happens at the image's border. `clip`: the corner is moved inside and the side shortened,
+            so the crop stays square and holds only real pixels; `reflect`: the crop keeps its size and place,
+            and the image is continued by reflection.
+    """
+
+    detector: str = "mtcnn"
+    scale: float = 1.3
+    dx: float = 0.0
+    dy: float = 0.0
+    align: bool = False
+    border: Border = "clip"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise InputError(f"a crop rule's scale must be above 0, not {self.scale}")
+        if not (math.isfinite(self.dx) and math.isfinite(self.dy)):
+            raise InputError(f"a crop rule's offsets must be finite, not dx={self.dx}, dy={self.dy}")
+        if self.border not in get_args(Border):
+            raise InputError(f"unknown border {self.border!r} in a crop rule", hint="use clip or reflect")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rule as JSON values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(value: dict[str, Any]) -> CropRule:
+        """Read a rule; missing keys take their defaults. Raises `InputError` for unknown keys, naming the
+        nearest known one, and for values of the wrong type or range."""
+        known: dict[str, type[str] | type[float] | type[bool]] = {
+            "detector": str,
+            "scale": float,
+            "dx": float,
+            "dy": float,
+            "align": bool,
+            "border": str,
+        }
+        for key, given in value.items():
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                raise InputError(f"unknown key {key!r} in a crop rule", hint=hint)
+            number = known[key] is float and isinstance(given, int) and not isinstance(given, bool)
+            if not number and not isinstance(given, known[key]):
+                raise InputError(f"{key} in a crop rule must be a {known[key].__name__}, not {given!r}")
+        typed: dict[str, Any] = {key: known[key](given) for key, given in value.items()}
+        return CropRule(**typed)
+
+
+FFPP = CropRule(scale=1.3)
+"""FaceForensics++ (Rössler et al., ICCV 2019): square, 1.3 x the larger side, centred, clipped."""
+
+TIGHT = CropRule(scale=0.86)
+"""Inner face only, as many published crops of the DFDC training set are cut."""
+
+RULES = {"ffpp": FFPP, "tight": TIGHT}
+"""Rules by name."""
+
+
+def crop_box(face: Face, image_size: tuple[int, int], rule: CropRule = FFPP) -> tuple[int, int, int, int]:
+    """The square `(x0, y0, x1, y1)` in whole pixels that `rule` cuts for `face`; `x1`, `y1` are exclusive.
+
+    Args:
+        face: a face found by `rule.detector`.
+        image_size: `(height, width)` of the image, pixels.
+        rule: with border `clip` the square lies inside the image: its corner is moved to the border, then its
+            side is cut to what is left, as FaceForensics++ does. With `reflect` it may reach outside.
+
+    Raises:
+        InputError: nothing of the crop lies inside the image.
+    """
+    height, width = image_size
+    larger = max(face.width, face.height)
+    side = max(1, round(rule.scale * larger))
+    centre_x, centre_y = face.centre
+    x0 = math.floor(centre_x + rule.dx * larger - side / 2 + 0.5)
+    y0 = math.floor(centre_y + rule.dy * larger - side / 2 + 0.5)
+    if x0 >= width or y0 >= height or x0 + side <= 0 or y0 + side <= 0:
+        raise InputError(
+            f"the crop at ({x0}, {y0}) of side {side} lies outside the image of {width}x{height} pixels",
+            hint="are the boxes in pixels of this very image?",
+        )
+    if rule.border == "clip":
+        x0, y0 = max(x0, 0), max(y0, 0)
+        side = min(side, width - x0, height - y0)
+    return x0, y0, x0 + side, y0 + side
+
+
+def crop(image: UInt8[Tensor, "3 h w"], face: Face, rule: CropRule = FFPP) -> UInt8[Tensor, "3 s s"]:
+    """Cut the face out of an image by a rule, at the image's own resolution.
+
+    Without alignment, and inside the image, the pixels are copied as they are. With `align` they are
+    resampled once (bilinear), and what the turned square needs from outside the image is reflected.
+
+    Args:
+        image: uint8 `[3, H, W]`.
+        face: in pixels of `image`.
+        rule: see `CropRule`.
+
+    Returns:
+        uint8 `[3, S, S]`, S the side given by `crop_box`.
+
+    Raises:
+        InputError: nothing of the crop lies inside the image.
+    """
+    box = crop_box(face, (int(image.shape[1]), int(image.shape[2])), rule)
+    if rule.align:
+        return _turned(image, box, eye_angle(face))
+    return _copied(image, box)
+
+
+def eye_angle(face: Face) -> float:
+    """Angle of the line through the eyes against the image's rows, radians, positive clockwise on screen."""
+    left, right = face.landmarks[0], face.landmarks[1]
+    return math.atan2(float(right[1] - left[1]), float(right[0] - left[0]))
+
+
+def _copied(image: Tensor, box: tuple[int, int, int, int]) -> Tensor:
+    x0, y0, x1, y1 = box
+    rows = _reflect(torch.arange(y0, y1), int(image.shape[1]))
+    columns = _reflect(torch.arange(x0, x1), int(image.shape[2]))
+    return image[:, rows][:, :, columns]
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Indices of any value folded into [0, size), the border pixel being repeated (…1 0 | 0 1 2…)."""
+    folded = index.remainder(2 * size)
+    return torch.where(folded < size, folded, 2 * size - 1 - folded)
+
+
+def _turned(image: Tensor, box: tuple[int, int, int, int], angle: float) -> Tensor:
+    x0, y0, x1, y1 = box
+    side = x1 - x0
+    offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+    dy, dx = torch.meshgrid(offset, offset, indexing="ij")
+    cosine, sine = math.cos(angle), math.sin(angle)
+    # Pixel-centre coordinates of the source, as pixel edges (+ 0.5) for grid_sample's [-1, 1] range.
+    x = (x0 + x1) / 2 + cosine * dx - sine * dy
+    y = (y0 + y1) / 2 + sine * dx + cosine * dy
+    height, width = image.shape[1:]
+    grid = torch.stack((2 * x / width - 1, 2 * y / height - 1), dim=-1)[None]
+    warped = grid_sample(
+        image[None].double(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    return warped[0].round().clamp(0, 255).to(torch.uint8)
