@@ -28,7 +28,9 @@ def draw_face(seed: int, *, size: int = 64, smooth: bool = False) -> Image.Image
     x, y = (int(v) for v in random.integers(-size // 12, size // 12 + 1, 2))
     draw.ellipse([size * 0.15 + x, size * 0.05 + y, size * 0.85 + x, size * 0.95 + y], fill=skin)
     for side in (0.35, 0.65):
-        draw.ellipse([size * (side - 0.07) + x, size * 0.35 + y, size * (side + 0.07) + x, size * 0.45 + y], fill=eye)
+        draw.ellipse(
+            [size * (side - 0.07) + x, size * 0.35 + y, size * (side + 0.07) + x, size * 0.45 + y], fill=eye
+        )
     draw.arc([size * 0.35 + x, size * 0.6 + y, size * 0.65 + x, size * 0.8 + y], 0, 180, fill=eye, width=2)
     if smooth:
         return image.filter(ImageFilter.GaussianBlur(1.5))

@@ -80,7 +80,12 @@ def test_every_parameter_gets_a_gradient(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("given", "size"),
-    [({"model": "resnet-ocvae1"}, 100), ({"model": "resnet-ocvae2"}, 16), ({"model": "oc-ae"}, 30), ({"model": "oc-ae"}, 4)],
+    [
+        ({"model": "resnet-ocvae1"}, 100),
+        ({"model": "resnet-ocvae2"}, 16),
+        ({"model": "oc-ae"}, 30),
+        ({"model": "oc-ae"}, 4),
+    ],
 )
 def test_a_size_that_does_not_fit_is_refused(given: dict[str, Any], size: int) -> None:
     with pytest.raises(InputError, match=f"size {size} does not fit"):

@@ -23,7 +23,9 @@ def state() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("classifier", [True, False])
-def test_a_file_fills_the_trunk(state: dict[str, torch.Tensor], tmp_path: Path, suffix: str, classifier: bool) -> None:
+def test_a_file_fills_the_trunk(
+    state: dict[str, torch.Tensor], tmp_path: Path, suffix: str, classifier: bool
+) -> None:
     path = tmp_path / f"trunk{suffix}"
     kept = {k: v for k, v in state.items() if classifier or not k.startswith("fc.")}
     save_file(kept, path) if suffix == ".safetensors" else torch.save(kept, path)
@@ -50,7 +52,9 @@ def test_offline_names_the_file_and_the_flags(tmp_path: Path, monkeypatch: pytes
         load_trunk(resnet18_features(), "imagenet", cache=tmp_path / "cache")
 
 
-def test_torch_s_own_cache_is_used(state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_s_own_cache_is_used(
+    state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     name = ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
     (tmp_path / "checkpoints").mkdir()

@@ -57,7 +57,7 @@ class FlatBottleneck(nn.Module):
 
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 512 s s"]:
         h: Tensor = self.back(z)
-        return h.unflatten(1, (512, self.side, self.side))
+        return h.view(-1, 512, self.side, self.side)
 
 
 class SpatialBottleneck(nn.Module):

@@ -145,7 +145,7 @@ class VAEDetector(Detector):
             )
         self.name = self.architecture.model
         self.score_names = (self.default_score, *(s for s in VAE_SCORES if s != self.default_score))
-        self.model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.eval().to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
 
     def score_batch(self, batch: FaceBatch) -> Scores:

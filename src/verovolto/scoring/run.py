@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +94,7 @@ def _table(
             p = detector.calibration[name].p_values(values)
             table = table.append_column(f"p_{name}", pa.array(p, mask=np.isnan(p)))
     scores = detector.score_names
-    about = {
+    about: dict[str, Any] = {
         "detector": detector.name,
         "data": faces.name,
         "fingerprint": faces.fingerprint(),

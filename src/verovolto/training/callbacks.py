@@ -105,23 +105,6 @@ class SaveLast(Callback):
         trainer.save_checkpoint(self.path)
 
 
-class SaveLast(Callback):
-    """Keeps `last.ckpt`, the state to resume from: every so many steps, and at the end of each epoch."""
-
-    def __init__(self, path: Path, every_steps: int) -> None:
-        self.path, self.every_steps = path, every_steps
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        # The last step of an epoch is saved at the epoch's end, after the validation that belongs to it.
-        if trainer.global_step % self.every_steps == 0 and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.path)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
-
-
 class CsvLog(Callback):
     """`metrics.csv`: a row an epoch. A resumed run goes on in the same file; rows it repeats are replaced."""
 
@@ -167,7 +150,9 @@ class CsvLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         means = {f"train_{name}": total / max(self.batches, 1) for name, total in self.sums.items()}
         known = trainer.callback_metrics
-        row = {name: float(known[name]) for name in ("val_loss", "val_rmse", "val_kl") if name in known}
+        row: dict[str, float] = {
+            name: float(known[name]) for name in ("val_loss", "val_rmse", "val_kl") if name in known
+        }
         speed = self.images / self.seconds if self.seconds else 0.0
         self._append({"epoch": trainer.current_epoch, "step": trainer.global_step, **means, **row,
                       "images_per_s": speed, "seconds": self.seconds})  # fmt: skip

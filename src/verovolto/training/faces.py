@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,7 +88,7 @@ def collate(items: list[Tensor | str]) -> Batch:
 
 def loader(
     dataset: TrainingFaces, sampler: EpochSampler, *, batch_size: int, workers: int, pin: bool
-) -> DataLoader[Batch]:
+) -> DataLoader[Any]:
     """Batches in the sampler's order. A last batch that is not full is left out when training on more than one."""
     return DataLoader(
         dataset,

@@ -30,7 +30,7 @@ class OneClassModule(pl.LightningModule):
 
     def __init__(self, model: VAE, config: TrainConfig, *, n_images: int) -> None:
         super().__init__()
-        self.model: VAE = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: VAE = model.to(memory_format=torch.channels_last)
         self.config = config
         self.known = entry(config.model)
         self.n_images = n_images

@@ -1,0 +1,5 @@
+"""`python -m verovolto`."""
+
+from verovolto.cli import main
+
+main()
