@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, Parameter
-from cyclopts.config import Toml
+from cyclopts.config import Dict
 
 from verovolto import __version__
 from verovolto.config import read_toml
@@ -50,8 +50,12 @@ def _with_config(
         TOML file with any of the command's flags; flags on the command line win.
     """
     if config is not None:
-        read_toml(config)  # a missing or broken file is named
-        app.config = Toml(config, use_commands_as_keys=False)
+        values = read_toml(config)
+        commands, _, _ = app.parse_commands(tokens)
+        # The file speaks of the one command given; a flat table would lose keys named as a command (`data`).
+        for name in reversed(commands):
+            values = {name: values}
+        app.config = (Dict(values, source=str(config)),)
     app(tokens)
 
 

@@ -94,7 +94,11 @@ def test_p_values_come_from_the_calibration(detector: VAEDetector, faces: list[I
 
 
 @pytest.mark.parametrize(
-    "image", [7, np.zeros((4, 4, 3)), torch.zeros(4, 4, 4), torch.full((3, 4, 4), 2.0), torch.zeros(3, 4, 4, dtype=torch.int64), []]
+    "image",
+    [
+        7, np.zeros((4, 4, 3)), torch.zeros(4, 4, 4), torch.full((3, 4, 4), 2.0),
+        torch.zeros(3, 4, 4, dtype=torch.int64), [],
+    ],
 )  # fmt: skip
 def test_what_is_no_image_is_refused(detector: VAEDetector, image: Any) -> None:
     with pytest.raises(InputError):

@@ -40,7 +40,7 @@ def score_faces(
     console = Console(stderr=True)
     hide = quiet or not console.is_terminal
     for start in track(starts, f"scoring {len(faces)} faces", console=console, disable=hide):
-        rows, batch = _read(faces, start, min(start + batch_size, len(faces)))
+        rows, batch = read_batch(faces, start, min(start + batch_size, len(faces)))
         if len(batch):
             found = trivial_scores(batch) | detector.score_batch(batch).columns
             for name, column in columns.items():
@@ -50,7 +50,8 @@ def score_faces(
     return _table(detector, faces, columns, readable)
 
 
-def _read(faces: FaceSet, start: int, stop: int) -> tuple[list[int], FaceBatch]:
+def read_batch(faces: FaceSet, start: int, stop: int) -> tuple[list[int], FaceBatch]:
+    """The rows from `start` to `stop` that can be read, and their faces; others are named on standard error."""
     rows, images, sizes = [], [], []
     for row, encoded in _encoded(faces, range(start, stop)):
         try:

@@ -138,7 +138,7 @@ def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
     train_loader = _loader(config, sets.train, sampler)
     skip = SkipDone(sampler, batch_size=config.batch_size or 1, batches=len(train_loader))
     callbacks, best = _callbacks(config, skip)
-    with _quiet():
+    with quiet():
         trainer = pl.Trainer(
             accelerator="gpu" if config.device == "cuda" else "cpu",
             devices=1,
@@ -262,7 +262,7 @@ def _check_same(config: TrainConfig) -> None:
         )
 
 
-class _quiet(warnings.catch_warnings):
+class quiet(warnings.catch_warnings):
     """Keep Lightning's hints to itself: they speak of its own options, which are not the user's."""
 
     def __enter__(self) -> Any:
