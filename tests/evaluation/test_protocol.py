@@ -79,7 +79,7 @@ def test_a_full_evaluation(make_table: Callable[..., ScoreTable]) -> None:
     assert 0.01 not in curve and result["calibration"]["refused"] == [
         {"false_alarm": 0.01, "needed": 99, "real_faces": 60}
     ]
-    assert result["levels"]["video"] is None and "coincide" in result["levels"]["note"]
+    assert result["levels"]["video"] is None and "not known" in result["levels"]["note"]
     assert result["by_method"] == {}
 
 
@@ -105,6 +105,8 @@ def test_groups_and_video_level(make_table: Callable[..., ScoreTable]) -> None:
     assert result["by_dataset"] == {}
     assert result["levels"]["video"]["faces"] == {"real": 20, "fake": 20}
     assert result["levels"]["video"]["auroc"]["value"] > 0.5
+    alone = evaluate_scores(make_table(source_video=[f"v{i}" for i in range(120)]), resamples=20)
+    assert alone["levels"]["video"] is None and "coincide" in alone["levels"]["note"]
 
 
 def test_faces_without_a_score_are_counted_not_scored(make_table: Callable[..., ScoreTable]) -> None:

@@ -57,12 +57,10 @@ def _calibrate(
 def _supervised(table: ScoreTable, score: str, chosen_on: str) -> list[Threshold]:
     values, label = table.values(score), table.strings("label")
     scored = np.isfinite(values)
+    real, fake = values[scored & (label == "real")], values[scored & (label == "fake")]
     try:
-        return supervised_thresholds(
-            values[scored & (label == "real")],
-            values[scored & (label == "fake")],
-            score=score,
-            chosen_on=chosen_on,
-        )
+        ours = supervised_thresholds(real, fake, score=score, chosen_on=chosen_on)
+        of_real = supervised_thresholds(real, fake, score=score, chosen_on=chosen_on, positive="real")[0]
     except CalibrationError:
         return []  # one class only: what is missing is said where the faces are judged
+    return [*ours, of_real]

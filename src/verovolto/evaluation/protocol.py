@@ -33,6 +33,7 @@ from verovolto.scoring.table import ScoreTable
 SCHEMA_VERSION = 1
 NOMINAL_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 CLUSTER_KINDS = ("identity", "donor identity", "source video", "face")  # coarsest first
+UNKNOWN_VIDEOS = "the source videos are not known, so there is no video level"
 GROUPS = ("method", "compression", "dataset")
 
 
@@ -197,7 +198,9 @@ def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, 
     frames = len(sample.scores)
     about = {"videos": videos, "frames": frames, "frames_per_video": frames / videos}
     if videos == frames:
-        return {**about, "video": None, "note": "one frame a video: frame and video level coincide"}
+        known = any(video is not None for video in sample.scores.strings("source_video"))
+        note = "one frame a video: frame and video level coincide"
+        return {**about, "video": None, "note": note if known else UNKNOWN_VIDEOS}
     table, values = by_video(sample.scores, score)
     fake = table.strings("label") == "fake"
     clusters, kind = clusters_of(table)

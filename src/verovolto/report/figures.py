@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from verovolto.evaluation.ranking import Ranking, curves
 
@@ -296,6 +297,7 @@ def training_curves(columns: Mapping[str, np.ndarray]) -> bytes | None:
             for name in names:
                 x, y = _by_epoch(epoch, columns[name])
                 axes.plot(x, y, color=colours[name], marker=".", label=name.replace("_", " "))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set(xlabel="epoch", title=" and ".join(name.replace("_", " ") for name in names))
             axes.legend()
     return canvas.png

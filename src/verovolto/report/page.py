@@ -166,13 +166,14 @@ def _score_figures(subject: Subject) -> dict[str, bytes]:
     rows = [(name, metrics, "score"), *_others(metrics)]
     drawn = {
         "histogram": figures.histogram(values, fake, name=name, thresholds=lines),
-        "auroc": figures.forest([(one, result["auroc"], group) for one, result, group in rows]),
         "roc": figures.roc(
             {one: subject.scores[one] for one in (name, *baselines)}, fake, baselines=baselines
         ),
         "precision_recall": figures.precision_recall(values, fake),
         "f1": figures.f1_against_threshold(values, fake, name=name, thresholds=lines),
     }
+    if len(rows) > 1:
+        drawn["auroc"] = figures.forest([(one, result["auroc"], group) for one, result, group in rows])
     if (metrics["calibration"] or {}).get("curve"):
         drawn["calibration"] = figures.calibration(metrics["calibration"]["curve"])
     if "sharpness" in baselines:

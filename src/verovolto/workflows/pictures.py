@@ -57,16 +57,11 @@ def galleries_of(
         explained = _explain(detector, faces, rows[one.rows])
         shown = []
         for i, row in enumerate(one.rows):
-            parts = (
-                (None, None)
-                if explained is None
-                else (explained["reconstructions"][i], explained["errors"][i])
-            )
             shown.append(
                 Face(
                     image=faces.image(int(rows[row])).permute(1, 2, 0).numpy(),
-                    reconstruction=parts[0],
-                    error=parts[1],
+                    reconstruction=explained["reconstructions"][i] if explained else None,
+                    error=explained["errors"][i] if explained else None,
                     caption=f"{'fake' if fake[row] else 'real'} · {values[row]:.4g}",
                 )
             )
