@@ -70,8 +70,8 @@ def test_a_full_report(subject: Subject, tmp_path: Path) -> None:
     assert "drawn &lt;faces&gt;" in html and "d&lt;&amp;&gt;" in html
     assert "This is a demonstration." in html
     assert "verovolto evaluate &#39;a b&#39; --data x" in html
-    for png in page.figures.values():
-        assert Image.open(io.BytesIO(png)).size[0] > 100
+    for drawn in page.figures.values():
+        assert Image.open(io.BytesIO(drawn)).size[0] > 100
 
 
 def test_a_report_of_bare_scores(subject: Subject) -> None:
