@@ -157,9 +157,10 @@ def build_set(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     usable = [photo for photo in photos if photo.name in faces]
+    by_name = {photo.name: photo for photo in usable}
     jobs = list(_jobs(usable, seed))
     rows = [
-        _write_face(part, split, photo, swap, {p.name: p for p in usable}, faces, rule)
+        _write_face(part, split, photo, swap, by_name, faces, rule)
         for split, photo, swap in _progress(jobs, "making the face set")
     ]
     write_text(part / "manifest.csv", _csv(rows))
