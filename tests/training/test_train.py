@@ -123,13 +123,22 @@ def test_resumed_from_any_step_it_ends_bit_equal(
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_and_resumed_it_ends_bit_equal(face_set: Path, tmp_path: Path, workers: int) -> None:
     """SIGKILL, in a process of its own, in mid-epoch."""
-    flags = {"epochs": 8, "workers": workers, "precision": "bf16"}
-    run(tiny(face_set, tmp_path / "whole", **flags))
+    kill_and_resume(face_set, tmp_path, workers)
+
+
+@pytest.mark.data
+def test_killed_and_resumed_on_real_faces(real_data: Path, tmp_path: Path) -> None:
+    kill_and_resume(real_data / "dfdc-faces", tmp_path, 0, limit=200)
+
+
+def kill_and_resume(data: Path, tmp_path: Path, workers: int, limit: int = 24) -> None:
+    flags = {"epochs": 8, "workers": workers, "precision": "bf16", "limit": limit}
+    run(tiny(data, tmp_path / "whole", **flags))
     command = [
-        sys.executable, "-m", "verovolto", "train", "--data", str(face_set), "--out", str(tmp_path / "killed"),
+        sys.executable, "-m", "verovolto", "train", "--data", str(data), "--out", str(tmp_path / "killed"),
         "--model", "oc-fakedect1", "--size", "8", "--latent", "4", "--epochs", "8", "--batch-size", "8", "--threads",
         "1", "--seed", "3", "--checkpoint-steps", "1", "--checkpoint-epochs", "1", "--precision", "bf16", "--device",
-        "cpu", "--workers", str(workers),
+        "cpu", "--workers", str(workers), "--limit", str(limit),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     last = tmp_path / "killed" / "checkpoints" / LAST
@@ -139,7 +148,7 @@ def test_killed_and_resumed_it_ends_bit_equal(face_set: Path, tmp_path: Path, wo
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
     assert not (tmp_path / "killed" / "detector").exists()
-    run(tiny(face_set, tmp_path / "killed", **flags))
+    run(tiny(data, tmp_path / "killed", **flags))
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
 
 

@@ -7,7 +7,14 @@ import numpy as np
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import cluster_ids, cluster_kinds
 from verovolto.errors import CalibrationError
-from verovolto.scoring.calibration import Calibration, Threshold, one_class_thresholds, supervised_thresholds
+from verovolto.scoring.calibration import (
+    FALSE_ALARMS,
+    Calibration,
+    Threshold,
+    one_class_thresholds,
+    refused_rates,
+    supervised_thresholds,
+)
 from verovolto.scoring.detector import VAEDetector
 from verovolto.scoring.run import score_faces
 from verovolto.scoring.table import ScoreTable
@@ -30,11 +37,14 @@ def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDet
         )
     clusters, cluster = _clusters(table, real)
     thresholds: list[Threshold] = []
+    refused: dict[float, int] = {}
     for name in detector.score_names:
         values = table.values(name)
         known = Calibration.of(values[real], score=name, clusters=clusters, cluster=cluster)
         detector.calibration[name] = known
-        thresholds += one_class_thresholds(known, chosen_on=f"{real.sum()} real faces of val/calibrate")
+        refused = refused_rates(known)
+        supported = [rate for rate in FALSE_ALARMS if rate not in refused]
+        thresholds += one_class_thresholds(known, supported, f"{real.sum()} real faces of val/calibrate")
         if fake.any():
             chosen_on = f"{real.sum()} real and {fake.sum()} fake faces of val/calibrate"
             thresholds += supervised_thresholds(values[real], values[fake], score=name, chosen_on=chosen_on)
@@ -42,6 +52,7 @@ def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDet
     detector.about["calibrated_on"] = {
         "split": "val/calibrate", "real": int(real.sum()), "fake": int(fake.sum()), "clusters": clusters,
         "cluster": cluster, "halved_by_seed": seed,
+        "refused_rates": [{"false_alarm": rate, "needs": size} for rate, size in refused.items()],
     }  # fmt: skip
     return detector
 

@@ -24,6 +24,7 @@ def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(nam
         another default score: oc-fakedect2 (of oc-fakedect1) and resnet-ocvae-latent (of resnet-ocvae2).
     """
     run = derive(config, from_run) if from_run else run_training(config)
+    print("\n".join(told(run)))
     print(f"detector: {(run / 'detector').resolve()}")
     print(f"next: verovolto evaluate {run} --data {config.data} --split test --out {run}/test")
 
@@ -33,6 +34,24 @@ def run_training(config: TrainConfig) -> Path:
     from verovolto.training.run import run
 
     return run(config)
+
+
+def told(run: Path) -> list[str]:
+    """What a user should know of a finished run, a line each."""
+    from verovolto.scoring.detector import load_detector
+
+    about = load_detector(run).about
+    known = about["calibrated_on"]
+    lines = [
+        f"trained on {about['trained_on']['faces']:,} real faces; the epoch chosen on {about['chosen_on']['faces']} other "
+        f"reals, thresholds set on {known['real']} more ({known['clusters']} clusters by {known['cluster']})"
+    ]
+    for refused in known["refused_rates"]:
+        lines.append(
+            f"no threshold at a false-alarm rate of {refused['false_alarm']:g}: that needs {refused['needs']} real "
+            "faces to calibrate on"
+        )
+    return lines
 
 
 def derive(config: TrainConfig, source: Path) -> Path:
