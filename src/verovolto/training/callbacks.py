@@ -226,7 +226,8 @@ class ProgressBar(Callback):
         print(f"epoch {done}/{trainer.max_epochs}: {figures} ({took:,.0f} s)", flush=True)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        self.progress.stop()
+        if self.progress.live.is_started:
+            self.progress.stop()
 
     @staticmethod
     def _batch_size(trainer: pl.Trainer) -> int:

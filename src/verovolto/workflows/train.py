@@ -43,8 +43,8 @@ def told(run: Path) -> list[str]:
     about = load_detector(run).about
     known = about["calibrated_on"]
     lines = [
-        f"trained on {about['trained_on']['faces']:,} real faces; the epoch chosen on {about['chosen_on']['faces']} other "
-        f"reals, thresholds set on {known['real']} more ({known['clusters']} clusters by {known['cluster']})"
+        f"trained on {about['trained_on']['faces']:,} real faces; the epoch chosen on {about['chosen_on']['faces']} "
+        f"other reals, thresholds set on {known['real']} more ({known['clusters']} clusters by {known['cluster']})"
     ]
     for refused in known["refused_rates"]:
         lines.append(
