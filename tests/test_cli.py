@@ -178,6 +178,35 @@ def test_a_size_the_model_cannot_take(refused, face_set: Path, tmp_path: Path) -
         "train", "--data", face_set, "--model", "resnet-ocvae2", "--size", 100, "--out", tmp_path / "run"
     )
     assert "size 100 does not fit a ResNet" in line and "multiple of 32" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_weights_leave_no_run_behind(  # type: ignore[no-untyped-def]
+    refused, run, face_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def offline(*_args: object, **_options: object) -> None:
+        (tmp_path / "run" / "weights").mkdir(parents=True)  # as torch.hub does first of all
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("torchvision.models.ResNet18_Weights.get_state_dict", offline)
+    words = (
+        "train",
+        "--data",
+        face_set,
+        "--model",
+        "resnet-ocvae1",
+        "--out",
+        tmp_path / "run",
+        "--size",
+        32,
+        *SMALL[2:],
+    )
+    assert "--weights none" in refused(*words)
+    code, _, err = run(*words, "--weights", "none")
+    assert code == 0, err
 
 
 def test_unreadable_images_past_the_share(refused, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

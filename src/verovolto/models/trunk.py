@@ -74,6 +74,8 @@ def _imagenet_state(cache: Path) -> dict[str, Tensor]:
             )
             return state
     except (URLError, OSError, RuntimeError) as error:
+        if cache.is_dir() and not any(cache.iterdir()):
+            cache.rmdir()
         raise WeightsError(
             f"the ImageNet weights {_FILE_NAME} are not on this machine and could not be fetched ({error})",
             hint=f"copy {_FILE_NAME} here and give --weights {_FILE_NAME}, or start from random weights with "

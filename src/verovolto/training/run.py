@@ -62,11 +62,13 @@ def run(config: TrainConfig) -> Path:
         _check_same(config)
         return asked.out
     sets = open_sets(config)
-    _begin(config, sets)
+    _check_folder(config, sets)
     pl.seed_everything(config.seed, verbose=False)
     torch.set_num_threads(config.threads or 1)
     arch = architecture(config)
     model = build(arch, weights=config.weights, cache=config.out / "weights")
+    # Written once it is known that the network can be built: a wrong size or missing weights leave no run behind.
+    _write_papers(config, sets)
     module = OneClassModule(model, config, n_images=len(sets.train) + len(sets.choose))
     best = _fit(module, config, sets)
     _load_weights(module, best)
@@ -207,10 +209,9 @@ def _load_weights(module: OneClassModule, checkpoint: Path) -> None:
     module.to("cpu").load_state_dict(state)
 
 
-def _begin(config: TrainConfig, sets: Sets) -> None:
-    """Write the run's papers, or check that those in its folder are of the same run."""
-    stored = config.out / "config.toml"
-    if stored.is_file():
+def _check_folder(config: TrainConfig, sets: Sets) -> None:
+    """Refuse a folder that holds another run, or something else."""
+    if (config.out / "config.toml").is_file():
         _check_same(config)
         known = read_json(config.out / "run.json")
         if known["fingerprint"] != sets.fingerprint:
@@ -219,6 +220,9 @@ def _begin(config: TrainConfig, sets: Sets) -> None:
             )
     elif config.out.is_dir() and any(config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
+
+
+def _write_papers(config: TrainConfig, sets: Sets) -> None:
     papers = {
         "fingerprint": sets.fingerprint,
         "versions": versions(),
@@ -226,7 +230,7 @@ def _begin(config: TrainConfig, sets: Sets) -> None:
         "machine": {"processor": platform.processor() or platform.machine(), "threads": config.threads},
     }
     write_json(config.out / "run.json", papers)
-    write_toml(stored, config)
+    write_toml(config.out / "config.toml", config)
 
 
 def read_json(path: Path) -> dict[str, Any]:
