@@ -37,3 +37,16 @@ train oc-ae --model oc-ae "${oc[@]}"
 train oc-fakedect2-separate --model oc-fakedect2 --second-encoder separate "${oc[@]}"
 derive oc-fakedect2 oc-fakedect2 oc-fakedect1
 derive resnet-ocvae-latent resnet-ocvae-latent resnet-ocvae2
+
+evaluated=()
+for run in resnet-ocvae2 resnet-ocvae2-spatial resnet-ocvae2-pooled resnet-ocvae-latent resnet-ocvae1-scratch \
+  oc-ae oc-fakedect1 oc-fakedect2 oc-fakedect2-separate; do
+  result=$out/results/$run
+  evaluated+=("$result")
+  if [ ! -f "$result/report.html" ]; then
+    echo "== evaluating $run ($(date +%T))"
+    "$verovolto" evaluate "$out/$run" --data "$data" --split test --out "$result" --seed 0
+  fi
+done
+"$verovolto" compare "${evaluated[@]}" --out "$out/comparison" --seed 0
+"${PYTHON:-python3}" "$(dirname "$0")/results.py" "${evaluated[@]}" | tee "$out/table.md"
