@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,20 @@ def write_set(folder: Path, *, train: int = 24, people: int = 12) -> Path:
         writer.writerow(["path", "label", "split", "source_video", "identity", "pair"])
         writer.writerows(rows)
     return folder
+
+
+def full_disk(folder: Path) -> Callable[[Path], AbstractContextManager[Path]]:
+    """A stand-in for `atomic_path` whose file is on a full disk (skips the test where /dev/full is not known)."""
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("there is no /dev/full here")
+
+    @contextmanager
+    def on_full_disk(_path: Path) -> Iterator[Path]:
+        # A link, so that what replaces files instead of writing them cannot harm the device.
+        (folder / "full").symlink_to("/dev/full")
+        yield folder / "full"
+
+    return on_full_disk
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import draw_face, jpeg
+from tests.conftest import draw_face, full_disk, jpeg
 from tests.scoring.conftest import make_detector
 from verovolto import Detector
 from verovolto.errors import DetectorError, InputError, UnreadableImage
@@ -207,3 +207,15 @@ def test_a_full_disk_leaves_the_old_detector(
     assert (folder / WEIGHTS_NAME).read_bytes() == before
     assert sorted(p.name for p in folder.iterdir()) == [JSON_NAME, WEIGHTS_NAME]
     assert Detector.load(folder).name == detector.name
+
+
+def test_weights_on_a_full_disk_say_so(
+    detector: VAEDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verovolto.scoring.detector.atomic_path", full_disk(tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        detector.save(tmp_path / "detector")
+
+
+def test_whoever_may_read_one_file_of_a_detector_may_read_the_other(saved: Path) -> None:
+    assert (saved / WEIGHTS_NAME).stat().st_mode == (saved / JSON_NAME).stat().st_mode

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.conftest import write_set
+from tests.conftest import full_disk, write_set
 
 from verovolto import Detector
 from verovolto.data.faceset import FaceSet
@@ -170,6 +170,21 @@ def test_a_finished_run_is_not_trained_again_but_can_go_on(face_set: Path, tmp_p
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_run_killed_before_its_configuration_was_written_begins_again(
+    face_set: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "weights").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
+    run(tiny(face_set, tmp_path / "run", epochs=1))
+    assert Detector.load(tmp_path / "run").about["seed"] == 3
+
+
+def test_a_checkpoint_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "atomic_path", full_disk(tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        callbacks.WholeCheckpoints().save_checkpoint({"a": torch.zeros(100_000)}, tmp_path / "a.ckpt")
+
+
 def test_a_run_of_another_configuration_is_not_touched(face_set: Path, tmp_path: Path) -> None:
     run(tiny(face_set, tmp_path / "run", epochs=1))
     with pytest.raises(TrainingError, match=r"lr was 0\.001, is 0\.5"):
@@ -188,6 +203,8 @@ def test_a_folder_of_something_else_is_refused(face_set: Path, tmp_path: Path) -
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match="something else"):
         run(tiny(face_set, tmp_path))
+    with pytest.raises(InputError, match=r"letter\.txt is a file"):
+        run(tiny(face_set, tmp_path / "letter.txt"))
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_good_weights(face_set: Path, tmp_path: Path) -> None:

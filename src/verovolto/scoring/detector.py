@@ -19,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from verovolto.data.transforms import normalise, resize
@@ -180,8 +181,9 @@ class VAEDetector(Detector):
         }
         for name, known in self.calibration.items():
             tensors[f"calibration.{name}"] = torch.from_numpy(np.ascontiguousarray(known.values))
+        # `save_file` would make the file readable by its owner alone, and hide a full disk in an error of its own.
         with atomic_path(path / WEIGHTS_NAME) as part:
-            save_file(tensors, part)
+            part.write_bytes(to_safetensors(tensors))
         description = self._describe() | {"files": {WEIGHTS_NAME: sha256_file(path / WEIGHTS_NAME)}}
         write_json(path / JSON_NAME, description | {"digest": _digest(description)})
 

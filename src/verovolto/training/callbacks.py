@@ -42,8 +42,9 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole: a run killed while it writes one still has the one before."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_path(Path(path)) as part:
-            torch.save(checkpoint, part)
+        # Through an open file: given a path, torch turns a full disk into a RuntimeError about positions.
+        with atomic_path(Path(path)) as part, part.open("wb") as handle:
+            torch.save(checkpoint, handle)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None

@@ -7,6 +7,7 @@ The folder holds `config.toml` (resolved), `run.json` (versions, fingerprint of 
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 import warnings
@@ -38,6 +39,8 @@ from verovolto.training.module import OneClassModule
 _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
 _FEWEST_CHOOSE = 2
 LAST = "last.ckpt"
+# What a run writes before its `config.toml`: a kill among these leaves a folder that it may begin in again.
+_BEFORE_CONFIG = ("weights", "run.json")
 _AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
 
 
@@ -218,8 +221,10 @@ def _check_folder(config: TrainConfig, sets: Sets) -> None:
             raise TrainingError(
                 f"{config.data} has changed since {config.out} began", hint="give another --out"
             )
-    elif config.out.is_dir() and any(config.out.iterdir()):
+    elif config.out.is_dir() and any(one.name not in _BEFORE_CONFIG for one in config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
+    elif config.out.exists() and not config.out.is_dir():
+        raise InputError(f"{config.out} is a file", hint="--out names a folder")
 
 
 def _write_papers(config: TrainConfig, sets: Sets) -> None:
@@ -235,8 +240,6 @@ def _write_papers(config: TrainConfig, sets: Sets) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of a run; `TrainingError` when it is missing or broken."""
-    import json
-
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
