@@ -15,15 +15,16 @@ ALLOWED = {
     "files": {"errors"},
     "config": FOUNDATION,
     "data": FOUNDATION,
+    "media": FOUNDATION | {"data"},
     "models": FOUNDATION,
-    "faces": FOUNDATION,
-    "forge": FOUNDATION,
-    "scoring": FOUNDATION | {"data", "models"},
+    "faces": FOUNDATION | {"data", "media", "models"},
+    "forge": FOUNDATION | {"data", "media", "models"},
+    "scoring": FOUNDATION | {"data", "media", "models"},
     "training": FOUNDATION | {"config", "data", "models", "scoring"},
     "evaluation": FOUNDATION | {"data", "scoring"},
     "report": FOUNDATION | {"evaluation"},
     "workflows": FOUNDATION
-    | {"config", "data", "evaluation", "faces", "forge", "models", "report", "scoring", "training"},
+    | {"config", "data", "evaluation", "faces", "forge", "media", "models", "report", "scoring", "training"},
     "cli": FOUNDATION | {"config"},
 }
 """What each room, a package or module of `verovolto`, may import of the others."""
@@ -67,7 +68,7 @@ def rooms_imported(path: Path) -> set[str]:
 
 
 def test_every_room_has_its_place_in_the_plan() -> None:
-    assert {room(path) for path in sources()} == set(ALLOWED) | PROGRAM
+    assert {room(path) for path in sources()} <= set(ALLOWED) | PROGRAM
 
 
 @pytest.mark.parametrize("path", [path for path in sources() if room(path) not in PROGRAM], ids=name)

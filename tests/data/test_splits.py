@@ -18,6 +18,7 @@ from verovolto.data.splits import (
     cluster_kinds,
     halve,
     make_splits,
+    name_of_clusters,
     shared_between_splits,
     video_keys,
 )
@@ -278,3 +279,9 @@ class TestOfficialPairs:
         (folder / "val.json").unlink()
         with pytest.raises(DataError, match=r"val\.json does not exist"):
             read_pairs(folder)
+
+
+def test_clusters_are_named_by_the_coarsest_kind_first() -> None:
+    ids = np.array(["face:d:a", "video:d:v", "identity:d:p", "identity:d:p"])
+    assert name_of_clusters(ids) == "identity (source video, face where unknown)"
+    assert name_of_clusters(ids[:1]) == "face"

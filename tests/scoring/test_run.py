@@ -63,7 +63,11 @@ def test_calibration_uses_reals_for_one_class_and_says_what_else(face_set: Path)
         np.testing.assert_allclose(detector.calibration[name].values, np.sort(reals.values(name)), rtol=1e-5)
         assert detector.calibration[name].clusters == 12 and detector.calibration[name].cluster == "identity"
     kinds = {t.name: t.kind for t in detector.thresholds}
-    assert kinds["far_0.1"] == "one-class" and kinds["max_f1"] == "supervised" and "far_0.01" not in kinds
+    assert (
+        kinds["far_0.1"] == "one-class"
+        and kinds["max_f1"] == kinds["max_f1_real"] == "supervised"
+        and "far_0.01" not in kinds
+    )
     assert detector.about["calibrated_on"] == {
         "split": "val/calibrate", "real": 24, "fake": 24, "clusters": 12, "cluster": "identity", "halved_by_seed": 4,
         "refused_rates": [{"false_alarm": 0.01, "needs": 99}],

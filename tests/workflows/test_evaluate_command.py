@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from verovolto.errors import CalibrationError, InputError
+from verovolto.errors import CalibrationError, InputError, SplitError
 from verovolto.scoring.calibration import Calibration, one_class_thresholds
 from verovolto.scoring.table import ScoreTable
 from verovolto.workflows.compare import compare
-from verovolto.workflows.evaluate import Options, evaluate, evaluate_table, run_evaluation
+from verovolto.workflows.evaluate import Options, _cut, evaluate, evaluate_table, run_evaluation
 
 THESIS = Path(__file__).parents[1] / "evaluation" / "thesis_scores.csv"
 
@@ -72,6 +72,23 @@ def test_a_table_with_splits_calibrates_itself(tmp_path: Path) -> None:
     assert metrics["calibration"]["refused"][0]["needed"] == 99
 
 
+def test_held_out_rows_that_share_people_with_the_judged_ones_are_refused(tmp_path: Path) -> None:
+    table = split_csv(tmp_path)
+    table.write_text(table.read_text().replace(",val,val3,", ",val,test3,"))
+    with pytest.raises(SplitError, match=r"1 identities: test3 \(test, val\)"):
+        evaluate_table(table, out=tmp_path / "out")
+
+
+def test_the_faces_shown_as_confused_lie_at_the_threshold_of_the_judged_score() -> None:
+    held_out = [
+        Calibration.of(np.arange(30.0) * factor, score=name, clusters=30, cluster="face")
+        for name, factor in (("rmse", 1), ("latent", 100))
+    ]
+    thresholds = [one for known in held_out for one in one_class_thresholds(known, (0.1,))]
+    assert [_cut(thresholds, score, 0.1) for score in ("rmse", "latent")] == [27.0, 2700.0]
+    assert _cut(thresholds, "rmse", 0.2) == float("inf")
+
+
 def test_a_rate_that_the_sample_cannot_support_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="at least 999"):
         evaluate(scores=split_csv(tmp_path), out=tmp_path / "out", false_alarm=0.001)
@@ -112,8 +129,14 @@ class _Faces:
     def __init__(self, n: int = 24) -> None:
         self.n = n
 
+    def __len__(self) -> int:
+        return self.n
+
     def select(self, **_: str) -> _Faces:
         return self
+
+    def columns(self, *_: str) -> pa.Table:
+        return pa.table({"label": ["real", "fake"] * (self.n // 2)})
 
     def image(self, row: int) -> torch.Tensor:
         image = torch.full((3, 32, 32), 40 + row, dtype=torch.uint8)
@@ -136,6 +159,7 @@ def _detector(rule: dict[str, float]) -> SimpleNamespace:
 
     return SimpleNamespace(
         name="toy",
+        score_names=("rmse",),
         calibration={"rmse": held_out},
         thresholds=one_class_thresholds(held_out, (0.1,), chosen_on="val"),
         about={"seed": 0},

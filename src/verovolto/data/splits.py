@@ -32,6 +32,8 @@ SPLIT_COLUMNS = (
 )
 """The columns that the functions of this module read."""
 _SEPARATOR = "\x1f"
+# Prefixes of `cluster_ids` and what they stand for, coarsest first.
+_KINDS = {"identity": "identity", "donor": "donor identity", "video": "source video", "face": "face"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +72,24 @@ def cluster_ids(table: pa.Table) -> npt.NDArray[np.str_]:
 
 
 def cluster_kinds(ids: npt.NDArray[np.str_]) -> dict[str, tuple[int, int]]:
-    """How many clusters and rows of each kind `cluster_ids` gave: `{"identity": (clusters, rows), ...}`."""
-    names = {"identity": "identity", "donor": "donor identity", "video": "source video", "face": "face"}
+    """How many clusters and rows of each kind `cluster_ids` gave, the coarsest kind first.
+
+    `{"identity": (clusters, rows), "donor identity": ..., "source video": ..., "face": ...}`, without kinds that
+    there are none of.
+    """
     unique, counts = np.unique(ids, return_counts=True)
     kinds: dict[str, tuple[int, int]] = {}
     for value, count in zip(unique, counts, strict=True):
-        kind = names[str(value).partition(":")[0]]
+        kind = _KINDS[str(value).partition(":")[0]]
         clusters, rows = kinds.get(kind, (0, 0))
         kinds[kind] = (clusters + 1, rows + int(count))
-    return kinds
+    return {kind: kinds[kind] for kind in _KINDS.values() if kind in kinds}
+
+
+def name_of_clusters(ids: npt.NDArray[np.str_]) -> str:
+    """What the clusters `[n]`, n >= 1, are, in words: `identity`, or `identity (source video where unknown)`."""
+    kind, *stand_ins = cluster_kinds(ids)
+    return f"{kind} ({', '.join(stand_ins)} where unknown)" if stand_ins else kind
 
 
 def video_keys(table: pa.Table) -> npt.NDArray[np.str_]:
@@ -112,7 +123,7 @@ def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
         raise SplitError(
             f"{len(groups)} validation faces make {len(sizes)} group of shared identities or videos: "
             "they cannot be halved",
-            hint="add faces of other people to the validation split",
+            hint="add faces of other people to the validation split, or cut a larger one: data split",
         )
     half_of_group = _fill(sizes, np.full(2, len(groups) / 2), random)
     choose = half_of_group[groups] == (int(random.random_raw()) & 1)
@@ -120,7 +131,7 @@ def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
     if real.any() and (not (real & choose).any() or not (real & ~choose).any()):
         raise SplitError(
             "all real validation faces share identities or videos: one half would have none",
-            hint="add real faces of other people to the validation split",
+            hint="add real faces of other people to the validation split, or cut a larger one: data split",
         )
     return np.asarray(choose, dtype=np.bool_)
 

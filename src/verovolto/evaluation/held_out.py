@@ -7,10 +7,18 @@ A table made by another program may carry a column `split`: rows of the judged s
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from verovolto.data.splits import check_disjoint
 from verovolto.errors import CalibrationError, InputError
 from verovolto.evaluation.protocol import clusters_of
-from verovolto.scoring.calibration import Calibration, Threshold, one_class_thresholds, supervised_thresholds
+from verovolto.scoring.calibration import (
+    Calibration,
+    Threshold,
+    every_supervised_threshold,
+    one_class_thresholds,
+)
 from verovolto.scoring.table import ScoreTable
 
 HELD_OUT = ("calibrate", "val")  # the first that is there
@@ -20,7 +28,8 @@ def split_table(table: ScoreTable, split: str) -> tuple[ScoreTable, dict[str, Ca
     """Rows of the asked split, and what the `calibrate` (else `val`) rows of the table give.
 
     A table without splits is judged whole; its supervised thresholds are then chosen on the very faces that
-    they judge, and say so.
+    they judge, and say so. Raises InputError for a split that is not there, and SplitError where the held-out
+    rows share a person or a video with the judged ones.
     """
     score = table.scores[0]
     splits = table.strings("split")
@@ -35,6 +44,8 @@ def split_table(table: ScoreTable, split: str) -> tuple[ScoreTable, dict[str, Ca
     held_out = next((one for one in HELD_OUT if one in known and one != split), None)
     if held_out is None:
         return judged, {}, _supervised(judged, score, "the evaluated faces themselves (optimistic)")
+    # The rows that are judged must share nobody with those that set the thresholds; other splits do not matter.
+    check_disjoint(table.table.filter(pc.is_in(table.table["split"], pa.array([split, held_out]))))
     rest = table.take(np.flatnonzero(splits == held_out))
     calibration, thresholds = _calibrate(rest, score, held_out)
     return judged, calibration, [*thresholds, *_supervised(rest, score, f"{held_out}, real and fake")]
@@ -59,8 +70,6 @@ def _supervised(table: ScoreTable, score: str, chosen_on: str) -> list[Threshold
     scored = np.isfinite(values)
     real, fake = values[scored & (label == "real")], values[scored & (label == "fake")]
     try:
-        ours = supervised_thresholds(real, fake, score=score, chosen_on=chosen_on)
-        of_real = supervised_thresholds(real, fake, score=score, chosen_on=chosen_on, positive="real")[0]
+        return every_supervised_threshold(real, fake, score=score, chosen_on=chosen_on)
     except CalibrationError:
         return []  # one class only: what is missing is said where the faces are judged
-    return [*ours, of_real]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from verovolto.data.splits import cluster_ids, cluster_kinds, video_keys
+from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
 from verovolto.errors import CalibrationError
 from verovolto.evaluation.decisions import Positive, counts, decision_rates
 from verovolto.evaluation.intervals import Figure, Resamples, draw, with_intervals
@@ -32,7 +32,6 @@ from verovolto.scoring.table import ScoreTable
 
 SCHEMA_VERSION = 1
 NOMINAL_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-CLUSTER_KINDS = ("identity", "donor identity", "source video", "face")  # coarsest first
 UNKNOWN_VIDEOS = "the source videos are not known, so there is no video level"
 GROUPS = ("method", "compression", "dataset")
 
@@ -61,9 +60,7 @@ def clusters_of(scores: ScoreTable) -> tuple[np.ndarray, str]:
     Where the coarsest kind is unknown for some faces, the kind says what stands in for it.
     """
     ids = cluster_ids(scores.table)
-    found = cluster_kinds(ids)
-    kind, *rest = [name for name in CLUSTER_KINDS if name in found]
-    return ids, f"{kind} ({', '.join(rest)} where unknown)" if rest else kind
+    return ids, name_of_clusters(ids)
 
 
 def evaluate_scores(

@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from verovolto.data.faceset import FaceSet
-from verovolto.data.splits import cluster_ids, cluster_kinds
+from verovolto.data.splits import cluster_ids, name_of_clusters
 from verovolto.errors import CalibrationError
 from verovolto.scoring.calibration import (
     FALSE_ALARMS,
     Calibration,
     Threshold,
+    every_supervised_threshold,
     one_class_thresholds,
     refused_rates,
-    supervised_thresholds,
 )
 from verovolto.scoring.detector import VAEDetector
 from verovolto.scoring.run import score_faces
-from verovolto.scoring.table import ScoreTable
 
 
 def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDetector:
@@ -35,7 +34,8 @@ def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDet
         raise CalibrationError(
             "there is no real face to calibrate on", hint="the validation split needs some"
         )
-    clusters, cluster = _clusters(table, real)
+    ids = cluster_ids(table.table)[real]
+    clusters, cluster = len(np.unique(ids)), name_of_clusters(ids)
     thresholds: list[Threshold] = []
     refused: dict[float, int] = {}
     for name in detector.score_names:
@@ -47,7 +47,9 @@ def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDet
         thresholds += one_class_thresholds(known, supported, f"{real.sum()} real faces of val/calibrate")
         if fake.any():
             chosen_on = f"{real.sum()} real and {fake.sum()} fake faces of val/calibrate"
-            thresholds += supervised_thresholds(values[real], values[fake], score=name, chosen_on=chosen_on)
+            thresholds += every_supervised_threshold(
+                values[real], values[fake], score=name, chosen_on=chosen_on
+            )
     detector.thresholds = thresholds
     detector.about["calibrated_on"] = {
         "split": "val/calibrate", "real": int(real.sum()), "fake": int(fake.sum()), "clusters": clusters,
@@ -55,10 +57,3 @@ def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDet
         "refused_rates": [{"false_alarm": rate, "needs": size} for rate, size in refused.items()],
     }  # fmt: skip
     return detector
-
-
-def _clusters(table: ScoreTable, rows: np.ndarray) -> tuple[int, str]:
-    """How many clusters the rows fall into, and the kinds they are of, the most frequent first."""
-    kinds = cluster_kinds(cluster_ids(table.table)[rows])
-    by_rows = sorted(kinds, key=lambda kind: -kinds[kind][1])
-    return sum(clusters for clusters, _ in kinds.values()), " or ".join(by_rows)

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from verovolto.errors import CalibrationError
 
 Kind = Literal["one-class", "supervised", "thesis"]
+POSITIVES: tuple[Literal["fake"], Literal["real"]] = ("fake", "real")
 FALSE_ALARMS = (0.1, 0.05, 0.01)
 
 _log = logging.getLogger(__name__)
@@ -235,6 +236,17 @@ def supervised_thresholds(
         )
         for name, gain in rules.items()
     ]
+
+
+def every_supervised_threshold(
+    real_scores: ArrayLike, fake_scores: ArrayLike, *, score: str, chosen_on: str
+) -> list[Threshold]:
+    """`supervised_thresholds` with fake as positive, and the thesis's: the largest F1 of the reals."""
+    ours, theirs = (
+        supervised_thresholds(real_scores, fake_scores, score=score, chosen_on=chosen_on, positive=positive)
+        for positive in POSITIVES
+    )
+    return [*ours, theirs[0]]  # Youden's and the EER's do not depend on which class is positive
 
 
 def pooled_percentile(

@@ -12,9 +12,10 @@ from torch import Tensor
 from verovolto.models.losses import negative_elbo
 from verovolto.models.posterior import VAE, VAEOutput
 from verovolto.scoring.batch import FaceBatch
+from verovolto.scoring.table import BASELINES
 
 VAE_SCORES = ("rmse", "mse", "rmse_unit", "latent", "kl", "elbo")
-TRIVIAL_SCORES = ("bytes", "sharpness", "brightness")
+TRIVIAL_SCORES = BASELINES
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG uses it
 _LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 

@@ -244,7 +244,7 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
     metrics["detector"] = judged.about.get("detector")
     metrics["command"] = command = _command(flags, out, options)
     fake = kept.strings("label") == "fake"
-    cut = next((one.value for one in thresholds if one.false_alarm == options.false_alarm), float("inf"))
+    cut = _cut(thresholds, score, options.false_alarm)
     shown: list[Gallery] = []
     latents = None
     if judged.detector is not None and judged.faces is not None:
@@ -337,6 +337,12 @@ def _with_rate(judged: _Judged, score: str, false_alarm: float) -> list[Threshol
         false_alarm=false_alarm,
     )
     return [asked, *known]
+
+
+def _cut(thresholds: Sequence[Threshold], score: str, false_alarm: float) -> float:
+    """Where the score is cut at the asked false-alarm rate; infinite where no such threshold is known."""
+    ours = (one.value for one in thresholds if one.score == score and one.false_alarm == false_alarm)
+    return next(ours, float("inf"))
 
 
 def _complete(values: np.ndarray) -> bool:
