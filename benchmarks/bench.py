@@ -35,6 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as F
 
 from verovolto.data.faceset import FaceSet
+from verovolto.errors import InputError
 from verovolto.files import write_json
 from verovolto.models.catalogue import CATALOGUE, Architecture, build, entry
 from verovolto.models.losses import negative_elbo, second_encoding_error
@@ -50,6 +51,7 @@ from verovolto.training.run import quiet, versions
 OUT = Path(__file__).parent / "out" / "bench.json"
 BATCH = 32
 FACES = 256
+FEWEST = 4 * BATCH  # a round trains on four batches
 
 
 class PlainFaces(Dataset[torch.Tensor]):
@@ -91,6 +93,8 @@ def measure(model: str, data: Path, rounds: int) -> tuple[dict[str, float], dict
     if "train" in faces.columns("split")["split"].to_pylist():
         faces = faces.select(split="train")
     faces = faces.take(np.arange(min(FACES, len(faces))))
+    if len(faces) < FEWEST:
+        raise InputError(f"{data} has {len(faces)} faces to measure with", hint=f"give {FEWEST} or more")
     training = in_turn(train_ours(model, faces), train_plain(model, faces), rounds)
     scoring = in_turn(score_ours(model, faces), score_plain(model, faces), rounds)
     scoring["bf16_images_per_s"] = in_turn(score_ours(model, faces, "bf16"), None, rounds)["images_per_s"]

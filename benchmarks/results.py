@@ -63,9 +63,11 @@ def informative(metrics: dict[str, Any]) -> bool:
 
 
 def figure(value: dict[str, Any] | None) -> str:
-    """`0.43 [0.40, 0.46]`."""
+    """`0.430 [0.401, 0.462]`; the value alone where it has no interval."""
     if value is None or value["value"] is None:
         return ""
+    if value["low"] is None or value["high"] is None:
+        return f"{value['value']:.3f}"
     return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
 

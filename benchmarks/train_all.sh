@@ -28,10 +28,15 @@ derive() { # derive NAME MODEL RUN: another model's score on the network of a fi
 oc=(--size "${SIZE_OC:-100}" --epochs "${EPOCHS_OC:-10}" --batch-size "${BATCH_OC:-64}")
 resnet=(--size "${SIZE_RESNET:-96}" --epochs "${EPOCHS_RESNET:-8}" --batch-size "${BATCH_RESNET:-32}")
 
+# Its trunk is meant to be pretrained: what starts from random weights is another model, and is called so.
+weights=${WEIGHTS:-none}
+ocvae1=resnet-ocvae1
+if [ "$weights" = none ]; then ocvae1+=-scratch; fi
+
 train resnet-ocvae2 --model resnet-ocvae2 "${resnet[@]}"
 train resnet-ocvae2-spatial --model resnet-ocvae2 --bottleneck spatial "${resnet[@]}"
 train resnet-ocvae2-pooled --model resnet-ocvae2 --bottleneck pooled "${resnet[@]}"
-train resnet-ocvae1-scratch --model resnet-ocvae1 --weights "${WEIGHTS:-none}" "${resnet[@]}"
+train "$ocvae1" --model resnet-ocvae1 --weights "$weights" "${resnet[@]}"
 train oc-fakedect1 --model oc-fakedect1 "${oc[@]}"
 train oc-ae --model oc-ae "${oc[@]}"
 train oc-fakedect2-separate --model oc-fakedect2 --second-encoder separate "${oc[@]}"
@@ -39,7 +44,7 @@ derive oc-fakedect2 oc-fakedect2 oc-fakedect1
 derive resnet-ocvae-latent resnet-ocvae-latent resnet-ocvae2
 
 evaluated=()
-for run in resnet-ocvae2 resnet-ocvae2-spatial resnet-ocvae2-pooled resnet-ocvae-latent resnet-ocvae1-scratch \
+for run in resnet-ocvae2 resnet-ocvae2-spatial resnet-ocvae2-pooled resnet-ocvae-latent "$ocvae1" \
   oc-ae oc-fakedect1 oc-fakedect2 oc-fakedect2-separate; do
   result=$out/results/$run
   evaluated+=("$result")
