@@ -279,3 +279,153 @@ def test_models_are_listed(run) -> None:  # type: ignore[no-untyped-def]
     assert code == 0
     for word in ("resnet-ocvae-latent", "41,644,288", "22,876,416", "23,729,776", "13,895,827", "Khalid"):
         assert word in out
+
+
+def test_a_wrong_flag_is_one_line(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "--data" in refused("train") and "verovolto train --help" in refused("train")
+    assert "oc-ae" in refused("train", "--data", tmp_path, "--out", tmp_path / "o", "--model", "foo")
+    assert "info" in refused("data", "inf")
+
+
+def test_a_set_without_splits_is_sent_to_data_split_and_then_trains(refused, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for label in ("real", "fake"):
+        (tmp_path / "plain" / label).mkdir(parents=True)
+        for i in range(40):
+            (tmp_path / "plain" / label / f"{i:02}.jpg").write_bytes(jpeg(draw_face(i, size=16)))
+    rest = ("--model", "oc-ae", "--out", tmp_path / "run", *SMALL)
+    assert "verovolto data split" in refused("train", "--data", tmp_path / "plain", *rest)
+    cut = tmp_path / "cut.parquet"
+    code, _, err = run("data", "split", tmp_path / "plain", cut, "--train", 0.4, "--val", 0.4, "--test", 0.2)
+    assert code == 0, err
+    code, out, err = run("train", "--data", cut, *rest)
+    assert code == 0, err
+    # What it says to do next works, at a false-alarm rate that so few faces support.
+    words = next(line for line in out.splitlines() if line.startswith("next: ")).split()[2:]
+    code, _, err = run(*words, "--resamples", 20)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--lr", "nan"),
+        ("--beta", "inf"),
+        ("--seed", 2**70),
+        ("--threads", 100_000),
+        ("--max-unreadable", 3),
+        ("--val-split", "train"),
+        ("--score", "nonsense"),
+    ],
+)
+def test_values_that_make_no_sense(refused, face_set: Path, tmp_path: Path, flag: str, value: object) -> None:  # type: ignore[no-untyped-def]
+    small = dict(zip(SMALL[::2], SMALL[1::2], strict=True)) | {flag: value}
+    words = [word for pair in small.items() for word in pair]
+    line = refused("train", "--data", face_set, "--model", "oc-ae", "--out", tmp_path / "run", *words)
+    assert flag in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_out_that_cannot_be(refused, trained: Path, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "file"
+    file.write_text("x")
+    for out in (file, file / "below"):
+        assert str(file) in refused("train", "--data", face_set, "--model", "oc-ae", "--out", out, *SMALL)
+        assert str(file) in refused("evaluate", trained, "--data", face_set, "--out", out)
+        assert str(file) in refused("data", "convert", face_set, out)
+    assert str(file) in refused("data", "split", face_set, file / "cut.parquet")
+    assert str(file) in refused("data", "info", face_set, "--sheet", file / "sheet.png")
+
+
+def test_what_cannot_be_judged_is_refused_before_it_is_scored(  # type: ignore[no-untyped-def]
+    refused, trained: Path, face_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scored(*_args: object, **_options: object) -> None:
+        raise AssertionError("the faces were scored")
+
+    monkeypatch.setattr("verovolto.scoring.run.score_faces", scored)
+    rest = ("--data", face_set, "--out", tmp_path / "out")
+    assert "no fake face" in refused("evaluate", trained, *rest, "--split", "train")
+    assert "999" in refused("evaluate", trained, *rest, "--false-alarm", 0.001)
+    assert "rmse" in refused("evaluate", trained, *rest, "--score", "nonsense")
+    assert "--batch-size" in refused("evaluate", trained, *rest, "--batch-size", 0)
+    assert "--max-unreadable" in refused("evaluate", trained, *rest, "--max-unreadable", 7)
+    assert "--seed" in refused("evaluate", trained, *rest, "--seed", -1)
+
+
+@pytest.mark.parametrize(("split", "warned"), [("val", True), ("all", True), ("test", False)])
+def test_judging_faces_that_were_trained_or_calibrated_on_is_said(  # type: ignore[no-untyped-def]
+    run, trained: Path, face_set: Path, tmp_path: Path, split: str, warned: bool
+) -> None:
+    words = ("evaluate", trained, "--data", face_set, "--split", split, "--out", tmp_path, "--resamples", 20)
+    code, _, err = run(*words)
+    assert code == 0, err
+    assert ("flatter" in err) == warned
+    assert ("flatter" in (tmp_path / "report.html").read_text()) == warned
+
+
+def test_a_state_that_was_cut_off_leaves_the_run_as_it_was(refused, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from verovolto.training.config import TrainConfig
+    from verovolto.workflows.train import run_training
+
+    small = {"size": 8, "latent": 4, "batch_size": 8, "threads": 1, "precision": "32"}
+    out = tmp_path / "run"
+    run_training(TrainConfig(data=face_set, model="oc-ae", out=out, epochs=1, **small))  # type: ignore[arg-type]
+    last = out / "checkpoints" / "last.ckpt"
+    whole = last.read_bytes()
+    words = ("train", "--data", face_set, "--model", "oc-ae", "--out", out, *SMALL[:4], *SMALL[6:])
+    for damaged in (whole[: len(whole) // 2], b"", b"text"):
+        last.write_bytes(damaged)
+        line = refused(*words, "--epochs", 2)
+        assert str(last) in line and "delete this file" in line
+    assert (out / "detector" / JSON_NAME).is_file()
+    assert "epochs = 1\n" in (out / "config.toml").read_text()
+
+
+def test_a_run_folder_that_lost_a_file(refused, trained: Path, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = ("train", "--data", face_set, "--model", "oc-ae", *SMALL)
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    config = (out / "config.toml").read_text().replace('"bf16"', '"32"')
+    (out / "config.toml").write_text('model = "oc-ae"\n')
+    assert "config.toml has no data" in refused(*words, "--out", out)
+    (out / "config.toml").unlink()
+    assert "config.toml is missing" in refused(*words, "--out", out)
+    (out / "config.toml").write_text(config)
+    (out / "detector" / JSON_NAME).unlink()
+    (out / "run.json").unlink()
+    assert "run.json" in refused(*words, "--out", out)
+
+
+def test_tables_of_scores_written_oddly(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "scores.csv"
+    file.write_text("score;label\n1;real\n2;fake\n")
+    assert "semicolons" in refused("evaluate", "--scores", file, "--out", tmp_path / "out")
+    file.write_text("score,label,score\n1,real,2\n2,fake,3\n")
+    assert "twice" in refused("evaluate", "--scores", file, "--out", tmp_path / "out")
+
+
+def test_manifests_written_oddly(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    manifest = tmp_path / "manifest.csv"
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        manifest.write_text(f"path{mark}label\na.jpg{mark}real\n")
+        assert name in refused("data", "info", tmp_path)
+    manifest.write_text("path,label\na.jpg,real\n", encoding="utf-16")
+    assert "UTF-8" in refused("data", "info", tmp_path)
+    assert "--seed" in refused("data", "info", tmp_path, "--seed", -1)
+
+
+def test_results_that_cannot_be_compared(refused, tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]
+    scores = tmp_path / "scores.csv"
+    scores.write_text("score,label\n" + "".join(f"{i},{'real' if i % 3 else 'fake'}\n" for i in range(30)))
+    for name in ("a", "b"):
+        assert run("evaluate", "--scores", scores, "--out", tmp_path / name, "--resamples", 20)[0] == 0
+    both = ("compare", tmp_path / "a", tmp_path / "b")
+    assert "--resamples" in refused(*both, "--resamples", -1)
+    assert "is a file" in refused(*both, "--out", scores)
+    for broken in ("{", "[]"):
+        (tmp_path / "b" / "metrics.json").write_text(broken)
+        assert "metrics.json is damaged" in refused(*both)
+
+
+def test_no_models_of_size_zero(refused) -> None:  # type: ignore[no-untyped-def]
+    assert "--size 0" in refused("models", "--size", 0)

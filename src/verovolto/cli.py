@@ -7,11 +7,13 @@ imports none of them. Errors for people are printed as one line on standard erro
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from verovolto import __version__
@@ -22,6 +24,7 @@ app = App(
     name="verovolto",
     version=__version__,
     help="Tell real faces from deepfakes: learn from real faces only, flag what does not fit.",
+    default_parameter=Parameter(negative=()),
     help_epilogue="Exit codes: 0 done, 1 done in part, 2 wrong use or bad input, 130 interrupted.",
 )
 data = App(name="data", help="Look at, convert and split sets of face crops.")
@@ -31,7 +34,7 @@ app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class m
 app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
 app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
 app.command(f"{_WORKFLOWS}.models:models", name="models", help="List the models.")
-app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on a small embedded face set.")
+app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on embedded photographs of faces.")
 data.command(f"{_WORKFLOWS}.data:info", name="info", help="Count what a face set holds.")
 data.command(f"{_WORKFLOWS}.data:convert", name="convert", help="Write a face set as Parquet shards.")
 data.command(f"{_WORKFLOWS}.data:split", name="split", help="Make identity- and video-disjoint splits.")
@@ -56,22 +59,54 @@ def _with_config(
         for name in reversed(commands):
             values = {name: values}
         app.config = (Dict(values, source=str(config)),)
-    app(tokens)
+    app(tokens, exit_on_error=False, print_error=False)
+
+
+def _tell_all_of(words: Sequence[str]) -> None:
+    """Let the help of the one command given be its whole docstring; the lines above are for lists of commands."""
+    command = app
+    for name in app.parse_commands(words)[0]:
+        command = command[name]
+    if command.default_command is not None:
+        command.help = None
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
-        app.meta()
+        _tell_all_of(sys.argv[1:])
+        app.meta(exit_on_error=False, print_error=False)
     except VerovoltoError as error:
         _fail(str(error), error.exit_code)
+    except CycloptsError as error:
+        _fail(f"{str(error).strip()} ({_help_for(error)})", 2)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _fail(f"the disk is full: {error.filename or 'while writing'} (free some space and run it again)", 2)
+        _fail(_of_the_system(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     sys.exit(0)
+
+
+def _help_for(error: CycloptsError) -> str:
+    """Where the flags of the command are explained."""
+    words = " ".join(word for word in error.command_chain or () if not word.startswith("-"))
+    return f"see verovolto {words} --help" if words else "see verovolto --help"
+
+
+# What a user can mend: the path is wrong, or not theirs to write. Any other failure of the system is a bug's trace.
+_MENDABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
+
+
+def _of_the_system(error: OSError) -> str:
+    """An error of the file system in words; it is raised again where it speaks of no file or a bug."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {error.filename or 'while writing'} (free some space and run it again)"
+    if error.errno not in _MENDABLE or not error.filename:
+        raise error
+    return f"{error.filename}: {os.strerror(error.errno)} (check the path and who may write there)"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from verovolto.errors import InputError
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -25,8 +27,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
         part.replace(path)
+    except OSError as error:
+        # The half-written name says nothing to anybody, and some libraries name no file at all.
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_out(out: Path) -> None:
+    """Raise `InputError` where no folder `out` can be, before hours are spent on what was to go there."""
+    there = next((place for place in (out, *out.absolute().parents) if place.exists()), Path("/"))
+    if not there.is_dir():
+        raise InputError(f"{there} is a file", hint="--out names a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"nothing may be written into {there}", hint="give another --out")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -130,6 +130,11 @@ class FaceSet:
         for name, value in given.items():
             mask &= pc.fill_null(pc.equal(table[name], value), False).to_numpy()
         if not mask.any():
+            if split is not None and table["split"].null_count == len(table):
+                raise DataError(
+                    f"{self.path} has no splits, so no split {split}",
+                    hint=f"make some: verovolto data split {self.path} NAME.parquet, then give NAME.parquet as --data",
+                )
             asked = ", ".join(f"{name} {value}" for name, value in given.items())
             raise DataError(f"{self.path} has no faces of {asked}", hint="there are: " + _what_is_there(self))
         return self.take(np.flatnonzero(mask))

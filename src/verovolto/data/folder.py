@@ -110,7 +110,10 @@ def open_manifest(manifest: Path) -> FolderSource:
     key = next((name for name in ("path", "file_name") if name in raw.column_names), None)
     if key is None or "label" not in raw.column_names:
         missing = "'path' (or 'file_name')" if key is None else "'label'"
-        raise DataError(f"{where} has no column {missing}", hint=f"it has: {', '.join(raw.column_names)}")
+        raise DataError(
+            f"{where} has no column {missing}",
+            hint=separator_hint(raw.column_names) or f"it has: {', '.join(raw.column_names)}",
+        )
     if not len(raw):
         raise DataError(f"{where} lists no faces", hint="it has a header only")
     paths = pc.replace_substring(pc.utf8_trim_whitespace(raw[key]), "\\", "/")
@@ -215,9 +218,20 @@ def _read_csv(manifest: Path) -> pa.Table:
             null_values=[""],
         )
         table: Any = pcsv.read_csv(manifest, convert_options=options)
-    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{manifest} is no UTF-8 text", hint="save it as CSV in UTF-8") from error
+    except (pa.ArrowInvalid, csv.Error) as error:
         raise DataError(f"{manifest} is not a readable CSV file: {error}") from error
     return table
+
+
+def separator_hint(header: Sequence[str]) -> str | None:
+    """What to do about a CSV file whose whole header was read as one column; None for any other."""
+    if len(header) != 1:
+        return None
+    named = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    found = next((words for mark, words in named.items() if mark in header[0]), None)
+    return None if found is None else f"its columns are separated by {found}: write it with commas"
 
 
 def _check_paths(root: Path, paths: pa.ChunkedArray, where: str) -> None:

@@ -57,7 +57,8 @@ def read_batch(faces: FaceSet, start: int, stop: int) -> tuple[list[int], FaceBa
         try:
             images.append(decode_image(encoded, name=f"face {row}"))
         except UnreadableImage as error:
-            print(f"skipped: {faces.face(row)}: {error.message}", file=sys.stderr)
+            reason = error.message.removeprefix(f"face {row}: ")
+            print(f"skipped: {faces.face(row)}: {reason}", file=sys.stderr)
             continue
         rows.append(row)
         sizes.append(len(encoded))

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from verovolto.data.folder import separator_hint
 from verovolto.errors import InputError
 from verovolto.files import atomic_path
 
@@ -155,6 +156,9 @@ def read_scores(path: Path, *, score: str | None = None) -> ScoreTable:
     if METADATA_KEY in (table.schema.metadata or {}):
         return _with_default(ScoreTable.read(path), score)
     score = score or "score"
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: the column {twice[0]!r} is there twice", hint="leave one of them")
     table = _rename_identity(table)
     table, derived = _derive(table, score, path)
     if "label" not in table.column_names:
@@ -222,7 +226,8 @@ def _derive(table: pa.Table, score: str, path: Path) -> tuple[pa.Table, str | No
             raise InputError(f"{path}: the column 'mse' holds negative numbers, so no rmse can be derived")
         return table.append_column("rmse", pc.sqrt(table["mse"].cast(pa.float64()))), "rmse = sqrt(mse)"
     raise InputError(
-        f"{path}: there is no column {score!r}", hint=f"choose with --score; it has: {_names(table)}"
+        f"{path}: there is no column {score!r}",
+        hint=separator_hint(table.column_names) or f"choose with --score; it has: {_names(table)}",
     )
 
 

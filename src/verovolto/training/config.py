@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -97,11 +98,23 @@ class TrainConfig:
             "checkpoint_steps": 1, "patience": 0, "workers": 0, "threads": 1, "kl_warmup": 0, "seed": 0,
             "beta": 0.0, "clip_norm": 0.0, "weight_decay": 0.0, "max_unreadable": 0.0,
         }  # fmt: skip
+        at_most = {"threads": 256, "workers": 256, "seed": 2**32 - 1, "max_unreadable": 1.0}
         found = []
+        for name in ("lr", "beta", "clip_norm", "weight_decay", "max_unreadable"):
+            if (value := getattr(self, name)) is not None and not math.isfinite(value):
+                found.append(f"--{name.replace('_', '-')} {value} is no finite number")
         for name, low in at_least.items():
             value = getattr(self, name)
             if value is not None and value < low:
                 found.append(f"--{name.replace('_', '-')} {value} is below {low}")
+        for name, high in at_most.items():
+            value = getattr(self, name)
+            if value is not None and value > high:
+                found.append(f"--{name.replace('_', '-')} {value} is above {high}")
+        if self.train_split == self.val_split:
+            found.append(
+                f"--train-split and --val-split are both {self.val_split}: thresholds need faces not trained on"
+            )
         if self.lr is not None and self.lr <= 0:
             found.append(f"--lr {self.lr} is not above 0")
         return found
@@ -114,8 +127,13 @@ def resolve(config: TrainConfig) -> TrainConfig:
     import torch
 
     from verovolto.models.catalogue import entry
+    from verovolto.scoring.scores import VAE_SCORES
 
     known = entry(config.model)
+    if config.score is not None and config.score not in VAE_SCORES:
+        raise InputError(
+            f"--score: no score is called {config.score!r}", hint=f"there are {', '.join(VAE_SCORES)}"
+        )
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")

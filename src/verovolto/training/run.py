@@ -26,7 +26,7 @@ from verovolto.config import check_keys, read_toml, write_toml
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
 from verovolto.errors import DataError, InputError, TrainingError
-from verovolto.files import write_json
+from verovolto.files import check_out, write_json
 from verovolto.models.catalogue import Architecture, build, entry
 from verovolto.models.posterior import VAE
 from verovolto.scoring.calibrate import calibrated
@@ -60,6 +60,7 @@ def run(config: TrainConfig) -> Path:
     Raises `TrainingError` when the folder holds a run of another configuration or other data, and the errors
     of data, weights and configuration.
     """
+    check_out(config.out)
     asked, config = config, resolve(config)
     if (config.out / "detector" / JSON_NAME).is_file() and not _is_longer(config):
         _check_same(config)
@@ -94,7 +95,8 @@ def open_sets(config: TrainConfig) -> Sets:
     chosen = val.take(np.flatnonzero(choose)).select(label="real")
     if len(train) < _FEWEST_CHOOSE or len(chosen) < _FEWEST_CHOOSE:
         raise DataError(
-            f"{config.data} has too few real faces: {len(train)} to train on, {len(chosen)} to choose on"
+            f"{config.data} has too few real faces: {len(train)} to train on, {len(chosen)} to choose on",
+            hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
         )
     held_out = val.take(np.flatnonzero(~choose))
     return Sets(train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint())
@@ -113,7 +115,12 @@ def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: Sets)
     """Dress a trained network as a detector, not calibrated yet."""
     known = entry(config.model)
     about = {
-        "trained_on": {"name": sets.train.name, "faces": len(sets.train), "fingerprint": sets.fingerprint},
+        "trained_on": {
+            "name": sets.train.name,
+            "faces": len(sets.train),
+            "split": config.train_split,
+            "fingerprint": sets.fingerprint,
+        },
         "chosen_on": {"split": f"{config.val_split}/choose", "faces": len(sets.choose)},
         "seed": config.seed,
         "weights": config.weights if known.pretrained else "from scratch",
@@ -207,6 +214,19 @@ def _loader(config: TrainConfig, faces: FaceSet, sampler: EpochSampler) -> Any:
     )
 
 
+def _check_last(last: Path) -> None:
+    """Refuse a state that cannot be resumed from, before anything is overwritten."""
+    if not last.is_file():
+        return
+    try:
+        torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged archive raises nearly anything
+        raise TrainingError(
+            f"{last} is damaged, so the run cannot go on from it: {str(error).partition('.')[0]}",
+            hint="delete this file to train from the beginning, or give another --out",
+        ) from error
+
+
 def _load_weights(module: OneClassModule, checkpoint: Path) -> None:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     module.to("cpu").load_state_dict(state)
@@ -221,6 +241,7 @@ def _check_folder(config: TrainConfig, sets: Sets) -> None:
             raise TrainingError(
                 f"{config.data} has changed since {config.out} began", hint="give another --out"
             )
+        _check_last(config.out / "checkpoints" / LAST)
     elif config.out.is_dir() and any(one.name not in _BEFORE_CONFIG for one in config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
     elif config.out.exists() and not config.out.is_dir():
@@ -250,8 +271,17 @@ def read_json(path: Path) -> dict[str, Any]:
 def stored_config(folder: Path) -> TrainConfig:
     """The configuration a run was begun with."""
     path = folder / "config.toml"
+    if not path.is_file():
+        raise TrainingError(
+            f"{path} is missing, so nothing says what {folder} was trained with", hint="give another --out"
+        )
     values = read_toml(path)
     check_keys(values, TrainConfig, path)
+    missing = [key for key in ("data", "model", "out") if key not in values]
+    if missing:
+        raise TrainingError(
+            f"{path} has no {missing[0]}: it was changed or damaged", hint="give another --out"
+        )
     return TrainConfig(**{**values, "data": Path(values["data"]), "out": Path(values["out"])})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.errors import InputError
+from verovolto.files import check_out
 
 if TYPE_CHECKING:
     from verovolto.scoring.table import ScoreTable
@@ -45,6 +46,10 @@ def compare(
     from verovolto.files import write_json, write_text
     from verovolto.report.page import render_comparison
 
+    if resamples < 0 or seed < 0:
+        raise InputError(f"--resamples {resamples} and --seed {seed} cannot be negative")
+    if out is not None:
+        check_out(out)
     folders = list(results)
     if baseline is not None:
         folders = [baseline, *(one for one in folders if one.resolve() != baseline.resolve())]
@@ -128,8 +133,18 @@ def _read(folder: Path, score: str | None) -> tuple[ScoreTable, str]:
             hint="make it with verovolto evaluate",
         )
     table = ScoreTable.read(path)
-    metrics = folder / "metrics.json"
-    judged = json.loads(metrics.read_text(encoding="utf-8")).get("score") if metrics.is_file() else None
-    chosen = score or judged or table.scores[0]
+    chosen = score or _judged(folder / "metrics.json") or table.scores[0]
     table.values(chosen)  # raises the error that lists what is there
     return table, chosen
+
+
+def _judged(metrics: Path) -> str | None:
+    """The score that a `metrics.json` judges, None where there is no such file."""
+    if not metrics.is_file():
+        return None
+    try:
+        return str(json.loads(metrics.read_text(encoding="utf-8"))["score"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{metrics} is damaged: {error}", hint="make it again with verovolto evaluate"
+        ) from error

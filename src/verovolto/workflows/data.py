@@ -33,6 +33,10 @@ def info(path: Path, *, sheet: Path | None = None, json: bool = False, seed: int
     from verovolto.data.faceset import FaceSet
     from verovolto.data.summary import summarise
 
+    if seed < 0:
+        raise InputError(f"--seed cannot be negative: {seed}")
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise InputError(f"the contact sheet is {sheet.name}", hint="name a .png file")
     faces = FaceSet.open(path)
     summary = summarise(faces, seed=seed)
     print(_to_json(summary) if json else "\n".join(_info_lines(summary)))
@@ -275,8 +279,6 @@ def _write_sheet(faces: FaceSet, sheet: Path, seed: int) -> None:
     from verovolto.data.sheet import contact_sheet
     from verovolto.files import atomic_path
 
-    if sheet.suffix.lower() != ".png":
-        raise InputError(f"the contact sheet is {sheet.name}", hint="name a .png file")
     image = contact_sheet(faces, seed=seed)
     with atomic_path(sheet) as part:
         image.save(part, format="PNG")

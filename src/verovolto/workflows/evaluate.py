@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from verovolto.errors import InputError
+from verovolto.files import check_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,10 +164,18 @@ def run_evaluation(
     options = options or Options()
     options = replace(options, notice=notice or options.notice)
     _check(options, out)
+    if batch_size < 1 or not 0 <= max_unreadable <= 1:
+        raise InputError(
+            f"--batch-size {batch_size}, --max-unreadable {max_unreadable:g}: at least 1, and 0 to 1"
+        )
     loaded = Detector.load(detector)
-    faces = FaceSet.open(data)
-    faces = faces if split == "all" else faces.select(split=split)
+    whole = FaceSet.open(data)
+    faces = whole if split == "all" else whole.select(split=split)
     _check_crop(loaded, faces, any_crop)
+    _check_judgeable(loaded, faces, options)
+    if (seen := _seen(loaded, whole, split)) is not None:
+        print(f"warning: {seen}", file=sys.stderr)
+        options = replace(options, notice=" ".join(filter(None, (options.notice, seen))))
     table = score_faces(loaded, faces, batch_size=batch_size, max_unreadable=max_unreadable)
     about = {
         **table.about,
@@ -287,6 +296,7 @@ def summary(metrics: dict[str, Any], false_alarm: float) -> str:
     ]
     about = metrics["interval"]
     note = f"95 % intervals over {about['clusters']} clusters ({about['cluster']})"
+    note = note if about["resamples"] else "no intervals: they need --resamples"
     return "\n".join([said.headline, *said.sentences, *lines, note])
 
 
@@ -295,8 +305,41 @@ def _check(options: Options, out: Path) -> None:
         raise InputError(f"--false-alarm lies between 0 and 1, not {options.false_alarm:g}")
     if options.resamples < 0:
         raise InputError(f"--resamples cannot be negative: {options.resamples}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file", hint="--out names a folder")
+    if options.seed < 0:
+        raise InputError(f"--seed cannot be negative: {options.seed}")
+    check_out(out)
+
+
+def _check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> None:
+    """Refuse before the faces are scored, which can take hours, what could not be judged afterwards."""
+    from verovolto.scoring.table import BASELINES
+
+    known = (*detector.score_names, *BASELINES)
+    score = options.score or known[0]
+    if score not in known:
+        raise InputError(f"no score is called {score!r}", hint=f"there are {', '.join(known)}")
+    labels = set(faces.columns("label")["label"].unique().to_pylist())
+    if missing := [label for label in ("real", "fake") if label not in labels]:
+        raise InputError(
+            f"no {' and no '.join(missing)} face among the {len(faces)} of {faces.path}: how well reals and fakes are "
+            "told apart cannot be said",
+            hint="choose another --split or data set",
+        )
+    if (calibration := detector.calibration.get(score)) is not None:
+        calibration.threshold(options.false_alarm)  # raises where the sample cannot support the rate
+
+
+def _seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
+    """What to warn of when a split is judged that the detector learned from, chose its epoch or was calibrated on."""
+    about = getattr(detector, "about", {})
+    trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
+    used = {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
+    if split not in {*used, "all"} or trained.get("fingerprint") != whole.fingerprint():
+        return None
+    return (
+        f"the detector was trained or calibrated on faces of this set ({' and '.join(sorted(used))}), so these figures "
+        "flatter it: judge it on a split that it has not seen"
+    )
 
 
 def _check_crop(detector: Detector, faces: FaceSet, any_crop: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from verovolto.errors import InputError
+
 
 def models(*, size: int | None = None) -> None:
     """List every model with its number of parameters, input size, default score and source.
@@ -18,6 +20,8 @@ def models(*, size: int | None = None) -> None:
     from verovolto.models.catalogue import CATALOGUE, Architecture, build, count_parameters
     from verovolto.models.names import Bottleneck
 
+    if size is not None and size < 1:
+        raise InputError(f"--size {size} is no size in pixels", hint="leave it out for the published sizes")
     table = Table("model", "variant", "parameters", "input", "score", "source", show_edge=False)
     bottlenecks: tuple[Bottleneck, ...] = ("flat", "spatial", "pooled")
     for name, known in CATALOGUE.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +28,7 @@ def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(nam
     run = derive(config, from_run) if from_run else run_training(config)
     print("\n".join(told(run)))
     print(f"detector: {(run / 'detector').resolve()}")
-    print(f"next: verovolto evaluate {run} --data {config.data} --split test --out {run}/test")
+    print(f"next: {next_step(run, config.data)}")
 
 
 def run_training(config: TrainConfig) -> Path:
@@ -52,6 +54,27 @@ def told(run: Path) -> list[str]:
             "faces to calibrate on"
         )
     return lines
+
+
+def next_step(run: Path, data: Path) -> str:
+    """The command that judges a finished run, at a false-alarm rate that its calibration supports."""
+    from verovolto.scoring.detector import load_detector
+
+    known = load_detector(run).about["calibrated_on"]
+    words = [
+        "verovolto",
+        "evaluate",
+        str(run),
+        "--data",
+        str(data),
+        "--split",
+        "test",
+        "--out",
+        str(run / "test"),
+    ]
+    if any(refused["false_alarm"] == 0.1 for refused in known["refused_rates"]):
+        words += ["--false-alarm", f"{math.ceil(1000 / (known['real'] + 1)) / 1000:g}"]
+    return shlex.join(words)
 
 
 def derive(config: TrainConfig, source: Path) -> Path:
