@@ -83,6 +83,12 @@ def test_every_command_explains_itself(run, command: list[str]) -> None:  # type
     assert code == 0 and "Usage: verovolto" in out
 
 
+def test_a_command_s_help_is_its_whole_docstring(run) -> None:  # type: ignore[no-untyped-def]
+    assert "no image is copied" in " ".join(run("data", "split", "--help")[1].split())
+    assert "even killed" in " ".join(run("train", "--help")[1].split())
+    assert "no-no" not in run("evaluate", "--help")[1]
+
+
 def test_train_evaluate_compare(run, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, out, err = run(
         "train", "--data", face_set, "--model", "oc-fakedect1", "--out", tmp_path / "run", *SMALL

@@ -23,6 +23,7 @@ from verovolto.errors import VerovoltoError
 app = App(
     name="verovolto",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # `main` says what an interrupted command leaves behind
     help="Tell real faces from deepfakes: learn from real faces only, flag what does not fit.",
     default_parameter=Parameter(negative=()),
     help_epilogue="Exit codes: 0 done, 1 done in part, 2 wrong use or bad input, 130 interrupted.",
@@ -34,7 +35,7 @@ app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class m
 app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
 app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
 app.command(f"{_WORKFLOWS}.models:models", name="models", help="List the models.")
-app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on embedded photographs of faces.")
+app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on embedded photographs.")
 data.command(f"{_WORKFLOWS}.data:info", name="info", help="Count what a face set holds.")
 data.command(f"{_WORKFLOWS}.data:convert", name="convert", help="Write a face set as Parquet shards.")
 data.command(f"{_WORKFLOWS}.data:split", name="split", help="Make identity- and video-disjoint splits.")
@@ -66,7 +67,8 @@ def _tell_all_of(words: Sequence[str]) -> None:
     """Let the help of the one command given be its whole docstring; the lines above are for lists of commands."""
     command = app
     for name in app.parse_commands(words)[0]:
-        command = command[name]
+        if not name.startswith("-"):  # --help counts as a command
+            command = command[name]
     if command.default_command is not None:
         command.help = None
 
@@ -75,15 +77,15 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
         _tell_all_of(sys.argv[1:])
-        app.meta(exit_on_error=False, print_error=False)
+        app.meta(sys.argv[1:], exit_on_error=False, print_error=False)
     except VerovoltoError as error:
         _fail(str(error), error.exit_code)
     except CycloptsError as error:
         _fail(f"{str(error).strip()} ({_help_for(error)})", 2)
     except OSError as error:
         _fail(_of_the_system(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+    except KeyboardInterrupt as stopped:
+        _fail(str(stopped) or "interrupted", 130)
     sys.exit(0)
 
 

@@ -196,6 +196,7 @@ def run_evaluation(
     )
     flags = [str(detector), "--data", str(data), "--split", split]
     flags += ["--batch-size", str(batch_size)] if batch_size != 64 else []
+    flags += ["--max-unreadable", f"{max_unreadable:g}"] if max_unreadable != 0.05 else []
     flags += ["--any-crop"] if any_crop else []
     return _judge(judged, out, options, flags)
 
