@@ -170,6 +170,22 @@ def test_a_finished_run_is_not_trained_again_but_can_go_on(face_set: Path, tmp_p
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_finished_run_that_goes_on_and_is_killed_goes_on_again(
+    face_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny(face_set, tmp_path / "run", epochs=1))
+
+    def killed(*_args: Any) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("verovolto.training.run._fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny(face_set, tmp_path / "run", epochs=2))
+    run(tiny(face_set, tmp_path / "run", epochs=2))
+    assert len(read_log(tmp_path / "run" / "metrics.csv")) == 2
+
+
 def test_a_run_killed_before_its_configuration_was_written_begins_again(
     face_set: Path, tmp_path: Path
 ) -> None:
