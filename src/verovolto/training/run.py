@@ -71,6 +71,8 @@ def run(config: TrainConfig) -> Path:
     torch.set_num_threads(config.threads or 1)
     arch = architecture(config)
     model = build(arch, weights=config.weights, cache=config.out / "weights")
+    # A finished run that is to go on is no longer finished; its old detector would hide a kill on the way.
+    (config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
     # Written once it is known that the network can be built: a wrong size or missing weights leave no run behind.
     _write_papers(config, sets)
     module = OneClassModule(model, config, n_images=len(sets.train) + len(sets.choose))
