@@ -418,6 +418,10 @@ def test_manifests_written_oddly(refused, tmp_path: Path) -> None:  # type: igno
     manifest.write_text("path,label\na.jpg,real\n", encoding="utf-16")
     assert "UTF-8" in refused("data", "info", tmp_path)
     assert "--seed" in refused("data", "info", tmp_path, "--seed", -1)
+    (tmp_path / "faceset.json").write_text('{"crop_rule": 3}')
+    manifest.write_text("path,label\na.jpg,real\n")
+    (tmp_path / "a.jpg").write_bytes(jpeg(draw_face(1)))
+    assert "crop_rule" in refused("data", "info", tmp_path)
 
 
 def test_results_that_cannot_be_compared(refused, tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]
@@ -435,3 +439,35 @@ def test_results_that_cannot_be_compared(refused, tmp_path: Path, run) -> None: 
 
 def test_no_models_of_size_zero(refused) -> None:  # type: ignore[no-untyped-def]
     assert "--size 0" in refused("models", "--size", 0)
+
+
+def test_a_training_interrupted_by_its_user_says_how_it_goes_on(  # type: ignore[no-untyped-def]
+    run, face_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from verovolto.training.callbacks import CsvLog
+
+    append = CsvLog._append
+
+    def interrupt(self: CsvLog, row: dict[str, float]) -> None:
+        append(self, row)
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CsvLog, "_append", interrupt)
+    words = (
+        "train",
+        "--data",
+        face_set,
+        "--model",
+        "oc-ae",
+        "--out",
+        tmp_path / "run",
+        *SMALL[:4],
+        *SMALL[6:],
+    )
+    code, _, err = run(*words, "--epochs", 2)
+    assert code == 130
+    assert err.splitlines()[-1].startswith("error: interrupted (the same command goes on from ")
+    monkeypatch.setattr(CsvLog, "_append", append)
+    code, _, err = run(*words, "--epochs", 2)
+    assert code == 0, err

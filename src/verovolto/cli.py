@@ -42,6 +42,9 @@ data.command(f"{_WORKFLOWS}.data:split", name="split", help="Make identity- and 
 app.command(data)
 
 
+app.meta.suppress_keyboard_interrupt = False
+
+
 @app.meta.default
 def _with_config(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], config: Path | None = None

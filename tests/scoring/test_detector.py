@@ -16,6 +16,7 @@ from tests.conftest import draw_face, full_disk, jpeg
 from tests.scoring.conftest import make_detector
 from verovolto import Detector
 from verovolto.errors import DetectorError, InputError, UnreadableImage
+from verovolto.scoring.batch import to_batch
 from verovolto.scoring.detector import JSON_NAME, WEIGHTS_NAME, TrivialDetector, VAEDetector, _digest
 from verovolto.scoring.scores import TRIVIAL_SCORES, VAE_SCORES
 
@@ -219,3 +220,47 @@ def test_weights_on_a_full_disk_say_so(
 
 def test_whoever_may_read_one_file_of_a_detector_may_read_the_other(saved: Path) -> None:
     assert (saved / WEIGHTS_NAME).stat().st_mode == (saved / JSON_NAME).stat().st_mode
+
+
+def test_a_pil_image_is_seen_as_the_file_that_holds_it(tmp_path: Path) -> None:
+    face = draw_face(3, size=32)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    face.save(tmp_path / "turned.png", exif=turned)
+    deep = np.asarray(face)[..., 0].astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    face.convert("RGBA").save(tmp_path / "alpha.png")
+    for file in sorted(tmp_path.iterdir()):
+        from_file, from_pil = to_batch([file, Image.open(file)]).images
+        assert torch.equal(from_file, from_pil), file.name
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        3,
+        b"bytes",
+        [None],
+        np.zeros((3, 8, 8), np.uint8),
+        np.zeros((8, 8, 5), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        torch.zeros(3, 0, 0),
+        torch.zeros(1, 8, 8),
+        torch.full((3, 8, 8), float("nan")),
+    ],
+    ids=lambda value: f"{type(value).__name__} {getattr(value, 'shape', value)}",
+)
+def test_what_cannot_be_an_image_is_refused(images: object) -> None:
+    with pytest.raises(InputError, match="give"):
+        to_batch(images)
+
+
+def test_a_grey_array_with_a_channel_is_one_image() -> None:
+    assert [tuple(image.shape) for image in to_batch(np.zeros((8, 9, 1), np.uint8)).images] == [(3, 8, 9)]
+
+
+def test_a_device_that_is_not_here(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no device 'abacus'"):
+        Detector.load(tmp_path, device="abacus")

@@ -83,11 +83,16 @@ def _decode_other(encoded: bytes, name: str) -> Tensor:
             warnings.simplefilter("ignore")  # Pillow's own remarks on odd metadata
             _check_pixels(*image.size, name)
             image.load()
-            pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
+            return to_pixels(image)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on hostile bytes
         raise UnreadableImage(f"{name}: {_first_line(error)}") from error
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """A Pillow image as uint8 `[3, H, W]`, RGB, upright: by the same rules as a file that holds it."""
+    pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

@@ -280,6 +280,8 @@ def _crop_rule(path: Path) -> dict[str, Any] | None:
         return None
     try:
         rule = json.loads(file.read_text(encoding="utf-8")).get("crop_rule")
+        if rule is not None and not isinstance(rule, dict):
+            raise ValueError("the rule is no object")
     except (ValueError, AttributeError) as error:
         raise DataError(f"{file} is not a JSON object with a crop_rule") from error
-    return dict(rule) if rule is not None else None
+    return rule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from verovolto.data.decode import decode_image
+from verovolto.data.decode import decode_image, to_pixels
 from verovolto.errors import InputError, UnreadableImage
 
 
@@ -90,11 +90,10 @@ def _as_list(images: Any) -> list[Any]:
     if isinstance(images, Tensor):
         return [images] if images.ndim == 3 else list(images)
     if isinstance(images, np.ndarray):
-        return (
-            [images]
-            if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, 4))
-            else list(images)
-        )
+        # Three dimensions are one image: [3, H, W] read as three grey ones would be a silent mistake.
+        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, (bytes, bytearray)) or not isinstance(images, Iterable):
+        return [images]
     return list(images)
 
 
@@ -108,7 +107,7 @@ def _to_face(image: Any) -> tuple[Tensor, int | None]:
             ) from error
         return decode_image(encoded, name=str(image)), len(encoded)
     if isinstance(image, Image.Image):
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1), None
+        return _from_pil(image), None
     if isinstance(image, np.ndarray):
         return _from_array(image), None
     if isinstance(image, Tensor):
@@ -118,18 +117,28 @@ def _to_face(image: Any) -> tuple[Tensor, int | None]:
     )
 
 
+def _from_pil(image: Image.Image) -> Tensor:
+    if 0 in image.size:
+        raise InputError(f"an image of {image.size[0]} x {image.size[1]} pixels is no image")
+    try:
+        return to_pixels(image)
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow decodes here; what it raises has many kinds
+        raise UnreadableImage(f"the PIL image cannot be read: {error}") from error
+
+
 def _from_array(image: NDArray[Any]) -> Tensor:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+    channels = image.shape[-1] if image.ndim == 3 else 3
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4) or not image.size:
         raise InputError(
             f"an array of {image.dtype} with shape {image.shape} is no image",
             hint="give uint8 [H, W, 3] or [H, W]",
         )
-    return torch.from_numpy(np.array(Image.fromarray(image).convert("RGB"))).permute(2, 0, 1)
+    return to_pixels(Image.fromarray(image[..., 0] if channels == 1 else image))
 
 
 def _from_tensor(image: Tensor) -> Tensor:
     image = image.detach().cpu()
-    if image.ndim != 3 or image.shape[0] != 3:
+    if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
         raise InputError(f"a tensor of shape {tuple(image.shape)} is no image", hint="give [3, H, W]")
     if image.dtype == torch.uint8:
         return image

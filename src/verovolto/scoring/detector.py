@@ -92,6 +92,8 @@ class Detector(ABC):
         faces = to_batch(images)
         if not len(faces):
             raise InputError("there are no images to score", hint="give at least one")
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size} is below 1")
         parts = [
             self.score_batch(FaceBatch(images=faces.images[i : i + batch_size],
                                        encoded_bytes=faces.encoded_bytes[i : i + batch_size]))
@@ -216,6 +218,7 @@ class VAEDetector(Detector):
 
 def load_detector(path: Path, device: str = "cpu") -> VAEDetector:
     """See `Detector.load`."""
+    _check_device(device)
     folder = path / "detector" if (path / "detector" / JSON_NAME).is_file() else path
     description = _read_description(folder)
     tensors = _read_tensors(folder, description)
@@ -225,6 +228,14 @@ def load_detector(path: Path, device: str = "cpu") -> VAEDetector:
         raise DetectorError(
             f"{folder} does not describe a detector: {error}", hint="train it again"
         ) from error
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"there is no device {device!r} here: {reason}", hint="use cpu or cuda") from error
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -168,15 +168,20 @@ def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
             enable_model_summary=False,
             log_every_n_steps=10,
         )
-        trainer.fit(
-            module,
-            train_loader,
-            _loader(config, sets.choose, EpochSampler(sets.choose, seed=config.seed, shuffle=False)),
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                train_loader,
+                _loader(config, sets.choose, EpochSampler(sets.choose, seed=config.seed, shuffle=False)),
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit:  # how Lightning leaves after Ctrl-C
+            if not trainer.interrupted:
+                raise
     if trainer.interrupted:
-        raise KeyboardInterrupt
+        goes_on = f"from {last}" if last.is_file() else "at the beginning"
+        raise KeyboardInterrupt(f"interrupted (the same command goes on {goes_on})")
     return Path(best.best_model_path)
 
 
