@@ -1,0 +1,104 @@
+"""How people's data lies on disk: each collection's layout, recognised by itself, one file a collection.
+
+`recognise(root)` says which it is; `list_media(root)` gives its videos and photographs with their labels, methods,
+people and official splits, and counts what is not as it should be. Only names and lists are read, never media.
+"""
+
+from __future__ import annotations
+
+import difflib
+from itertools import islice
+from pathlib import Path
+
+from verovolto.data.layouts import celebdf, deepfakebench, dfdc, dfdc_preview, ffpp, plain, uadfv
+from verovolto.data.layouts.base import Layout, Listing, MediaItem, Problems
+from verovolto.data.layouts.disk import entries, frame_number
+from verovolto.errors import DataError, InputError
+
+__all__ = [
+    "AUTO",
+    "LAYOUTS",
+    "Layout",
+    "Listing",
+    "MediaItem",
+    "Problems",
+    "by_name",
+    "frame_number",
+    "list_media",
+    "recognise",
+]
+
+AUTO = "auto"
+_COLLECTIONS = (
+    ffpp.LAYOUT,
+    celebdf.LAYOUT,
+    dfdc.LAYOUT,
+    dfdc_preview.LAYOUT,
+    deepfakebench.LAYOUT,
+    uadfv.LAYOUT,
+)
+LAYOUTS: dict[str, Layout] = {each.name: each for each in (*_COLLECTIONS, plain.LAYOUT)}
+"""All layouts by name. The plain folder comes last: it is what `real/` and `fake/` are where nothing else fits."""
+
+
+def recognise(root: Path) -> Layout:
+    """The layout of a folder.
+
+    Raises `InputError` for what is not a folder that can be read, `DataError` where nothing is recognised (with
+    all that was looked for, and a folder below that would be) or two collections are.
+    """
+    _check_folder(root)
+    found = [layout for layout in _COLLECTIONS if layout.matches(root)]
+    if len(found) > 1:
+        names = " and ".join(layout.name for layout in found)
+        raise DataError(
+            f"{root} looks like {names}",
+            hint=f"say which with layout={found[0].name}, or give one's own folder",
+        )
+    if found:
+        return found[0]
+    if plain.LAYOUT.matches(root):
+        return plain.LAYOUT
+    raise DataError(f"{root} is laid out like no known data set", hint=_what_was_looked_for(root))
+
+
+def by_name(name: str) -> Layout:
+    """The layout called `name`. Raises `InputError`, naming those there are."""
+    if name not in LAYOUTS:
+        close = difflib.get_close_matches(name, LAYOUTS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {AUTO}, {', '.join(LAYOUTS)}"
+        raise InputError(f"no layout is called {name!r}", hint=hint)
+    return LAYOUTS[name]
+
+
+def list_media(root: Path, *, layout: str = AUTO) -> Listing:
+    """The media below `root`, read lazily, by the layout recognised or by the one named.
+
+    Raises as `recognise` and `by_name` do, at once; `DataError` or `SplitError` while items are read if an official
+    list without which nothing can be told is damaged. All else is counted in `problems`.
+    """
+    _check_folder(root)
+    return (recognise(root) if layout == AUTO else by_name(layout)).listing(root)
+
+
+def _check_folder(root: Path) -> None:
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise InputError(f"{root} {what}", hint="give the folder of the data set")
+    problems = Problems()
+    entries(root, problems)
+    if problems:
+        raise InputError(f"{root} cannot be read", hint="check its permissions")
+
+
+def _what_was_looked_for(root: Path) -> str:
+    looked = "; ".join(layout.looks_for for layout in LAYOUTS.values())
+    there = entries(root)[0]
+    inner = (
+        f"{name}/ ({layout.name})"
+        for name in islice(there, 50)
+        for layout in LAYOUTS.values()
+        if layout.matches(root / name)
+    )
+    below = ", ".join(islice(inner, 3))
+    return f"looked for: {looked}" + (f". Did you mean, in it: {below}?" if below else "")

@@ -1,0 +1,134 @@
+"""Celeb-DF v1 and v2 (Li et al., CVPR 2020).
+
+```
+Celeb-real/id0_0000.mp4  Celeb-synthesis/id0_id16_0000.mp4  YouTube-real/00000.mp4    (or each below videos/)
+List_of_testing_videos.txt     lines `1 YouTube-real/00170.mp4`; here 1 is real
+```
+A fake `id0_id16_0000` is video `id0_0000` with the face of `id16`. The official test videos show the same people
+as the others: these are in no split, since a training split of them would share its people with the test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from verovolto.data.layouts.base import Layout, MediaItem, Problems
+from verovolto.data.layouts.disk import BAD_LIST, NAME, NO_FILE, Clip, clips, entries, subfolders
+
+FOLDERS = {"celeb-real": "Celeb-real", "celeb-synthesis": "Celeb-synthesis", "youtube-real": "YouTube-real"}
+SYNTHESIS = "celeb-synthesis"
+LIST = "List_of_testing_videos.txt"
+TEST_VIDEOS = {100: "Celeb-DF-v1", 518: "Celeb-DF-v2"}
+"""Lines of the official list of each version: what tells them apart when the folder's name does not."""
+CONTRADICTION = "lines of the list that contradict the folder's label (the folder counts)"
+BAD_LINE = "lines of the list that are not `1 folder/video.mp4`"
+SPLIT_NOTE = (
+    "Celeb-DF: only the official test videos have a split; the others share people with them, and have none"
+)
+NO_LIST_NOTE = f"Celeb-DF: {LIST} is not there: splits are empty"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """What a video's name says: the real video it was made of, who is seen, whose face was put in."""
+
+    source_video: str
+    target: str | None = None
+    donor: str | None = None
+
+
+def parse_name(name: str) -> Name | None:
+    """Read `id0_0000`, `id0_id16_0000` or `00170` (a stranger: nobody says who); None for another form."""
+    match = re.fullmatch(r"(id[0-9]+)(?:_(id[0-9]+))?_([0-9]+)", name)
+    if match:
+        target, donor, number = match.groups()
+        return Name(source_video=f"{target}_{number}", target=target, donor=donor)
+    return Name(source_video=name) if re.fullmatch(r"[0-9]+", name) else None
+
+
+def describe(
+    clip: Clip, *, fake: bool, dataset: str, test: dict[str, str] | None, problems: Problems
+) -> MediaItem:
+    """The item of a clip, out of its name; `test` holds the listed videos by name, if the list is there."""
+    name = parse_name(clip.name)
+    if name is None or fake != (name.donor is not None):
+        problems.add(NAME, clip.path)
+        name = Name(source_video=clip.name)
+    return MediaItem(
+        path=clip.path,
+        frames=clip.frames,
+        label="fake" if fake else "real",
+        dataset=dataset,
+        video=clip.name,
+        source_video=name.source_video,
+        method="Celeb-synthesis" if fake else None,
+        target_identity=name.target,
+        donor_identity=name.donor,
+        split="test" if test is not None and clip.name in test else None,
+    )
+
+
+def read_list(file: Path, problems: Problems) -> dict[str, str]:
+    """The official test videos, `{name: folder in lower case}`; names are unique across the three folders.
+
+    Lines of another form are counted and passed over, and so are labels (1 = real) that contradict the folder.
+    """
+    found: dict[str, str] = {}
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add(BAD_LIST, f"{file} ({error})")
+        return found
+    for line in filter(str.strip, lines):
+        match = re.fullmatch(r"\s*([01])\s+(?:.*[/\\])?([^/\\]+)[/\\]([^/\\]+?)(?:\.[A-Za-z0-9]+)?\s*", line)
+        if not match or match[2].lower() not in FOLDERS:
+            problems.add(BAD_LINE, line.strip())
+            continue
+        if (match[1] == "1") == (match[2].lower() == SYNTHESIS):
+            problems.add(CONTRADICTION, line.strip())
+        found[match[3]] = match[2].lower()
+    return found
+
+
+def find_list(folder: Path) -> Path | None:
+    """The list of test videos in a folder, however its name is capitalised."""
+    files = {name.lower(): name for name in entries(folder)[1]}
+    name = files.get(LIST.lower())
+    return folder / name if name else None
+
+
+def version(root: Path, listed: int) -> str:
+    """`Celeb-DF-v1` or `Celeb-DF-v2`, by the folder's name, else by the length of the list, else `Celeb-DF`."""
+    match = re.search(r"v([12])(?![0-9])", root.resolve().name.lower())
+    return f"Celeb-DF-v{match[1]}" if match else TEST_VIDEOS.get(listed, "Celeb-DF")
+
+
+def _matches(root: Path) -> bool:
+    return bool({"celeb-real", SYNTHESIS} & subfolders(root).keys())
+
+
+def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
+    file = find_list(root)
+    problems.note(SPLIT_NOTE if file else NO_LIST_NOTE)
+    test = read_list(file, problems) if file else None
+    dataset = version(root, len(test or ()))
+    missing = dict(test or {})
+    folders = subfolders(root, problems)
+    for name in FOLDERS:
+        if name in folders:
+            for clip in clips(folders[name], problems):
+                missing.pop(clip.name, None)
+                yield describe(clip, fake=name == SYNTHESIS, dataset=dataset, test=test, problems=problems)
+    for video, folder in missing.items():
+        problems.add(NO_FILE, f"{FOLDERS[folder]}/{video}")
+
+
+LAYOUT = Layout(
+    name="celebdf",
+    looks_for="Celeb-real/ or Celeb-synthesis/ (Celeb-DF)",
+    matches=_matches,
+    walk=_walk,
+)

@@ -1,0 +1,162 @@
+"""Looking into folders: sorted names, videos and folders of frames, lists. Nothing here decodes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verovolto.data import folder as face_folder
+from verovolto.data.layouts.base import Problems
+from verovolto.errors import DataError
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"}
+)
+IMAGE_SUFFIXES = face_folder.IMAGE_SUFFIXES | {".heic", ".heif"}
+LEVELS = frozenset({"videos", "images", "frames"})
+"""Folders that stand between a class and its videos, or between it and its folders of frames."""
+NO_MEDIA = frozenset({"masks", "mask", "landmarks", "landmark", "audio"})
+"""Folders beside videos and frames that hold something else: passed over in silence."""
+
+UNREADABLE_FOLDER = "folders that cannot be read"
+NO_FRAMES = "folders of frames without an image"
+TWICE = "videos that occur twice (the first is taken)"
+NAME = "names that are not of the official form (people unknown)"
+NO_FILE = "listed, but not there"
+NO_LIST = "there, but in no list"
+BAD_LIST = "lists that cannot be read (what they name is left out)"
+_PEEK = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """A video file (`frames` is None) or a folder of frames; `name` is the file's stem or the folder's name."""
+
+    name: str
+    path: Path
+    frames: tuple[Path, ...] | None = None
+
+
+def natural(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Sort key that takes digits for numbers: `2.png` before `10.png`. A total order, so repeatable."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
+
+
+def in_order(frames: Iterable[Path]) -> tuple[Path, ...]:
+    """Frames by their numbers."""
+    return tuple(sorted(frames, key=lambda path: natural(path.name)))
+
+
+def frame_number(path: Path) -> int | None:
+    """Number of an extracted frame, the last digits of its name (`0012.png` is 12); None without any."""
+    digits = re.findall(r"[0-9]+", path.stem)
+    return int(digits[-1]) if digits else None
+
+
+def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in `folder`, sorted; hidden ones (also macOS's `._x`) are left out.
+
+    A folder that is not there is empty; one that cannot be read is, too, and is counted.
+    """
+    folders: list[str] = []
+    files: list[str] = []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if not entry.name.startswith("."):
+                    (folders if entry.is_dir() else files).append(entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except OSError as error:
+        if problems is not None:
+            problems.add(UNREADABLE_FOLDER, f"{folder} ({error.strerror})")
+    return sorted(folders, key=natural), sorted(files, key=natural)
+
+
+def subfolders(folder: Path, problems: Problems | None = None) -> dict[str, Path]:
+    """Folders in `folder` by their name in lower case: people spell `Celeb-real` and `celeb-real`."""
+    found: dict[str, Path] = {}
+    for name in entries(folder, problems)[0]:
+        found.setdefault(name.lower(), folder / name)
+    return found
+
+
+def is_video(name: str) -> bool:
+    """Whether a file's name is that of a video."""
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name is that of an image."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def clips(folder: Path, problems: Problems) -> Iterator[Clip]:
+    """Videos and folders of frames of one class: in `folder` itself, or below `videos/`, `images/`, `frames/`.
+
+    Where a video and its extracted frames are both there, the video is taken (it has times, and every frame)
+    and the frames are counted as a double. Frames are listed only when their clip is asked for.
+    """
+    videos, frames = _clip_paths(folder, problems)
+    for name in sorted(videos.keys() | frames.keys(), key=natural):
+        if name in videos:
+            yield Clip(name=name, path=videos[name])
+            continue
+        images = image_files(frames[name], problems)
+        if images:
+            yield Clip(name=name, path=frames[name], frames=images)
+        else:
+            problems.add(NO_FRAMES, frames[name])
+
+
+def image_files(folder: Path, problems: Problems | None = None) -> tuple[Path, ...]:
+    """Images directly in a folder, by their numbers."""
+    return tuple(folder / name for name in entries(folder, problems)[1] if is_image(name))
+
+
+def _clip_paths(folder: Path, problems: Problems) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Video files and folders of frames by name; the videos' names win."""
+    videos: dict[str, Path] = {}
+    frames: dict[str, Path] = {}
+    levels = [folder, *(path for name, path in subfolders(folder, problems).items() if name in LEVELS)]
+    for level in levels:
+        below, files = entries(level, problems)
+        for name in filter(is_video, files):
+            _put(videos, Path(name).stem, level / name, problems)
+        for name in below:
+            if name.lower() not in LEVELS | NO_MEDIA:
+                _put(frames, name, level / name, problems)
+    for name in sorted(videos.keys() & frames.keys(), key=natural):
+        problems.add(TWICE, frames.pop(name))
+    return videos, frames
+
+
+def _put(found: dict[str, Path], name: str, path: Path, problems: Problems) -> None:
+    if found.setdefault(name, path) != path:
+        problems.add(TWICE, path)
+
+
+def beginning(file: Path) -> str:
+    """The first few thousand characters of a text file; empty where it is not one."""
+    try:
+        with file.open("rb") as handle:
+            return handle.read(_PEEK).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_json_object(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises `DataError` for a file that is damaged, of another kind, or not there."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"{file} cannot be read as JSON: {error}", hint="copy it again") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{file} is not a JSON object", hint="see docs/layouts.md for its form")
+    return value

@@ -1,0 +1,155 @@
+"""A plain folder: `real/` and `fake/`, or `real/` and a folder a method, of images or videos.
+
+```
+[train/ | val/ | test/]{real, fake, <method>}/x.mp4                 a video
+[train/ | val/ | test/]{real, fake, <method>}/x.jpg                 a photograph
+[train/ | val/ | test/]{real, fake, <method>}/<video>/0001.png      frames of a video
+```
+`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, no folder tells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from verovolto.data.folder import FAKE_FOLDERS, FFPP_METHODS, REAL_FOLDERS, SPLIT_FOLDERS
+from verovolto.data.layouts.base import Layout, MediaItem, Problems
+from verovolto.data.layouts.disk import LEVELS, NO_MEDIA, entries, is_image, is_video
+
+OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
+OTHER_FOLDER = "folders beside train/, val/, test/ (left out)"
+LOOP = "folders that contain themselves through a link (left out)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Class:
+    """A folder whose label is known."""
+
+    folder: Path
+    label: Literal["real", "fake"]
+    method: str | None
+    split: str | None
+    root: Path
+    dataset: str
+
+
+def _matches(root: Path) -> bool:
+    """Some folder says real or fake (or names a method of FaceForensics++), possibly below `train/`, ..."""
+    names = entries(root)[0]
+    below = [folder for name in names if name.lower() in SPLIT_FOLDERS for folder in entries(root / name)[0]]
+    known = REAL_FOLDERS | FAKE_FOLDERS | FFPP_METHODS
+    return any(name.lower() in known for name in (*names, *below))
+
+
+def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
+    for each in _classes(root, problems):
+        yield from _items(each, each.folder, "", problems, above=())
+
+
+def _classes(root: Path, problems: Problems) -> Iterator[_Class]:
+    names, files = entries(root, problems)
+    for name in filter(_is_media, files):
+        problems.add(OUTSIDE, root / name)
+    splits = [name for name in names if name.lower() in SPLIT_FOLDERS]
+    if not splits:
+        yield from _labelled(root, root, names, None, problems)
+        return
+    for name in names:
+        if name not in splits:
+            problems.add(OTHER_FOLDER, root / name)
+            continue
+        below, files = entries(root / name, problems)
+        for file in filter(_is_media, files):
+            problems.add(OUTSIDE, root / name / file)
+        yield from _labelled(root, root / name, below, SPLIT_FOLDERS[name.lower()], problems)
+
+
+def _labelled(
+    root: Path, folder: Path, names: list[str], split: str | None, problems: Problems
+) -> Iterator[_Class]:
+    """The folders of one level by their label; any other name is a method only where `real/` stands beside it."""
+    methods = any(name.lower() in REAL_FOLDERS for name in names)
+    known = partial(_Class, split=split, root=root, dataset=root.resolve().name)
+    for name in names:
+        place, lower = folder / name, name.lower()
+        if lower in REAL_FOLDERS:
+            yield known(folder=place, label="real", method=None)
+        elif lower in FAKE_FOLDERS:
+            yield known(folder=place, label="fake", method=None)
+        elif lower in FFPP_METHODS or (methods and lower not in NO_MEDIA | LEVELS):
+            yield known(folder=place, label="fake", method=name)
+        else:
+            problems.add(OUTSIDE, place)
+
+
+def _items(
+    each: _Class, folder: Path, prefix: str, problems: Problems, *, above: tuple[Path, ...]
+) -> Iterator[MediaItem]:
+    """Items of a folder, then of those below it; `prefix` is its path below the class, with a final `/`."""
+    real = folder.resolve()
+    if real in above:
+        problems.add(LOOP, folder)
+        return
+    names, files = entries(folder, problems)
+    images = tuple(folder / name for name in files if is_image(name))
+    videos = [name for name in files if is_video(name)]
+    if prefix and images:
+        yield _item(each, folder, images, prefix.rstrip("/"))
+    elif images:
+        for image in images:
+            yield _item(each, image, (image,), image.name)
+    stems = Counter([*(Path(name).stem for name in videos), *names])
+    for name in videos:
+        # Two of one stem (`a.mp4`, `a.avi`, or the frames `a/`) are two videos: the suffix tells them apart.
+        stem = Path(name).stem
+        yield _item(each, folder / name, None, prefix + (stem if stems[stem] == 1 else name))
+    for name in names:
+        if name.lower() not in NO_MEDIA:
+            inner, below = _enter(each, folder / name, prefix)
+            yield from _items(inner, folder / name, below, problems, above=(*above, real))
+
+
+def _enter(each: _Class, folder: Path, prefix: str) -> tuple[_Class, str]:
+    """Class and prefix of a folder below a class: `fake/Deepfakes/` is a method, `real/videos/` only a level."""
+    name = folder.name
+    if not prefix and each.method is None and each.label == "fake" and name.lower() in FFPP_METHODS:
+        return replace(each, folder=folder, method=name), ""
+    if not prefix and name.lower() in LEVELS:
+        return each, ""
+    return each, f"{prefix}{name}/"
+
+
+def _item(each: _Class, path: Path, frames: tuple[Path, ...] | None, name: str) -> MediaItem:
+    """`video` is the place below the whole folder, which is unique; `source_video` the one below the class.
+
+    So `train/real/7` and `test/real/7` are two videos, and the leak check sees that they may be one.
+    """
+    place = path.parent.relative_to(each.root) / name.rsplit("/", 1)[-1]
+    photograph = frames is not None and frames == (path,)
+    return MediaItem(
+        path=path,
+        frames=frames,
+        label=each.label,
+        dataset=each.dataset,
+        video=place.as_posix(),
+        source_video=None if photograph else name,
+        method=each.method,
+        split=each.split,
+    )
+
+
+def _is_media(name: str) -> bool:
+    return is_video(name) or is_image(name)
+
+
+LAYOUT = Layout(
+    name="folder",
+    looks_for="real/ or fake/, possibly in train/, val/, test/ (a plain folder)",
+    matches=_matches,
+    walk=_walk,
+)
