@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from verovolto.data.layouts import LAYOUTS, by_name, frame_number, list_media, recognise
 from verovolto.data.layouts.base import EXAMPLES, Problems
+from verovolto.data.layouts.disk import UNREADABLE_FOLDER
 from verovolto.data.layouts.plain import LOOP, OTHER_FOLDER, OUTSIDE
 from verovolto.errors import DataError, InputError
 
@@ -155,3 +157,23 @@ def test_problems_keep_few_examples_and_count_all() -> None:
 @pytest.mark.parametrize(("name", "number"), [("0012.png", 12), ("v2_frame_7.jpg", 7), ("face.png", None)])
 def test_frame_numbers(name: str, number: int | None) -> None:
     assert frame_number(Path(name)) == number
+
+
+def test_a_folder_that_cannot_be_read_is_counted_and_the_rest_goes_on(
+    tree: Any, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree(["real/città nuova.mp4", "real/closed/0.png", "fake/x.mp4"], name="più dati")
+    scandir = os.scandir
+
+    def closed(path: Path) -> Any:
+        # As for a user without permission; the superuser, whom tests may run as, would be let in.
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    items, listing = read(root)
+    assert set(items) == {"real/città nuova.mp4", "fake/x.mp4"}
+    assert listing.problems.counts == {UNREADABLE_FOLDER: 1}
+    with pytest.raises(InputError, match="cannot be read"):
+        list_media(root / "real/closed")
