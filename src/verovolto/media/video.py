@@ -1,0 +1,286 @@
+"""Videos: decoded once from beginning to end, frame by frame, in bounded memory."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer, Type
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from verovolto.errors import InputError
+from verovolto.media.clock import Clock
+from verovolto.media.container import reason, video_stream
+from verovolto.media.frame import Frame
+from verovolto.media.kinds import Kind, UnreadableMedia
+from verovolto.media.limits import Limits
+from verovolto.media.orientation import Orientation, orientation_of
+from verovolto.media.sampling import Chooser, EveryFrame, FirstOfSlot, FromTicks, Sampling, spread
+from verovolto.media.tally import Decoded, Tally
+
+__all__ = ["Frame", "Video", "VideoInfo", "open_video"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a video says of itself.
+
+    Attributes:
+        width: pixels across of its first frame, upright.
+        height: pixels down, upright.
+        rotation: clockwise turn that is applied to the stored frames, degrees: 0, 90, 180 or 270.
+        mirrored: whether they are mirrored left to right before that turn.
+        codec: FFmpeg's name of the coding: `h264`, `hevc`, `vp9`, `av1`, …
+        rate: frames a second on average; None where unknown.
+        duration_s: declared duration, seconds; None where unknown.
+        declared_frames: number of frames that the container declares; None where it declares none.
+        pixel_aspect: width over height of a pixel as stored. Frames keep their pixels: to stretch them would
+            resample what is to be judged.
+    """
+
+    width: int
+    height: int
+    rotation: int
+    mirrored: bool
+    codec: str
+    rate: Fraction | None
+    duration_s: float | None
+    declared_frames: int | None
+    pixel_aspect: Fraction
+
+
+class Video:
+    """A video file that opened and gave at least one frame. Holds no open file and no pixels.
+
+    Attributes:
+        path: where it is.
+        kind: what its container is.
+        info: what it says of itself.
+        outcome: what the last `frames()` that was read to its end gave; None before.
+    """
+
+    def __init__(self, *, path: Path, kind: Kind, info: VideoInfo, limits: Limits) -> None:
+        self.path, self.kind, self.info = path, kind, info
+        self.outcome: Decoded | None = None
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"Video({str(self.path)!r}, {self.info})"
+
+    def frames(self, sampling: Sampling | None = None, *, threads: int = 1) -> Iterator[Frame]:
+        """Decode forward and yield the sampled frames, in order of time, each with a time above the last.
+
+        Only sampled frames are converted to RGB, and none is kept: memory does not depend on the length. The
+        file is read to its end whatever is sampled, so that `outcome` can say what is missing. Packets that do
+        not decode are counted and passed over; so are frames that the decoder made up in part, and those that
+        were predicted from them, up to the next key frame: the next sound frame is sampled in their stead.
+
+        Args:
+            sampling: which frames; all by default. By count, the file is read once more beforehand, without
+                decoding, for its time stamps.
+            threads: of the decoder.
+
+        Raises:
+            InputError: `threads` is below 1.
+            UnreadableMedia: the file has gone, or no longer opens.
+        """
+        if threads < 1:
+            raise InputError(f"a decoder needs at least 1 thread, not {threads}")
+        self.outcome = None
+        tally = Tally(
+            declared_frames=self.info.declared_frames, declared_s=self.info.duration_s, rate=self.info.rate
+        )
+        converter = VideoReformatter()
+        with video_stream(self.path, self.kind, self._limits, threads=threads) as (container, stream):
+            clock = _clock(stream)
+            chooser = self._chooser(sampling or Sampling(), clock.time_base)
+            for raw, tick, sound in _decode(container, stream, tally, clock, self._limits.seconds):
+                if not sound or not chooser.take(tick):
+                    continue
+                image = _upright_rgb(raw, converter, tally)
+                if image is not None:
+                    tally.sampled += 1
+                    yield Frame(index=tally.decoded - 1, time_s=clock.seconds(tick), image=image)
+        self.outcome = tally.result()
+
+    def _chooser(self, sampling: Sampling, time_base: Fraction) -> Chooser:
+        if sampling.fps is not None:
+            return FirstOfSlot(Fraction(sampling.fps), time_base)
+        if sampling.count is not None:
+            return FromTicks(spread(self._ticks(), sampling.count))
+        return EveryFrame()
+
+    def _ticks(self) -> array[int]:
+        """Time stamps of all frames in order of time, read from the packets: 8 bytes a frame."""
+        found = array("q")
+        with video_stream(self.path, self.kind, self._limits) as (container, stream):
+            clock = _clock(stream)
+            last = None if self._limits.seconds is None else clock.tick_at(self._limits.seconds)
+            for packet in _packets(
+                container, stream, Tally(declared_frames=None, declared_s=None, rate=None)
+            ):
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if packet.size and not packet.is_discard and stamp is not None:
+                    found.append(stamp)
+        shown = array("q", sorted(set(found)))
+        return shown if last is None else array("q", (tick for tick in shown if tick <= last))
+
+
+def open_video(path: Path, kind: Kind, limits: Limits) -> Video:
+    """Open the video at `path`, which `kind_of` found to be of `kind`, and decode its first frame.
+
+    Raises:
+        UnreadableMedia: it does not open, holds no video, exceeds a limit, or not one frame can be decoded.
+    """
+    with video_stream(path, kind, limits) as (container, stream):
+        declared = (stream.codec_context.width, stream.codec_context.height)
+        _check_frame(path, declared, limits)
+        tally = Tally(declared_frames=None, declared_s=None, rate=None)
+        first = next(_decode(container, stream, tally, _clock(stream), None), None)
+        if first is None:
+            why = f" ({tally.faults.most_common(1)[0][0]})" if tally.faults else ""
+            raise UnreadableMedia(
+                f"{path}: no frame of it can be decoded{why}", hint="copy or download it again"
+            )
+        # Everything is read before the container closes: afterwards a stream has no attributes.
+        return Video(path=path, kind=kind, info=_info(container, stream, first[0]), limits=limits)
+
+
+def _check_frame(path: Path, size: tuple[int, int], limits: Limits) -> None:
+    if size[0] * size[1] > limits.frame_pixels:
+        raise UnreadableMedia(
+            f"{path}: frames of {size[0]} x {size[1]} pixels, the limit is {limits.frame_pixels:,} in all",
+            hint="shrink the video, or raise the limit",
+        )
+
+
+def _info(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+    orientation = _orientation(first)
+    width, height = orientation.size(first.width, first.height)
+    return VideoInfo(
+        width=width,
+        height=height,
+        rotation=orientation.rotation,
+        mirrored=orientation.mirrored,
+        codec=_codec_name(stream),
+        rate=stream.average_rate or stream.guessed_rate or None,
+        duration_s=_duration(container, stream),
+        declared_frames=stream.frames if stream.frames > 0 else None,
+        pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+    )
+
+
+def _codec_name(stream: VideoStream) -> str:
+    """The coding, not the decoder: AV1 is decoded by `libdav1d`."""
+    return str(stream.codec_context.codec.canonical_name)
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds: of the stream where it says so (Matroska in a tag), else of the whole file."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return container.duration / 1e6 if container.duration else None
+
+
+def _clock(stream: VideoStream) -> Clock:
+    rate = stream.average_rate or stream.guessed_rate or None
+    return Clock(time_base=stream.time_base or Fraction(1, 1000), rate=rate, start=stream.start_time)
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, tally: Tally, clock: Clock, seconds: float | None
+) -> Iterator[tuple[VideoFrame, int, bool]]:
+    """Yield each decoded frame, its time stamp, and whether it is sound; count, note faults, go on.
+
+    A decoder patches what it lost with pixels from elsewhere and says so once; every frame predicted from the
+    patch is as wrong and looks well to it. So nothing is sound between a fault and the next key frame.
+    """
+    sound = True
+    for packet in _packets(container, stream, tally):
+        try:
+            frames = packet.decode()
+        except Exception as error:  # av.error.FFmpegError, and what PyAV lets through on hostile bytes
+            tally.faults[f"data that does not decode: {reason(error)}"] += 1
+            sound = False
+            continue
+        for frame in frames:
+            tick = clock.tick(frame.pts)
+            if seconds is not None and clock.seconds(tick) > seconds:
+                tally.stopped = f"decoded up to the limit of {seconds:g} s"
+                return
+            sound = not frame.is_corrupt and (sound or frame.key_frame)
+            tally.count(clock.seconds(tick), sound)
+            yield frame, tick, sound
+
+
+def _packets(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[Packet[VideoStream]]:
+    """Packets of one stream up to the end, or to where the container cannot be read any further."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except Exception as error:
+            tally.faults[f"the file cannot be read past {tally.last_s:.2f} s: {reason(error)}"] += 1
+            return
+        if packet.size:  # the last one is empty: it asks the decoder for what it still holds
+            tally.packets += 1
+            tally.discarded += packet.is_discard
+        yield packet
+
+
+def _orientation(frame: VideoFrame) -> Orientation:
+    # In PyAV 18 this is annotated as a dictionary and iterates over values; items by number work.
+    found = cast(SideDataContainer, frame.side_data)
+    for at in range(len(found)):
+        data = found[at]
+        if data.type == Type.DISPLAYMATRIX:
+            return orientation_of(bytes(data))
+    return orientation_of(None)
+
+
+def _upright_rgb(frame: VideoFrame, converter: VideoReformatter, tally: Tally) -> Tensor | None:
+    """uint8 `[3, H, W]`; colours by the matrix and range that the frame states, by BT.601 where none is."""
+    try:
+        orientation = _orientation(frame)
+        width, height = orientation.size(frame.width, frame.height)
+        image = np.empty((3, height, width), np.uint8)
+        for channel, plane in enumerate(_rgb_planes(frame, converter)):
+            image[channel] = orientation.apply(plane)
+    except Exception as error:
+        tally.faults[f"a frame that cannot be converted to RGB: {reason(error)}"] += 1
+        return None
+    return torch.from_numpy(image)
+
+
+def _rgb_planes(frame: VideoFrame, converter: VideoReformatter) -> list[np.ndarray]:
+    """Red, green and blue, uint8 `[H, W]` each, as views."""
+    # To pull interleaved pixels apart costs more than to decode them. Straight to planes FFmpeg gives the same
+    # pixels, but only for these formats and whole blocks of 16: else it blends colours in another way, and
+    # leaves the last columns empty.
+    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.width % 16:
+        pixels = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return [pixels[:, :, channel] for channel in range(3)]
+    green, blue, red = converter.reformat(frame, format="gbrp", threads=1).planes
+    return [
+        np.frombuffer(cast(bytes, plane), np.uint8).reshape(-1, plane.line_size)[
+            : frame.height, : frame.width
+        ]
+        for plane in (red, green, blue)
+    ]
