@@ -267,6 +267,16 @@ class TestOfficialPairs:
         assert made.split.to_pylist() == ["train", "val", "test", None, None, None]
         assert (made.dropped_fakes, made.left_out) == (2, 1)
 
+    def test_a_fake_named_by_its_target_needs_its_donor_in_the_same_pair(self, folder: Path) -> None:
+        rows = table(
+            source_video=["000", "000", "000", "000"],
+            label=["real", "fake", "fake", "fake"],
+            donor_identity=[None, "003", "953", None],
+        )
+        made = official_splits(rows, folder)
+        assert made.split.to_pylist() == ["train", "train", None, "train"]
+        assert made.dropped_fakes == 1
+
     def test_lists_that_cannot_be_followed_are_refused(self, folder: Path) -> None:
         with pytest.raises(SplitError, match="no source_video of the set"):
             official_splits(table(source_video=["x", None]), folder)

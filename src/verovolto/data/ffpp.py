@@ -20,18 +20,16 @@ FILES = {"train": "train.json", "val": "val.json", "test": "test.json"}
 
 def official_splits(table: pa.Table, folder: Path) -> Splits:
     """Split rows by the pair files of `folder`, by their `source_video` (`000`, `000_003`, also with path
-    or suffix).
+    or suffix); a fake named by its target alone (`000`) also by its donor, where that is known.
 
     A row whose video is in no pair (actors, videos of other sets) is left out; a fake whose two videos are
     not one official pair is dropped and counted. Raises `DataError` for missing or damaged files,
     `SplitError` if no row belongs to any pair or two lists share a video.
     """
     split_of = read_pairs(folder)
-    column = (
-        table["source_video"] if "source_video" in table.column_names else pa.nulls(len(table), pa.string())
-    )
-    video = pc.replace_substring_regex(column, r"^.*[/\\]", "")
+    video = pc.replace_substring_regex(_column(table, "source_video"), r"^.*[/\\]", "")
     video = pc.replace_substring_regex(video, r"\.[A-Za-z0-9]+$", "")
+    video = pc.coalesce(_with_donor(video, table), video)
     keys = pa.array(list(split_of), pa.string())
     split = pa.array(list(split_of.values()), pa.string()).take(pc.index_in(video, keys, skip_nulls=True))
     if isinstance(split, pa.ChunkedArray):
@@ -44,6 +42,17 @@ def official_splits(table: pa.Table, folder: Path) -> Splits:
     lost = table.filter(pc.is_null(split))
     dropped = int(pc.sum(pc.equal(lost["label"], "fake")).as_py() or 0)
     return Splits(split=split, dropped_fakes=dropped, left_out=len(lost) - dropped)
+
+
+def _with_donor(video: Any, table: pa.Table) -> Any:
+    """`000_003` for a fake of target video `000` and donor `003`; null for all other rows."""
+    alone = pc.and_(pc.equal(table["label"], "fake"), pc.invert(pc.match_substring(video, "_")))
+    named = pc.binary_join_element_wise(video, _column(table, "donor_identity"), "_")
+    return pc.if_else(alone, named, pa.scalar(None, pa.string()))
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    return table[name] if name in table.column_names else pa.nulls(len(table), pa.string())
 
 
 def read_pairs(folder: Path) -> dict[str, str]:
