@@ -207,6 +207,14 @@ def test_a_run_of_another_configuration_is_not_touched(face_set: Path, tmp_path:
         run(tiny(face_set, tmp_path / "run", epochs=1, lr=0.5))
 
 
+def test_on_another_machine_a_run_goes_on_as_it_began(face_set: Path, tmp_path: Path) -> None:
+    run(tiny(face_set, tmp_path / "run", epochs=1, precision="32", threads=1))
+    out = run(tiny(face_set, tmp_path / "run", epochs=2, precision="auto", device="auto", threads=None))
+    assert stored_config(out).threads == 1 and stored_config(out).precision == "32"
+    with pytest.raises(TrainingError, match="threads was 1, is 2"):
+        run(tiny(face_set, tmp_path / "run", epochs=2, threads=2))
+
+
 def test_changed_data_is_noticed(tmp_path: Path) -> None:
     data = write_set(tmp_path / "faces", train=12, people=4)
     run(tiny(data, tmp_path / "run", epochs=1))

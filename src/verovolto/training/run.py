@@ -11,7 +11,7 @@ import json
 import logging
 import platform
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ _FEWEST_CHOOSE = 2
 LAST = "last.ckpt"
 # What a run writes before its `config.toml`: a kill among these leaves a folder that it may begin in again.
 _BEFORE_CONFIG = ("weights", "run.json")
+_OF_THE_MACHINE = ("device", "precision", "workers", "threads")
 _AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
 
 
@@ -61,7 +62,7 @@ def run(config: TrainConfig) -> Path:
     of data, weights and configuration.
     """
     check_out(config.out)
-    asked, config = config, resolve(config)
+    asked, config = config, resolve(_as_begun(config))
     if (config.out / "detector" / JSON_NAME).is_file() and not _is_longer(config):
         _check_same(config)
         return asked.out
@@ -290,6 +291,15 @@ def stored_config(folder: Path) -> TrainConfig:
             f"{path} has no {missing[0]}: it was changed or damaged", hint="give another --out"
         )
     return TrainConfig(**{**values, "data": Path(values["data"]), "out": Path(values["out"])})
+
+
+def _as_begun(config: TrainConfig) -> TrainConfig:
+    """What was left to the machine stays as the run began: another number of cores would end in other weights."""
+    if not (config.out / "config.toml").is_file():
+        return config
+    before = stored_config(config.out)
+    left_open = [name for name in _OF_THE_MACHINE if getattr(config, name) in (None, "auto")]
+    return replace(config, **{name: getattr(before, name) for name in left_open})
 
 
 def _is_longer(config: TrainConfig) -> bool:
