@@ -102,14 +102,14 @@ class Video:
         tally = Tally(
             declared_frames=self.info.declared_frames, declared_s=self.info.duration_s, rate=self.info.rate
         )
-        converter = VideoReformatter()
+        converter = _Upright()
         with video_stream(self.path, self.kind, self._limits, threads=threads) as (container, stream):
             clock = _clock(stream)
             chooser = self._chooser(sampling or Sampling(), clock.time_base)
             for raw, tick, sound in _decode(container, stream, tally, clock, self._limits.seconds):
                 if not sound or not chooser.take(tick):
                     continue
-                image = _upright_rgb(raw, converter, tally)
+                image = converter.rgb(raw, tally)
                 if image is not None:
                     tally.sampled += 1
                     yield Frame(index=tally.decoded - 1, time_s=clock.seconds(tick), image=image)
@@ -255,26 +255,41 @@ def _orientation(frame: VideoFrame) -> Orientation:
     return orientation_of(None)
 
 
-def _upright_rgb(frame: VideoFrame, converter: VideoReformatter, tally: Tally) -> Tensor | None:
-    """uint8 `[3, H, W]`; colours by the matrix and range that the frame states, by BT.601 where none is."""
-    try:
-        orientation = _orientation(frame)
-        width, height = orientation.size(frame.width, frame.height)
-        image = np.empty((3, height, width), np.uint8)
-        for channel, plane in enumerate(_rgb_planes(frame, converter)):
-            image[channel] = orientation.apply(plane)
-    except Exception as error:
-        tally.faults[f"a frame that cannot be converted to RGB: {reason(error)}"] += 1
-        return None
-    return torch.from_numpy(image)
+class _Upright:
+    """Turns decoded frames into upright RGB; keeps what is the same from one frame to the next."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._rotation: int | None = None
+        self._orientation = orientation_of(None)
+
+    def rgb(self, frame: VideoFrame, tally: Tally) -> Tensor | None:
+        """uint8 `[3, H, W]`; colours by the matrix and range that the frame states, by BT.601 where none is."""
+        try:
+            orientation = self._orientation_of(frame)
+            width, height = orientation.size(frame.width, frame.height)
+            image = np.empty((3, height, width), np.uint8)
+            for channel, plane in enumerate(_rgb_planes(frame, self._reformatter)):
+                image[channel] = orientation.apply(plane)
+        except Exception as error:
+            tally.faults[f"a frame that cannot be converted to RGB: {reason(error)}"] += 1
+            return None
+        return torch.from_numpy(image)
+
+    def _orientation_of(self, frame: VideoFrame) -> Orientation:
+        # A frame whose side data was looked at refers to itself in a circle, so that its pixels stay until the
+        # next round of garbage collection: hundreds of frames. The rotation is read without that.
+        if frame.rotation != self._rotation:
+            self._rotation, self._orientation = frame.rotation, _orientation(frame)
+        return self._orientation
 
 
 def _rgb_planes(frame: VideoFrame, converter: VideoReformatter) -> list[np.ndarray]:
     """Red, green and blue, uint8 `[H, W]` each, as views."""
     # To pull interleaved pixels apart costs more than to decode them. Straight to planes FFmpeg gives the same
-    # pixels, but only for these formats and whole blocks of 16: else it blends colours in another way, and
+    # pixels, but only for these formats and for whole blocks of 16 x 2: else it blends colours in another way, and
     # leaves the last columns empty.
-    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.width % 16:
+    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.width % 16 or frame.height % 2:
         pixels = converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         return [pixels[:, :, channel] for channel in range(3)]
     green, blue, red = converter.reformat(frame, format="gbrp", threads=1).planes
