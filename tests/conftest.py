@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -19,6 +20,10 @@ from PIL import Image, ImageDraw, ImageFilter
 install_import_hook(["verovolto.models", "verovolto.scoring"], "beartype.beartype")
 
 torch.set_num_threads(1)
+
+# No test is timed: a busy machine is no failure. Where a change is judged, the same examples are tried every time.
+settings.register_profile("verovolto", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("verovolto")
 
 
 def draw_face(seed: int, *, size: int = 64, smooth: bool = False) -> Image.Image:
