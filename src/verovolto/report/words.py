@@ -153,9 +153,13 @@ def _operating(metrics: Mapping[str, Any], false_alarm: float) -> str:
     if realised["low"] <= false_alarm <= realised["high"]:
         return sentence + "; the promised rate lies within the interval."
     more = "more" if realised["low"] > false_alarm else "fewer"
+    held_out = metrics.get("calibration") or {}
+    few = (
+        f"the {held_out['clusters']} clusters calibrated on are few, or " if held_out.get("clusters") else ""
+    )
     return (
         sentence
-        + f"; that is {more} false alarms than promised: these reals differ from those calibrated on."
+        + f"; that is {more} false alarms than promised: {few}these reals differ from those calibrated on."
     )
 
 
