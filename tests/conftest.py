@@ -90,6 +90,12 @@ def full_disk(folder: Path) -> Callable[[Path], AbstractContextManager[Path]]:
     return on_full_disk
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time() -> None:
+    """Networks and inputs that a test does not seed itself are the same in every run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def face_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small drawn face set; do not write into it."""
