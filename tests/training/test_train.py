@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import signal
@@ -236,6 +238,28 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_good_weights(face_set: Path,
         run(tiny(face_set, tmp_path / "run", lr=1e18, epochs=4))
     saved = tmp_path / "run" / "checkpoints" / LAST
     assert not saved.is_file() or all(v.isfinite().all() for v in weights(tmp_path / "run").values())
+
+
+class _Full(io.BytesIO):
+    """A file on a disk that has room for a few hundred bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() > 300:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"the one before")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_args, **_options: _Full())
+        with pytest.raises(OSError, match="No space left") as raised:
+            callbacks.WholeCheckpoints().save_checkpoint({"weights": torch.zeros(10_000)}, path)
+    assert raised.value.filename == str(path)
+    assert path.read_bytes() == b"the one before"
 
 
 def test_early_stopping(face_set: Path, tmp_path: Path) -> None:

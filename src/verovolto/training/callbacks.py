@@ -42,9 +42,12 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole: a run killed while it writes one still has the one before."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        # Through an open file: given a path, torch turns a full disk into a RuntimeError about positions.
         with atomic_path(Path(path)) as part, part.open("wb") as handle:
-            torch.save(checkpoint, handle)
+            try:
+                torch.save(checkpoint, handle)
+            except RuntimeError as error:
+                # Closing its archive after a failed write, torch speaks of positions; the write says why.
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
