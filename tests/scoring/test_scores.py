@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from tests.conftest import draw_face
 from verovolto.models.oc_fakedect import OCFakeDect
 from verovolto.scoring.batch import FaceBatch
-from verovolto.scoring.scores import VAE_SCORES, laplacian_variance, trivial_scores, vae_scores
+from verovolto.scoring.scores import VAE_SCORES, trivial_scores, vae_scores
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -55,9 +55,3 @@ def test_brightness_is_luma() -> None:
     got = trivial_scores(FaceBatch(images=[image], encoded_bytes=[None]))
     assert got["brightness"].item() == pytest.approx(58.7, abs=1e-3)
     assert got["sharpness"].item() == pytest.approx(0, abs=1e-6)
-
-
-def test_laplacian_variance_of_a_checkerboard() -> None:
-    board = (torch.arange(6)[:, None] + torch.arange(6)[None]).remainder(2).float()
-    # The Laplacian is +4 on the dark and -4 on the light fields.
-    assert laplacian_variance(board).item() == pytest.approx(16)

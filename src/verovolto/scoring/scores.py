@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from verovolto.data.sharpness import laplacian_variance, luma
 from verovolto.models.losses import negative_elbo
 from verovolto.models.posterior import VAE, VAEOutput
 from verovolto.scoring.batch import FaceBatch
@@ -16,8 +16,6 @@ from verovolto.scoring.table import BASELINES
 
 VAE_SCORES = ("rmse", "mse", "rmse_unit", "latent", "kl", "elbo")
 TRIVIAL_SCORES = BASELINES
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG uses it
-_LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 
 
 def vae_scores(
@@ -47,20 +45,9 @@ def vae_scores(
 
 def trivial_scores(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
     """What any detector has to beat: encoded bytes (NaN where unknown), sharpness and brightness of the crop."""
-    luma = [_luma(image) for image in batch.images]
+    planes = [luma(image) for image in batch.images]
     return {
         "bytes": torch.tensor([float("nan") if n is None else float(n) for n in batch.encoded_bytes]),
-        "sharpness": torch.stack([laplacian_variance(plane) for plane in luma]),
-        "brightness": torch.stack([plane.mean() for plane in luma]),
+        "sharpness": torch.stack([laplacian_variance(plane) for plane in planes]),
+        "brightness": torch.stack([plane.mean() for plane in planes]),
     }
-
-
-def laplacian_variance(luma: Float[Tensor, "h w"]) -> Float[Tensor, ""]:
-    """Variance of the 3x3 Laplacian over the inner pixels, the usual measure of focus (Pech-Pacheco et al. 2000)."""
-    kernel = torch.tensor(_LAPLACIAN).view(1, 1, 3, 3)
-    return F.conv2d(luma[None, None], kernel).var(correction=0)
-
-
-def _luma(image: Tensor) -> Float[Tensor, "h w"]:
-    weights = torch.tensor(_LUMA).view(3, 1, 1)
-    return (image.float() * weights).sum(0)
