@@ -31,6 +31,7 @@ app = App(
 data = App(name="data", help="Look at, convert and split sets of face crops.")
 
 _WORKFLOWS = "verovolto.workflows"
+app.command(f"{_WORKFLOWS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
 app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class model on real faces.")
 app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
 app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
@@ -48,7 +49,7 @@ app.meta.suppress_keyboard_interrupt = False
 @app.meta.default
 def _with_config(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], config: Path | None = None
-) -> None:
+) -> object:
     """Run a command.
 
     Parameters
@@ -63,7 +64,8 @@ def _with_config(
         for name in reversed(commands):
             values = {name: values}
         app.config = (Dict(values, source=str(config)),)
-    app(tokens, exit_on_error=False, print_error=False)
+    # A command that returns a number gives the exit code: 1 for what was done in part.
+    return app(tokens, exit_on_error=False, print_error=False)
 
 
 def _tell_all_of(words: Sequence[str]) -> None:
