@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from scipy.optimize import linear_sum_assignment
@@ -216,6 +216,20 @@ def test_two_people_crossing_keep_their_ids(
         apart.append(math.hypot(2 * there, 2 * rise) > 10 + 4 * noise)
     ids = [one for one, told in zip(follow(frames)[0], apart, strict=True) if told]
     assert len(ids) >= 9 and set(ids) in ({(0, 1)}, {(1, 0)})
+
+
+@given(step=st.floats(3, 10), hidden=st.booleans(), seed=st.integers(0, 100))
+@settings(max_examples=30)
+def test_two_people_crossing_at_the_full_rate_keep_their_ids(step: float, hidden: bool, seed: int) -> None:
+    """25 frames/s, where the detections tremble as much as people move; one may hide the other for a while."""
+    random = np.random.default_rng(seed)
+    frames = []
+    for i in range(-30, 31):
+        (ax, ay), (bx, by) = random.normal(0, 1, (2, 2))
+        one, other = face(320 + step * i + ax, 195 + ay), face(320 - step * i + bx, 205 + by)
+        frames.append([one] if hidden and iou(one.box, other.box) > 0.5 else [one, other])
+    ids, _ = follow(frames, fps=25)
+    assert ids[0] == ids[-1] and {one for told in ids for one in told} == {0, 1}
 
 
 def test_two_people_crossing_in_a_drawn_scene_keep_their_ids() -> None:

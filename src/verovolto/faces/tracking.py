@@ -27,6 +27,9 @@ from verovolto.faces.detector import Face, best_first
 _SMALLEST_EYE_DISTANCE = 0.3
 """Of the square root of the box's area. It is 0.31 to 0.43 from the front; in profile the eyes fall together."""
 
+_HALF_LIFE_S = 0.5
+"""Seconds after which a motion weighs half of what it did."""
+
 _UNMATCHED = 1.000001
 """Cost of leaving a face without its track: hardly more than that of the worst pair allowed, so that a good pair is
 never given up for the sake of two poor ones."""
@@ -53,7 +56,7 @@ class TrackingSettings:
         cut: likeness of two frames below which a cut lies between them, in [-1, 1]; see `cuts.is_cut`.
     """
 
-    jitter: float = 0.5
+    jitter: float = 1.0
     speed: float = 8.0
     reach: float = 5.0
     scale_jitter: float = 1.4
@@ -250,12 +253,15 @@ def pair_cost(seen: Sighting, face: Face, time_s: float, settings: TrackingSetti
 def next_velocity(
     velocity: tuple[float, float], before: Face, after: Face, elapsed_s: float
 ) -> tuple[float, float]:
-    """Velocity of a face's landmarks in pixels a second: the mean of the old one and of the latest step's.
+    """Velocity of a face's landmarks in pixels a second: a mean in which what is older counts for less.
 
-    The mean halves what every earlier step weighs, so that a nod is forgotten and a walk is kept.
+    Every half a second halves what the past weighs, at any frame rate: a nod and the trembling of detections are
+    forgotten, a walk is kept.
     """
+    kept = 0.5 ** (elapsed_s / _HALF_LIFE_S)
     dx, dy = (after.landmarks - before.landmarks).double().mean(0).tolist()
-    return (velocity[0] + dx / elapsed_s) / 2, (velocity[1] + dy / elapsed_s) / 2
+    x, y = velocity
+    return kept * x + (1 - kept) * dx / elapsed_s, kept * y + (1 - kept) * dy / elapsed_s
 
 
 def face_unit(face: Face) -> float:
