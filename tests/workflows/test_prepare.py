@@ -131,7 +131,7 @@ def test_media_that_kill_their_process_are_unreadable(tmp_path: Path) -> None:
     assert not done.complete and done.coverage["unreadable"] == 1
     [lost] = done.coverage["media"]
     assert lost["path"] == "real/b.mp4" and "SIGKILL" in lost["reasons"][0]
-    assert {row["video"] for row in rows(out)} == {"a"}
+    assert {row["video"] for row in rows(out)} == {"real/a"}
 
 
 def stopping_after(count: int) -> Callable[[int, int], None]:
