@@ -110,7 +110,8 @@ class _Live:
 
     def see(self, frame_index: int, time_s: float, face: Face) -> None:
         if self.faces:
-            self.velocity = next_velocity(self.velocity, self.faces[-1], face, time_s - self.times[-1])
+            age_s, elapsed_s = self.times[-1] - self.times[0], time_s - self.times[-1]
+            self.velocity = next_velocity(self.velocity, age_s, self.faces[-1], face, elapsed_s)
         self.frames.append(frame_index)
         self.times.append(time_s)
         self.faces.append(face)
@@ -251,17 +252,30 @@ def pair_cost(seen: Sighting, face: Face, time_s: float, settings: TrackingSetti
 
 
 def next_velocity(
-    velocity: tuple[float, float], before: Face, after: Face, elapsed_s: float
+    velocity: tuple[float, float], age_s: float, before: Face, after: Face, elapsed_s: float
 ) -> tuple[float, float]:
     """Velocity of a face's landmarks in pixels a second: a mean in which what is older counts for less.
 
     Every half a second halves what the past weighs, at any frame rate: a nod and the trembling of detections are
-    forgotten, a walk is kept.
+    forgotten, a walk is kept. The weights add up to 1 from the first step on, so that a steady walk is known at once.
+
+    Args:
+        velocity: the mean so far.
+        age_s: seconds over which it was taken, >= 0; at 0 it counts for nothing.
+        before: the last sighting.
+        after: the new one.
+        elapsed_s: seconds between them, > 0.
     """
-    kept = 0.5 ** (elapsed_s / _HALF_LIFE_S)
+    new = _weight_of_last(elapsed_s)
+    old = _weight_of_last(age_s) * (1 - new)
     dx, dy = (after.landmarks - before.landmarks).double().mean(0).tolist()
     x, y = velocity
-    return kept * x + (1 - kept) * dx / elapsed_s, kept * y + (1 - kept) * dy / elapsed_s
+    return (old * x + new * dx / elapsed_s) / (old + new), (old * y + new * dy / elapsed_s) / (old + new)
+
+
+def _weight_of_last(seconds: float) -> float:
+    """Share of all that ever was that the last `seconds` hold, where half a second halves what the past weighs."""
+    return -math.expm1(-math.log(2) * seconds / _HALF_LIFE_S)
 
 
 def face_unit(face: Face) -> float:
