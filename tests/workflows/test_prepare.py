@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -263,6 +264,20 @@ def test_damage_and_empty_videos_are_told(tmp_path: Path) -> None:
     assert (real["videos"], fake["videos"], total["videos"]) == (2, 3, 5)
     assert (fake["damaged"], fake["unreadable"], fake["no_face"]) == (1, 1, 4)
     assert total["faces"] == done.coverage["faces"] == len(rows(out))
+
+
+def test_names_that_are_no_text_are_written_out(tmp_path: Path) -> None:
+    root, out = tmp_path / "set", tmp_path / "out"
+    odd = os.fsdecode(b"a\xff.mp4")
+    try:
+        clip(root / "real" / "a.mp4", frames=2).rename(root / "real" / odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (root / "real" / os.fsdecode(b"b\xff.mp4")).write_bytes(b"")
+    done = run(root, out)
+    assert [row["video"] for row in rows(out)] == ["real/a\\xff"]
+    assert [each["path"] for each in done.coverage["media"]] == ["real/b\\xff.mp4"]
+    "\n".join(told(done, out)).encode("utf-8")
 
 
 def test_no_face_at_all_is_an_error(tmp_path: Path) -> None:

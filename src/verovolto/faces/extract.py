@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -168,6 +169,11 @@ class Extractor:
         return Record.from_dict(metadata["record"])
 
 
+def as_text(name: str) -> str:
+    """A file's name as text that can be stored: bytes of it that are no UTF-8 are written out (`\\xff`)."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def part_path(work: Path, name: str) -> Path:
     """Where the part of a job lies once it is done."""
     return work / f"{name}.parquet"
@@ -180,7 +186,7 @@ def failure_path(work: Path, name: str) -> Path:
 
 def fail(job: Job, work: Path, reason: str) -> Record:
     """Record that nothing could be had of a job."""
-    record = _about(job, status="unreadable", reasons=(" ".join(reason.split()),))
+    record = _about(job, status="unreadable", reasons=(as_text(" ".join(reason.split())),))
     write_json(failure_path(work, job.name), record.to_dict())
     return record
 
@@ -303,7 +309,7 @@ def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Ite
         try:
             media = open_media(paths[at])
         except VerovoltoError as error:
-            tally.damage.append(f"{paths[at].name}: {_said(error, paths[at])}")
+            tally.damage.append(as_text(f"{paths[at].name}: {_said(error, paths[at])}"))
             continue
         for frame in media.frames(Sampling(count=1)):
             yield _Picture(image=frame.image, frame=numbers[at], time=None)

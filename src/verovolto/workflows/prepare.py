@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -196,7 +196,9 @@ def prepare_set(
         return finished
     names = [job.name for job in jobs_of(listing)]
     if not names:
-        raise DataError(f"{src} holds no videos and no photographs", hint="; ".join(listing.problems.lines()))
+        raise DataError(
+            f"{src} holds no videos and no photographs", hint="; ".join(listing.problems.lines()) or None
+        )
     extractor = Extractor(detector=detector, rules=rules, work=out / WORK)
     _extract(jobs_of(list_media(src, layout=listing.layout)), extractor, names, workers, advance)
     return _finish(out, names, listing, settings, max_unreadable)
@@ -204,7 +206,7 @@ def prepare_set(
 
 def jobs_of(listing: Listing) -> Iterator[Job]:
     """A job an item, named by all that its crops depend on: a file that has changed is looked at again."""
-    from verovolto.faces.extract import Job
+    from verovolto.faces.extract import Job, as_text
 
     seen: set[tuple[str | None, ...]] = set()
     for item in listing.items:
@@ -213,6 +215,8 @@ def jobs_of(listing: Listing) -> Iterator[Job]:
             continue
         seen.add(item.key)
         path = _below(item.path, listing.root)
+        source = None if item.source_video is None else as_text(item.source_video)
+        item = replace(item, video=as_text(item.video), source_video=source)
         yield Job(item=item, name=_job_name(item, path), path=path)
 
 
@@ -232,9 +236,10 @@ def _job_name(item: MediaItem, path: str) -> str:
 
 
 def _below(path: Path, root: Path) -> str:
+    from verovolto.faces.extract import as_text
+
     text = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-    # A name on disk may hold bytes that are no text; files of ours are UTF-8.
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return as_text(text)
 
 
 def _check_numbers(workers: int, max_unreadable: float) -> None:
@@ -367,6 +372,7 @@ def _check_records(records: list[Record], max_unreadable: float) -> None:
 def coverage_of(records: list[Record], listing: Listing, rows: int) -> dict[str, Any]:
     """What `coverage.json` holds; its form is in docs/prepare.md."""
     from verovolto.faces.coverage import count, warnings
+    from verovolto.faces.extract import as_text
 
     classes = count(records)
     problems = listing.problems
@@ -381,7 +387,7 @@ def coverage_of(records: list[Record], listing: Listing, rows: int) -> dict[str,
             for record in records
             if record.status != "ok"
         ],
-        "listing": {"problems": problems.counts, "lines": problems.lines()},
+        "listing": {"problems": problems.counts, "lines": [as_text(line) for line in problems.lines()]},
         "warnings": warnings(classes),
     }
 
