@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import fields
 from difflib import get_close_matches
@@ -40,3 +41,8 @@ def check_keys(given: dict[str, Any], kind: type, where: Path) -> None:
         near = get_close_matches(unknown[0].replace("-", "_"), known, n=1)
         meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         raise InputError(f"{where} has an unknown key {unknown[0]!r}", hint=meant)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

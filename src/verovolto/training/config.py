@@ -9,6 +9,7 @@ from typing import Literal
 
 from cyclopts import Parameter
 
+from verovolto.config import cores
 from verovolto.errors import InputError
 from verovolto.models.names import Bottleneck, Flips, ModelName, Noise, Precision, Reduction, SecondEncoder
 
@@ -122,8 +123,6 @@ class TrainConfig:
 
 def resolve(config: TrainConfig) -> TrainConfig:
     """Fill what was left open: the model's published values and this machine's device, threads and arithmetic."""
-    import os
-
     import torch
 
     from verovolto.models.catalogue import entry
@@ -137,8 +136,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = 0 if device == "cpu" else min(8, max(1, cores - 1))
+    workers = 0 if device == "cpu" else min(8, max(1, cores() - 1))
     return replace(
         config,
         size=config.size or known.size,
@@ -151,7 +149,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
         device=device,
         precision=_fast_precision(device) if config.precision == "auto" else config.precision,
         workers=workers if config.workers is None else config.workers,
-        threads=config.threads or cores,
+        threads=config.threads or cores(),
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.errors import DataError, InputError
+from verovolto.files import read_json_object
+from verovolto.workflows.progress import counting_bar
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
@@ -78,8 +80,8 @@ def convert(
     from verovolto.data.faceset import FaceSet
 
     faces = FaceSet.open(path)
-    rule = None if crop_rule is None else _read_rule(crop_rule)
-    with _progress() as progress:
+    rule = None if crop_rule is None else read_json_object(crop_rule)
+    with counting_bar() as progress:
         task = progress.add_task(f"converting {faces.name}", total=len(faces))
         done = convert_set(
             faces,
@@ -284,28 +286,7 @@ def _write_sheet(faces: FaceSet, sheet: Path, seed: int) -> None:
         image.save(part, format="PNG")
 
 
-def _read_rule(file: Path) -> dict[str, Any]:
-    import json
-
-    try:
-        rule = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is not a readable JSON file: {error}") from error
-    if not isinstance(rule, dict):
-        raise InputError(f"{file} is not a JSON object", hint="a crop rule is an object of named values")
-    return rule
-
-
 def _to_json(value: dict[str, Any]) -> str:
     import json
 
     return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _progress() -> Any:
-    """A progress bar with rate and time left, on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))

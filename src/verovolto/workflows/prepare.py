@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,8 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from verovolto.config import cores
 from verovolto.errors import DataError, InputError
-from verovolto.files import check_out, write_json
+from verovolto.files import check_out, read_json_object, write_json
+from verovolto.workflows.progress import counting_bar
 
 if TYPE_CHECKING:
     from verovolto.data.layouts import Listing, MediaItem
@@ -124,14 +125,14 @@ def prepare(
     rules = Rules(
         rule=read_rule(crop), fps=fps, frames=frames, faces=faces, smallest=smallest, confidence=confidence
     )
-    with _progress() as progress:
+    with counting_bar() as progress:
         task = progress.add_task("looking for faces", total=None)
         done = prepare_set(
             src,
             out,
             rules,
             layout=layout,
-            workers=_cores() if workers is None else workers,
+            workers=cores() if workers is None else workers,
             max_unreadable=max_unreadable,
             force=force,
             advance=lambda at, of: progress.update(task, completed=at, total=of),
@@ -256,7 +257,7 @@ def _begin(out: Path, settings: Settings, *, force: bool) -> Prepared | None:
     if force and (out / SETTINGS).exists():
         _clear(out)
     if (out / SETTINGS).exists():
-        before = _read_json(out / SETTINGS)
+        before = read_json_object(out / SETTINGS)
         different = [
             f"{key} {before.get(key)}, now {wanted[key]}" for key in wanted if before.get(key) != wanted[key]
         ]
@@ -267,7 +268,7 @@ def _begin(out: Path, settings: Settings, *, force: bool) -> Prepared | None:
             )
         if (out / COVERAGE).exists():
             shutil.rmtree(out / WORK, ignore_errors=True)  # the last step of a run may have been cut off
-            return Prepared(coverage=_read_json(out / COVERAGE), already=True)
+            return Prepared(coverage=read_json_object(out / COVERAGE), already=True)
     elif out.exists() and any(out.iterdir()):
         raise InputError(
             f"{out} is not empty and holds no face set of this command", hint="give a new folder"
@@ -432,18 +433,8 @@ def read_rule(crop: str) -> CropRule:
         raise InputError(
             f"--crop {crop} is neither a rule nor a file", hint=f"give {', '.join(RULES)} or a JSON file"
         )
-    value = _read_json(Path(crop))
+    value = read_json_object(Path(crop))
     return CropRule.from_dict(value.get("crop_rule", value))
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is not a readable JSON file: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{file} is not a JSON object", hint="an object of named values is needed")
-    return value
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -456,17 +447,3 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _progress() -> Any:
-    """A progress bar with the time left, on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
