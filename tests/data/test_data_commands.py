@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from verovolto.data.convert import convert_set
+from verovolto.data.croprule import FFPP, TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.order import epoch_order
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, cluster_ids, halve
@@ -59,14 +60,16 @@ def test_convert_command(faces_folder: Path, tmp_path: Path, capsys: pytest.Capt
     rule = tmp_path / "rule.json"
     rule.write_text('{"scale": 1.3}')
     (faces_folder / "images/real_0_0.jpg").write_bytes(b"broken")
-    convert(faces_folder, tmp_path / "out", shard_rows=128, crop_rule=rule)
+    convert(faces_folder, tmp_path / "out", shard_rows=128, crop_rule=str(rule))
     text = capsys.readouterr().out
     assert "287 faces in 3 shards" in text and "left out, unreadable: 1\n  images/real_0_0.jpg: " in text
-    assert FaceSet.open(tmp_path / "out").crop_rule == {"scale": 1.3}
+    assert FaceSet.open(tmp_path / "out").crop_rule == FFPP.to_dict()
+    convert(faces_folder, tmp_path / "named", shard_rows=128, crop_rule="tight")
+    assert FaceSet.open(tmp_path / "named").crop_rule == TIGHT.to_dict()
     for bad in ("[1]", "nonsense"):
         rule.write_text(bad)
         with pytest.raises(InputError, match="JSON"):
-            convert(faces_folder, tmp_path / "other", crop_rule=rule)
+            convert(faces_folder, tmp_path / "other", crop_rule=str(rule))
 
 
 def test_split_writes_a_set_for_every_form(

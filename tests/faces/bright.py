@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from verovolto.faces.crop import CropRule
+from verovolto.data.croprule import CropRule
 from verovolto.faces.detector import Face, best_first
 
 Square = tuple[int, int, int]

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verovolto.data.croprule import FFPP, RULES, TIGHT, CropRule
 from verovolto.errors import InputError
-from verovolto.faces.crop import FFPP, RULES, TIGHT, CropRule, crop, crop_box, eye_angle
+from verovolto.faces.crop import crop, crop_box, eye_angle
 from verovolto.faces.detector import Face
 
 HEIGHT, WIDTH = 90, 120

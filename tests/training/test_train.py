@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import shutil
 import signal
@@ -18,8 +19,10 @@ import torch
 from tests.conftest import full_disk, write_set
 
 from verovolto import Detector
+from verovolto.data.croprule import FFPP, TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.errors import DataError, InputError, SplitError, TrainingError
+from verovolto.scoring.detector import load_detector
 from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import TrainConfig, resolve
@@ -160,6 +163,19 @@ def kill_and_resume(data: Path, tmp_path: Path, workers: int, limit: int = 24, d
     assert not (tmp_path / "killed" / "detector").exists()
     run(tiny(data, tmp_path / "killed", **flags))
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_the_crop_rule_of_a_set_goes_with_the_detector(face_set: Path, tmp_path: Path) -> None:
+    run(tiny(face_set, tmp_path / "run", crop_rule="tight", epochs=1))
+    assert load_detector(tmp_path / "run").preprocessing.crop_rule == TIGHT.to_dict()
+    shutil.copytree(face_set, tmp_path / "set")
+    (tmp_path / "set/faceset.json").write_text(json.dumps({"crop_rule": FFPP.to_dict()}))
+    assert open_sets(tiny(tmp_path / "set", tmp_path / "a")).crop_rule == FFPP.to_dict()
+    assert open_sets(tiny(tmp_path / "set", tmp_path / "a", crop_rule="ffpp")).crop_rule == FFPP.to_dict()
+    with pytest.raises(InputError, match="--crop-rule tight is not the rule that"):
+        open_sets(tiny(tmp_path / "set", tmp_path / "b", crop_rule="tight"))
+    with pytest.raises(InputError, match="--crop-rule tigth is neither a rule nor a file"):
+        open_sets(tiny(face_set, tmp_path / "b", crop_rule="tigth"))
 
 
 def test_another_seed_gives_other_weights(face_set: Path, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from verovolto.data.croprule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
 from verovolto.errors import InputError
-from verovolto.faces.crop import TIGHT, crop
+from verovolto.faces.crop import crop
 from verovolto.faces.detector import Face
 from verovolto.forge.swap import METHOD
 from verovolto.workflows import demo as demo_module

@@ -21,7 +21,7 @@ from verovolto.errors import DataError, InputError
 from verovolto.faces import gather
 from verovolto.faces.extract import Rules
 from verovolto.files import atomic_path
-from verovolto.workflows.prepare import Prepared, prepare_set, read_rule, told
+from verovolto.workflows.prepare import Prepared, prepare_set, told
 
 REAL = "original_sequences/youtube/c23/videos"
 FAKE = "manipulated_sequences/{}/c23/videos"
@@ -336,18 +336,6 @@ def test_a_rule_of_another_detector_is_refused(source: Path, tmp_path: Path) -> 
         prepare_set(source, tmp_path / "out", Rules(rule=RULE))
 
 
-def test_crop_rules_by_name_and_by_file(tmp_path: Path) -> None:
-    assert read_rule("tight").scale == 0.86
-    for value in (RULE.to_dict(), {"crop_rule": RULE.to_dict()}):
-        (tmp_path / "rule.json").write_text(json.dumps(value))
-        assert read_rule(str(tmp_path / "rule.json")) == RULE
-    (tmp_path / "rule.json").write_text("[1]")
-    with pytest.raises(InputError, match="not a JSON object"):
-        read_rule(str(tmp_path / "rule.json"))
-    with pytest.raises(InputError, match="neither a rule nor a file"):
-        read_rule("ffp")
-
-
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr(sys, "argv", ["verovolto", "prepare", *map(str, words)])
     monkeypatch.setattr("verovolto.faces.mtcnn.MTCNNDetector", lambda: BrightSquares(name="mtcnn"))
@@ -380,7 +368,7 @@ def test_the_command_and_its_exit_codes(
 @pytest.mark.data
 @pytest.mark.slow
 def test_real_clips_give_labels_methods_and_pairs(real_data: Path, tmp_path: Path) -> None:
-    from verovolto.faces.crop import FFPP
+    from verovolto.data.croprule import FFPP
 
     done = prepare_set(real_data / "ffpp-clips", tmp_path / "out", Rules(rule=FFPP, frames=3, confidence=0.9))
     found = rows(tmp_path / "out")

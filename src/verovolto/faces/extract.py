@@ -21,12 +21,13 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from verovolto.data.croprule import CropRule
 from verovolto.data.layouts import MediaItem, frame_number
 from verovolto.data.parquet import shard_metadata, write_shard
 from verovolto.data.schema import COLUMNS, IMAGE
 from verovolto.data.sources import BLOCK
 from verovolto.errors import InputError, VerovoltoError
-from verovolto.faces.crop import CropRule, crop, crop_box
+from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detector import Face, FaceDetector
 from verovolto.files import write_json
 from verovolto.media import Sampling, open_media

@@ -42,6 +42,9 @@ class TrainConfig:
     """Split to train on; its reals alone are used."""
     val_split: str = "val"
     """Split whose people are cut into `choose` (early stopping, best epoch) and `calibrate` (thresholds)."""
+    crop_rule: str | None = None
+    """Rule by which the faces were cropped, where the set does not say: ffpp, tight, or a JSON file. It goes with the
+    detector, which then crops faces out of photos and videos by it."""
     limit: int | None = None
     """Use this many training faces at most, drawn by the seed."""
     epochs: int = 50

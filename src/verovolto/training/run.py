@@ -23,6 +23,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from verovolto.config import check_keys, read_toml, write_toml
+from verovolto.data.croprule import read_rule
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
 from verovolto.errors import DataError, InputError, TrainingError
@@ -53,6 +54,7 @@ class Sets:
     choose: FaceSet
     calibrate: FaceSet
     fingerprint: str
+    crop_rule: dict[str, Any] | None
 
 
 def run(config: TrainConfig) -> Path:
@@ -102,7 +104,23 @@ def open_sets(config: TrainConfig) -> Sets:
             hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
         )
     held_out = val.take(np.flatnonzero(~choose))
-    return Sets(train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint())
+    return Sets(
+        train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
+        crop_rule=_crop_rule(faces, config.crop_rule),
+    )  # fmt: skip
+
+
+def _crop_rule(faces: FaceSet, given: str | None) -> dict[str, Any] | None:
+    """The rule that the set names, else the one given; refused where the two differ."""
+    if given is None:
+        return faces.crop_rule
+    rule = read_rule(given, flag="--crop-rule").to_dict()
+    if faces.crop_rule not in (None, rule):
+        raise InputError(
+            f"--crop-rule {given} is not the rule that {faces.path} was cropped by: {faces.crop_rule}",
+            hint="leave the flag out",
+        )
+    return rule
 
 
 def architecture(config: TrainConfig) -> Architecture:
@@ -133,7 +151,7 @@ def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: Sets)
         architecture=arch,
         model=model,
         preprocessing=Preprocessing(
-            size=arch.size, mean=known.mean, std=known.std, crop_rule=sets.train.crop_rule
+            size=arch.size, mean=known.mean, std=known.std, crop_rule=sets.crop_rule
         ),
         default_score=config.score or known.score,
         beta=config.beta,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.errors import DataError, InputError
-from verovolto.files import read_json_object
 from verovolto.workflows.progress import counting_bar
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def convert(
     *,
     shard_rows: int = 8192,
     max_unreadable: float = 0.01,
-    crop_rule: Path | None = None,
+    crop_rule: str | None = None,
 ) -> None:
     """Write a face set as Parquet shards.
 
@@ -74,13 +73,14 @@ def convert(
     max_unreadable
         Largest share of images that may be unreadable, 0 to 1; beyond it the conversion fails.
     crop_rule
-        JSON file with the rule by which the faces were cropped, kept with the set.
+        Rule by which the faces were cropped, kept with the set: ffpp, tight, or a JSON file.
     """
     from verovolto.data.convert import convert_set
+    from verovolto.data.croprule import read_rule
     from verovolto.data.faceset import FaceSet
 
     faces = FaceSet.open(path)
-    rule = None if crop_rule is None else read_json_object(crop_rule)
+    rule = None if crop_rule is None else read_rule(crop_rule, flag="--crop-rule").to_dict()
     with counting_bar() as progress:
         task = progress.add_task(f"converting {faces.name}", total=len(faces))
         done = convert_set(

@@ -49,7 +49,7 @@ def run_demo(out: Path, *, epochs: int, seed: int, force: bool = False) -> Path:
 
     Raises `InputError` when the photographs are not installed, or when `out` holds something else.
     """
-    from verovolto.faces.crop import TIGHT
+    from verovolto.data.croprule import TIGHT
     from verovolto.faces.mtcnn import MTCNNDetector
     from verovolto.training.config import TrainConfig
     from verovolto.workflows.evaluate import run_evaluation

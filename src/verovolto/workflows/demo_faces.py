@@ -23,7 +23,7 @@ from verovolto.files import write_json, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from verovolto.faces.crop import CropRule
+    from verovolto.data.croprule import CropRule
     from verovolto.faces.detector import Face, FaceDetector
     from verovolto.forge.plan import Swap
 

@@ -19,7 +19,6 @@ from verovolto.workflows.progress import counting_bar
 if TYPE_CHECKING:
     from verovolto.data.layouts import Listing, MediaItem
     from verovolto.faces.coverage import Counts
-    from verovolto.faces.crop import CropRule
     from verovolto.faces.detector import FaceDetector
     from verovolto.faces.extract import Extractor, Job, Record, Rules
 
@@ -118,6 +117,7 @@ def prepare(
     force
         Begin anew where OUT holds another preparation, which is deleted.
     """
+    from verovolto.data.croprule import read_rule
     from verovolto.faces.extract import Rules
 
     if fps is None and frames is None:
@@ -418,23 +418,6 @@ def _counts(coverage: dict[str, Any]) -> list[Counts]:
     from verovolto.faces.coverage import Counts
 
     return [Counts.from_dict(value) for value in coverage["classes"]]
-
-
-def read_rule(crop: str) -> CropRule:
-    """A crop rule by its name, or out of a JSON file (the rule itself, or a set's `faceset.json`).
-
-    Raises `InputError` for what is neither.
-    """
-    from verovolto.faces.crop import RULES, CropRule
-
-    if crop in RULES:
-        return RULES[crop]
-    if not Path(crop).is_file():
-        raise InputError(
-            f"--crop {crop} is neither a rule nor a file", hint=f"give {', '.join(RULES)} or a JSON file"
-        )
-    value = read_json_object(Path(crop))
-    return CropRule.from_dict(value.get("crop_rule", value))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
