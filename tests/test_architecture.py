@@ -19,10 +19,10 @@ ALLOWED = {
     "models": FOUNDATION,
     "faces": FOUNDATION | {"data", "media", "models"},
     "forge": FOUNDATION | {"data", "media", "models"},
-    "scoring": FOUNDATION | {"data", "media", "models"},
+    "scoring": FOUNDATION | {"data", "faces", "media", "models"},
     "training": FOUNDATION | {"config", "data", "models", "scoring"},
     "evaluation": FOUNDATION | {"data", "scoring"},
-    "report": FOUNDATION | {"evaluation"},
+    "report": FOUNDATION | {"evaluation", "scoring"},
     "workflows": FOUNDATION
     | {"config", "data", "evaluation", "faces", "forge", "media", "models", "report", "scoring", "training"},
     "cli": FOUNDATION | {"config"},

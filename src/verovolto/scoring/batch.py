@@ -38,12 +38,14 @@ class Scores:
     """Named score columns, float32 `[B]`, higher = more likely fake; never clamped.
 
     `default` names the column a verdict is based on; `p_value` is its conformal p-value, float64 `[B]` in
-    (0, 1], small = unlike the real faces the detector was calibrated on (None without a calibration).
+    (0, 1], small = unlike the real faces the detector was calibrated on (None without a calibration). `heat`, where
+    it was asked for and the detector knows it: float32 `[B, h, w]`, not negative, large where the anomaly lies.
     """
 
     columns: dict[str, Float[Tensor, " b"]]
     default: str
     p_value: NDArray[np.float64] | None = None
+    heat: Float[Tensor, "b h w"] | None = None
 
     def __getitem__(self, name: str) -> Float[Tensor, " b"]:
         return self.columns[name]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
 import numpy as np
+import pyarrow as pa
 
 from verovolto.data.faceset import FaceSet
-from verovolto.data.splits import cluster_ids, name_of_clusters
+from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
 from verovolto.errors import CalibrationError
 from verovolto.scoring.calibration import (
     FALSE_ALARMS,
@@ -15,45 +19,131 @@ from verovolto.scoring.calibration import (
     one_class_thresholds,
     refused_rates,
 )
-from verovolto.scoring.detector import VAEDetector
-from verovolto.scoring.run import score_faces
+from verovolto.scoring.detector import Detector
+from verovolto.scoring.domain import Domain, conditions
+from verovolto.scoring.run import read_batch, score_faces
+from verovolto.scoring.table import ScoreTable
+
+SEVERAL_FRAMES = 4
+"""Median number of frames a real video from which a calibration on videos is made beside that on faces."""
+
+UNRECORDED = "method not recorded"
+_BATCH = 64
+
+D = TypeVar("D", bound=Detector)
 
 
-def calibrated(detector: VAEDetector, held_out: FaceSet, *, seed: int) -> VAEDetector:
-    """The detector with the conformal calibration of every score and its named thresholds.
+def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
+    """The detector with the conformal calibration of every score, its named thresholds and its domain.
 
     `held_out` is the `calibrate` half of the validation faces; `seed` cut it, and is recorded. Its reals give
-    the one-class thresholds; its fakes, where there are any, the supervised ones, which are labelled so.
-    Raises `CalibrationError` when it holds no real face.
+    the one-class thresholds; its fakes, where there are any, the share of fakes missed and the supervised
+    thresholds, which are labelled so. Raises `CalibrationError` when it holds no real face.
     """
     table = score_faces(detector, held_out, quiet=True)
     readable = table.strings("status") == "ok"
-    real = (table.strings("label") == "real") & readable
-    fake = (table.strings("label") == "fake") & readable
-    if not real.any():
+    groups = _Groups.of(table, readable)
+    if not groups.real.any():
         raise CalibrationError(
             "there is no real face to calibrate on", hint="the validation split needs some"
         )
-    ids = cluster_ids(table.table)[real]
-    clusters, cluster = len(np.unique(ids)), name_of_clusters(ids)
     thresholds: list[Threshold] = []
     refused: dict[float, int] = {}
     for name in detector.score_names:
         values = table.values(name)
-        known = Calibration.of(values[real], score=name, clusters=clusters, cluster=cluster)
+        known = groups.calibration(name, values)
         detector.calibration[name] = known
         refused = refused_rates(known)
-        supported = [rate for rate in FALSE_ALARMS if rate not in refused]
-        thresholds += one_class_thresholds(known, supported, f"{real.sum()} real faces of val/calibrate")
-        if fake.any():
-            chosen_on = f"{real.sum()} real and {fake.sum()} fake faces of val/calibrate"
-            thresholds += every_supervised_threshold(
-                values[real], values[fake], score=name, chosen_on=chosen_on
-            )
+        thresholds += groups.thresholds(name, values, refused)
     detector.thresholds = thresholds
+    detector.domain = _domain(held_out, np.flatnonzero(groups.real))
     detector.about["calibrated_on"] = {
-        "split": "val/calibrate", "real": int(real.sum()), "fake": int(fake.sum()), "clusters": clusters,
-        "cluster": cluster, "halved_by_seed": seed,
+        "split": "val/calibrate", "real": int(groups.real.sum()), "fake": int(groups.fake.sum()),
+        "clusters": groups.clusters, "cluster": groups.cluster, "halved_by_seed": seed,
         "refused_rates": [{"false_alarm": rate, "needs": size} for rate, size in refused.items()],
     }  # fmt: skip
     return detector
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Groups:
+    """Which rows are what: booleans and strings `[n]`."""
+
+    real: np.ndarray
+    fake: np.ndarray
+    methods: np.ndarray
+    videos: np.ndarray
+    clusters: int
+    cluster: str
+
+    @staticmethod
+    def of(table: ScoreTable, readable: np.ndarray) -> _Groups:
+        label = table.strings("label")
+        real = (label == "real") & readable
+        ids = cluster_ids(table.table)[real]
+        return _Groups(
+            real=real,
+            fake=(label == "fake") & readable,
+            methods=_methods(table.table),
+            videos=video_keys(table.table),
+            clusters=len(np.unique(ids)),
+            cluster=name_of_clusters(ids) if len(ids) else "face",
+        )
+
+    def calibration(self, name: str, values: np.ndarray) -> Calibration:
+        """Of the faces and, where there are several frames of most videos, of the videos."""
+        faces = self._of(name, values, self.real, self.fake, self.methods)
+        _, counts = np.unique(self.videos[self.real], return_counts=True)
+        if np.median(counts) < SEVERAL_FRAMES:
+            return faces
+        keys, first, video = np.unique(self.videos, return_index=True, return_inverse=True)
+        known = self.real | self.fake
+        sums = np.bincount(video[known], weights=values[known], minlength=len(keys))
+        sizes = np.bincount(video[known], minlength=len(keys))
+        means = np.divide(sums, sizes, out=np.full(len(keys), np.nan), where=sizes > 0)
+        real, fake = (
+            np.bincount(video[rows], minlength=len(keys)).astype(bool) for rows in (self.real, self.fake)
+        )
+        return replace(faces, videos=self._of(name, means, real, fake, self.methods[first]))
+
+    def _of(
+        self,
+        name: str,
+        values: np.ndarray,
+        real: np.ndarray,
+        fake: np.ndarray,
+        methods: np.ndarray,
+    ) -> Calibration:
+        fakes = {str(method): values[fake & (methods == method)] for method in np.unique(methods[fake])}
+        return Calibration.of(
+            values[real], score=name, clusters=self.clusters, cluster=self.cluster, fakes=fakes
+        )
+
+    def thresholds(self, name: str, values: np.ndarray, refused: dict[float, int]) -> list[Threshold]:
+        """Those of reals alone at every supported rate, and those that need fakes."""
+        supported = [rate for rate in FALSE_ALARMS if rate not in refused]
+        reals, fakes = self.real.sum(), self.fake.sum()
+        found = one_class_thresholds(
+            self.calibration(name, values), supported, f"{reals} real faces of val/calibrate"
+        )
+        if fakes:
+            chosen_on = f"{reals} real and {fakes} fake faces of val/calibrate"
+            found += every_supervised_threshold(
+                values[self.real], values[self.fake], score=name, chosen_on=chosen_on
+            )
+        return found
+
+
+def _methods(table: pa.Table) -> np.ndarray:
+    """The forgery method of each row, `[n]`."""
+    return np.asarray([value or UNRECORDED for value in table.column("method").to_pylist()], dtype=np.str_)
+
+
+def _domain(faces: FaceSet, rows: np.ndarray) -> Domain:
+    """Under which conditions the faces of some rows were seen."""
+    reals = faces.take(rows)
+    parts = []
+    for start in range(0, len(reals), _BATCH):
+        _, batch = read_batch(reals, start, min(start + _BATCH, len(reals)))
+        parts.append(conditions(batch))
+    return Domain.of({name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]})

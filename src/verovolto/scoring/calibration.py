@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,10 +32,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Scores of held-out real faces, of one score.
+    """Scores of held-out real faces, of one score; and of known fakes, to say how many of them are missed.
 
     `values` is float64 `[n]`, ascending; `clusters` of kind `cluster` ("identity", "source video", "face")
-    lie behind them: many faces of few people say less about a new person than their number suggests.
+    lie behind them: many faces of few people say less about a new person than their number suggests. `fakes` are
+    scores of known fakes by method, ascending, on which no one-class threshold depends. `videos`, where there are
+    several frames of a video, is the same for videos: each value is the mean over the frames of one.
 
     Raises CalibrationError when `values` is empty, not one-dimensional, not sorted or not finite.
     """
@@ -44,22 +46,38 @@ class Calibration:
     values: np.ndarray
     clusters: int
     cluster: str
+    fakes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    videos: Calibration | None = None
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64)
-        if values.ndim != 1 or values.size == 0:
+        object.__setattr__(self, "values", self._checked(self.values))
+        if not self.values.size:
             raise CalibrationError(f"no held-out real scores of {self.score!r} to calibrate on")
-        if not np.isfinite(values).all():
+        fakes = {method: self._checked(values) for method, values in self.fakes.items()}
+        object.__setattr__(self, "fakes", fakes)
+
+    def _checked(self, values: ArrayLike) -> np.ndarray:
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim != 1 or not np.isfinite(values).all():
             raise CalibrationError(f"the calibration scores of {self.score!r} are not all finite numbers")
         if (np.diff(values) < 0).any():
             raise CalibrationError(f"the calibration scores of {self.score!r} are not sorted")
-        object.__setattr__(self, "values", values)
+        return values
 
     @staticmethod
-    def of(scores: ArrayLike, *, score: str, clusters: int, cluster: str) -> Calibration:
-        """Calibration from real scores `[n]` in any order."""
-        values = np.sort(np.asarray(scores, dtype=np.float64).ravel())
-        return Calibration(score=score, values=values, clusters=clusters, cluster=cluster)
+    def of(
+        scores: ArrayLike,
+        *,
+        score: str,
+        clusters: int,
+        cluster: str,
+        fakes: Mapping[str, ArrayLike] | None = None,
+    ) -> Calibration:
+        """Calibration from real scores `[n]` in any order, and those of fakes by method."""
+        by_method = {method: _ascending(values) for method, values in (fakes or {}).items()}
+        return Calibration(
+            score=score, values=_ascending(scores), clusters=clusters, cluster=cluster, fakes=by_method
+        )
 
     def __len__(self) -> int:
         return int(self.values.size)
@@ -92,6 +110,30 @@ class Calibration:
         scores = np.asarray(scores, dtype=np.float64)
         at_least = len(self) - np.searchsorted(self.values, scores, side="left")
         return np.asarray(np.where(np.isnan(scores), np.nan, (1.0 + at_least) / (len(self) + 1.0)))
+
+    def missed(self, false_alarm: float) -> dict[str, Missed]:
+        """How many of the known fakes pass at the threshold of `false_alarm`, by method.
+
+        Raises CalibrationError as `threshold` does.
+        """
+        threshold = self.threshold(false_alarm)
+        return {
+            method: Missed(missed=int((~flagged(values, threshold)).sum()), of=len(values))
+            for method, values in self.fakes.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missed:
+    """So many known fakes, of so many, score no higher than a threshold."""
+
+    missed: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]."""
+        return self.missed / self.of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +170,10 @@ class Threshold:
     def from_dict(written: dict[str, Any]) -> Threshold:
         """The inverse of `to_dict`."""
         return Threshold(**{**written, "value": float(written["value"])})
+
+
+def _ascending(scores: ArrayLike) -> np.ndarray:
+    return np.sort(np.asarray(scores, dtype=np.float64).ravel())
 
 
 def needed(false_alarm: float) -> int:

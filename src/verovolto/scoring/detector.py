@@ -31,6 +31,10 @@ from verovolto.models.names import Precision
 from verovolto.models.posterior import VAE, VAEOutput
 from verovolto.scoring.batch import Explanation, FaceBatch, Scores, to_batch
 from verovolto.scoring.calibration import Calibration, Threshold
+from verovolto.scoring.calibration_io import about as about_calibration
+from verovolto.scoring.calibration_io import read_calibration, tensors_of
+from verovolto.scoring.domain import Domain
+from verovolto.scoring.scan.result import Scan
 from verovolto.scoring.scores import TRIVIAL_SCORES, VAE_SCORES, trivial_scores, vae_scores
 
 SCHEMA_VERSION = 1
@@ -61,7 +65,8 @@ class Detector(ABC):
     """Scores face crops: higher = more likely fake.
 
     `calibration` maps a score's name to its held-out real scores, `thresholds` are the named cuts chosen at
-    training time, `about` says where the detector comes from.
+    training time, `domain` the conditions under which it knows faces, `crop_rule` the rule by which they must be
+    cropped (None where that is unknown), `about` says where the detector comes from.
     """
 
     name: str
@@ -69,7 +74,13 @@ class Detector(ABC):
     score_names: tuple[str, ...]
     calibration: dict[str, Calibration]
     thresholds: list[Threshold]
+    domain: Domain
     about: dict[str, Any]
+
+    @property
+    def crop_rule(self) -> dict[str, Any] | None:
+        """See `data.croprule`."""
+        return None
 
     @staticmethod
     def load(path: str | Path, *, device: str = "cpu") -> Detector:
@@ -80,8 +91,8 @@ class Detector(ABC):
         return load_detector(Path(path), device)
 
     @abstractmethod
-    def score_batch(self, batch: FaceBatch) -> Scores:
-        """Scores of one batch."""
+    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+        """Scores of one batch; with `heat` also where in each face the anomaly lies, where the detector knows it."""
 
     def score(self, images: Any, *, batch_size: int = 64) -> Scores:
         """Score images: one or many paths, PIL images, uint8 arrays `[H, W, 3]` or tensors `[3, H, W]`.
@@ -106,6 +117,39 @@ class Detector(ABC):
         """Reconstructions, error maps and latents of a few images; None for a detector that has none."""
         return None
 
+    def scan(
+        self,
+        *paths: str | Path,
+        fps: float | None = 2.0,
+        false_alarm: float = 0.05,
+        crop: str | None = None,
+        pictures: bool = False,
+    ) -> Scan:
+        """Find, follow and judge the faces in photos and videos; what `verovolto scan` prints, as objects.
+
+        Args:
+            paths: files and folders, mixed.
+            fps: frames looked at a second of video; None for all.
+            false_alarm: share of real media that may be called suspect.
+            crop: how the training faces were cropped, where the detector does not say: `ffpp`, `tight` or a JSON file.
+            pictures: keep the most telling frames with their heat maps.
+
+        Returns:
+            One result a file, in order; files that cannot be read say why, and never stop the rest.
+
+        Raises:
+            InputError: nothing to scan, or options that cannot be used.
+            CalibrationError: the detector is not calibrated, or not on enough faces for `false_alarm`.
+        """
+        # What scans knows detectors; only this door leads back.
+        from verovolto.data.croprule import read_rule
+        from verovolto.scoring.scan.run import scan
+        from verovolto.scoring.scan.settings import ScanSettings
+
+        rule = None if crop is None else read_rule(crop, flag="crop")
+        settings = ScanSettings(crop=rule, fps=fps, false_alarm=false_alarm, pictures=pictures)
+        return scan(self, [Path(path) for path in paths], settings)
+
     def _p_values(self, columns: Mapping[str, Tensor]) -> np.ndarray | None:
         known = self.calibration.get(self.default_score)
         return None if known is None else known.p_values(columns[self.default_score].double().numpy())
@@ -120,9 +164,10 @@ class TrivialDetector(Detector):
     score_names: tuple[str, ...] = TRIVIAL_SCORES
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
+    domain: Domain = field(default_factory=Domain)
     about: dict[str, Any] = field(default_factory=dict)
 
-    def score_batch(self, batch: FaceBatch) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
         return Scores(columns=trivial_scores(batch), default=self.default_score)
 
 
@@ -138,6 +183,7 @@ class VAEDetector(Detector):
     precision: Precision = "32"
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
+    domain: Domain = field(default_factory=Domain)
     about: dict[str, Any] = field(default_factory=dict)
     score_names: tuple[str, ...] = VAE_SCORES
 
@@ -151,12 +197,19 @@ class VAEDetector(Detector):
         self.model.eval().to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
 
-    def score_batch(self, batch: FaceBatch) -> Scores:
+    @property
+    def crop_rule(self) -> dict[str, Any] | None:
+        return self.preprocessing.crop_rule
+
+    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
         with torch.inference_mode():
             x, out = self._pass(batch)
             with self._autocast():
                 columns = vae_scores(self.model, x, out, std=self.preprocessing.std, beta=self.beta)
-        return Scores(columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score)
+            errors = _error_map(x, out) if heat else None
+        return Scores(
+            columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score, heat=errors
+        )
 
     def explain(self, images: Any) -> Explanation:
         with torch.inference_mode():
@@ -166,7 +219,7 @@ class VAEDetector(Detector):
             return Explanation(
                 inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(),
                 reconstructions=(out.x_hat * std + mean).clamp(0, 1).cpu().contiguous(),
-                errors=(x - out.x_hat).square().mean(1).sqrt().cpu().contiguous(),
+                errors=_error_map(x, out),
                 latents=out.posterior.mu.flatten(1).cpu(),
                 kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
             )
@@ -182,7 +235,7 @@ class VAEDetector(Detector):
             f"model.{name}": value.contiguous().cpu() for name, value in self.model.state_dict().items()
         }
         for name, known in self.calibration.items():
-            tensors[f"calibration.{name}"] = torch.from_numpy(np.ascontiguousarray(known.values))
+            tensors |= tensors_of(known, f"calibration.{name}")
         # `save_file` would make the file readable by its owner alone, and hide a full disk in an error of its own.
         with atomic_path(path / WEIGHTS_NAME) as part:
             part.write_bytes(to_safetensors(tensors))
@@ -208,9 +261,8 @@ class VAEDetector(Detector):
             "score": self.default_score,
             "beta": self.beta,
             "precision": self.precision,
-            "calibration": {
-                n: {"clusters": c.clusters, "cluster": c.cluster} for n, c in self.calibration.items()
-            },
+            "calibration": {name: about_calibration(known) for name, known in self.calibration.items()},
+            "domain": self.domain.to_dict(),
             "thresholds": [threshold.to_dict() for threshold in self.thresholds],
             "about": self.about,
         }
@@ -290,8 +342,8 @@ def _assemble(
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     given = description["preprocessing"]
     calibration = {
-        name: Calibration(score=name, values=tensors[f"calibration.{name}"].numpy(), **known)
-        for name, known in description["calibration"].items()
+        name: read_calibration(name, written, tensors, f"calibration.{name}")
+        for name, written in description["calibration"].items()
     }
     return VAEDetector(
         architecture=architecture,
@@ -302,8 +354,14 @@ def _assemble(
         precision=description["precision"],
         calibration=calibration,
         thresholds=[Threshold.from_dict(threshold) for threshold in description["thresholds"]],
+        domain=Domain.from_dict(description.get("domain", {})),
         about=description["about"],
     )
+
+
+def _error_map(x: Tensor, out: VAEOutput) -> Tensor:
+    """Where the reconstruction is wrong: float32 `[B, h, w]`, root mean square over channels, on the CPU."""
+    return (x - out.x_hat).float().square().mean(1).sqrt().cpu().contiguous()
 
 
 def _digest(description: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""From a photo or video to a verdict: faces, tracks, scores, p-values."""

@@ -1,0 +1,140 @@
+"""Scan many photos and videos, one after the other or in several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from verovolto.errors import InputError
+from verovolto.faces.detectors import open_detector
+from verovolto.faces.workers import run_jobs
+from verovolto.scoring.detector import Detector, load_detector
+from verovolto.scoring.scan.listing import Found, find_media
+from verovolto.scoring.scan.medium import Eye, scan_medium, unreadable
+from verovolto.scoring.scan.result import MediumResult, Promise, Scan
+from verovolto.scoring.scan.settings import ScanSettings, rule_of
+
+Advance = Callable[[float, int], None]
+"""Hears of the media done, with the share of the one at work, and of all there are."""
+
+
+def scan(
+    detector: Detector | Path,
+    paths: Iterable[Path],
+    settings: ScanSettings,
+    *,
+    workers: int = 0,
+    threads: int = 1,
+    advance: Advance = lambda done, total: None,
+) -> Scan:
+    """Scan files and folders, mixed; see `Detector.scan`. Interrupted (Ctrl-C), it returns what is done.
+
+    Args:
+        detector: itself, or its folder: processes each load their own.
+        workers: processes, one thread each; 0 for none but this one.
+        threads: of the video decoder where there are no workers.
+        advance: see `Advance`.
+
+    Raises:
+        InputError: no photo or video among `paths`, or a crop rule that does not fit.
+        CalibrationError: a false-alarm rate that the detector cannot support.
+    """
+    opened = load_detector(detector) if isinstance(detector, Path) else detector
+    eye = open_eye(opened, settings)
+    found = list(find_media(paths))
+    if not found:
+        raise InputError(
+            "there are no photos and no videos in the folders given", hint="give files or folders"
+        )
+    if workers and isinstance(detector, Path):
+        media = _in_processes(found, Scanner(detector=detector, settings=settings), workers, advance)
+    else:
+        media = _one_by_one(found, eye, threads, advance)
+    return Scan(
+        media=tuple(media),
+        not_reached=len(found) - len(media),
+        promise=Promise.of(eye.calibration, settings.false_alarm),
+        detector=_about(opened, detector if isinstance(detector, Path) else None),
+        settings=_as_json(settings, eye),
+    )
+
+
+def open_eye(detector: Detector, settings: ScanSettings) -> Eye:
+    """The detector with the face detector that its crop rule refers to."""
+    return Eye.of(detector, open_detector(rule_of(detector, settings.crop).detector), settings)
+
+
+@dataclass(kw_only=True)
+class Scanner:
+    """Scans files in a process of its own, where it loads the detector once."""
+
+    detector: Path
+    settings: ScanSettings
+    eye: Eye | None = None
+
+    def __call__(self, found: Found) -> MediumResult:
+        """The result of one file."""
+        if self.eye is None:
+            torch.set_num_threads(1)
+            self.eye = open_eye(load_detector(self.detector), self.settings)
+        return _result(found, self.eye)
+
+
+def _result(
+    found: Found, eye: Eye, threads: int = 1, advance: Callable[[float], None] = lambda share: None
+) -> MediumResult:
+    if found.problem is not None:
+        return unreadable(str(found.path), found.problem)
+    return scan_medium(found.path, eye, threads=threads, advance=advance)
+
+
+def _one_by_one(found: Sequence[Found], eye: Eye, threads: int, advance: Advance) -> list[MediumResult]:
+    media: list[MediumResult] = []
+    advance(0, len(found))
+    with suppress(KeyboardInterrupt):
+        for one in found:
+            media.append(_result(one, eye, threads, lambda share: advance(len(media) + share, len(found))))
+            advance(len(media), len(found))
+    return media
+
+
+def _in_processes(
+    found: Sequence[Found], scanner: Scanner, workers: int, advance: Advance
+) -> list[MediumResult]:
+    places = {id(one): at for at, one in enumerate(found)}
+    media: dict[int, MediumResult] = {}
+    advance(0, len(found))
+    running = run_jobs(found, scanner, workers=min(workers, len(found)))
+    with suppress(KeyboardInterrupt), closing(running):
+        for finished in running:
+            result = finished.result or unreadable(str(finished.job.path), finished.died or "")
+            media[places[id(finished.job)]] = result
+            advance(len(media), len(found))
+    return [media[at] for at in sorted(media)]
+
+
+def _about(detector: Detector, path: Path | None) -> dict[str, Any]:
+    about = detector.about
+    return {
+        "name": detector.name,
+        "score": detector.default_score,
+        "path": None if path is None else str(path),
+        "about": {key: about[key] for key in ("seed", "weights", "trained_on") if key in about},
+    }
+
+
+def _as_json(settings: ScanSettings, eye: Eye) -> dict[str, Any]:
+    return {
+        "fps": settings.fps,
+        "false_alarm": settings.false_alarm,
+        "faces": "largest" if settings.largest_only else "all",
+        "face_detector": eye.finder.name,
+        "crop_rule": eye.rule.to_dict(),
+        "least": asdict(settings.faces),
+        "domain": eye.detector.domain.to_dict(),
+    }
