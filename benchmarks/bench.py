@@ -40,9 +40,10 @@ from verovolto.files import write_json
 from verovolto.models.catalogue import CATALOGUE, Architecture, build, entry
 from verovolto.models.losses import negative_elbo, second_encoding_error
 from verovolto.models.posterior import VAE
-from verovolto.scoring.detector import Preprocessing, VAEDetector
+from verovolto.scoring.preprocessing import Preprocessing
 from verovolto.scoring.run import read_batch
 from verovolto.scoring.scores import trivial_scores, vae_scores
+from verovolto.scoring.vae_detector import VAEDetector
 from verovolto.training.config import TrainConfig, resolve
 from verovolto.training.faces import EpochSampler, TrainingFaces, loader
 from verovolto.training.module import OneClassModule

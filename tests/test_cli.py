@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import draw_face, jpeg, write_set
 from verovolto import cli
-from verovolto.scoring.detector import JSON_NAME, WEIGHTS_NAME
+from verovolto.scoring.store import JSON_NAME, WEIGHTS_NAME
 
 
 def verovolto(

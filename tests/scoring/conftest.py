@@ -8,7 +8,8 @@ import torch
 
 from verovolto.models.catalogue import Architecture, build, entry
 from verovolto.scoring.calibration import Calibration, one_class_thresholds
-from verovolto.scoring.detector import Preprocessing, VAEDetector
+from verovolto.scoring.preprocessing import Preprocessing
+from verovolto.scoring.vae_detector import VAEDetector
 
 
 def make_detector(model: str = "oc-fakedect1", *, size: int = 16, **options: str) -> VAEDetector:

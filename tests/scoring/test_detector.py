@@ -17,8 +17,10 @@ from tests.scoring.conftest import make_detector
 from verovolto import Detector
 from verovolto.errors import DetectorError, InputError, UnreadableImage
 from verovolto.scoring.batch import to_batch
-from verovolto.scoring.detector import JSON_NAME, WEIGHTS_NAME, TrivialDetector, VAEDetector, _digest
+from verovolto.scoring.detector import TrivialDetector
 from verovolto.scoring.scores import TRIVIAL_SCORES, VAE_SCORES
+from verovolto.scoring.store import JSON_NAME, WEIGHTS_NAME, digest_of
+from verovolto.scoring.vae_detector import VAEDetector
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +177,7 @@ def test_a_description_that_makes_no_sense_is_refused(saved: Path, tmp_path: Pat
     description = json.loads((folder / JSON_NAME).read_text())
     description["architecture"]["size"] = 32
     del description["digest"]
-    (folder / JSON_NAME).write_text(json.dumps(description | {"digest": _digest(description)}))
+    (folder / JSON_NAME).write_text(json.dumps(description | {"digest": digest_of(description)}))
     with pytest.raises(DetectorError, match="does not describe a detector"):
         Detector.load(folder)
 
@@ -213,7 +215,7 @@ def test_a_full_disk_leaves_the_old_detector(
 def test_weights_on_a_full_disk_say_so(
     detector: VAEDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("verovolto.scoring.detector.atomic_path", full_disk(tmp_path))
+    monkeypatch.setattr("verovolto.scoring.store.atomic_path", full_disk(tmp_path))
     with pytest.raises(OSError, match="No space left"):
         detector.save(tmp_path / "detector")
 

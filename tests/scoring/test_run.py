@@ -12,8 +12,8 @@ from tests.scoring.conftest import make_detector
 from verovolto.data.faceset import FaceSet
 from verovolto.errors import DataError
 from verovolto.scoring.calibrate import calibrated
-from verovolto.scoring.detector import VAEDetector
 from verovolto.scoring.run import score_faces
+from verovolto.scoring.vae_detector import VAEDetector
 
 
 def test_scores_are_those_of_the_single_images(detector: VAEDetector, face_set: Path) -> None:

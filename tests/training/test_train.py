@@ -22,7 +22,7 @@ from verovolto import Detector
 from verovolto.data.croprule import FFPP, TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.errors import DataError, InputError, SplitError, TrainingError
-from verovolto.scoring.detector import load_detector
+from verovolto.scoring.loading import load_detector
 from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import TrainConfig, resolve

@@ -1,64 +1,29 @@
-"""The Detector: what is saved, loaded, evaluated and served. It owns its preprocessing and its calibration.
+"""The Detector: what is saved, loaded, evaluated, scanned with and served.
 
-On disk a folder: `model.safetensors` (every fitted state: the network's tensors as `model.*`, the calibration
-scores as `calibration.*`) and `detector.json` (parts, preprocessing, thresholds, provenance, and the SHA-256 of
-the weights and of itself, which show damage and careless edits, not a forger). No pickle is read.
+It owns its preprocessing and its calibration. On disk it is a folder (`scoring.store`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from verovolto.data.transforms import normalise, resize
-from verovolto.errors import DetectorError, InputError
-from verovolto.files import atomic_path, sha256_file, write_json
-from verovolto.models.catalogue import Architecture, build
-from verovolto.models.names import Precision
-from verovolto.models.posterior import VAE, VAEOutput
+from verovolto.errors import InputError
 from verovolto.scoring.batch import Explanation, FaceBatch, Scores, to_batch
 from verovolto.scoring.calibration import Calibration, Threshold
 from verovolto.scoring.calibration_io import about as about_calibration
-from verovolto.scoring.calibration_io import read_calibration, tensors_of
+from verovolto.scoring.calibration_io import tensors_of
 from verovolto.scoring.domain import Domain
 from verovolto.scoring.scan.result import Scan
-from verovolto.scoring.scores import TRIVIAL_SCORES, VAE_SCORES, trivial_scores, vae_scores
-
-SCHEMA_VERSION = 1
-JSON_NAME, WEIGHTS_NAME = "detector.json", "model.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How a crop becomes the network's input; a face cropped by another rule is an anomaly to the detector.
-
-    `crop_rule` is the rule of the faces it was trained on (see `faces.crop`), None where that is unknown.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resize_filter: Literal["bilinear-antialias"] = "bilinear-antialias"
-    crop_rule: dict[str, Any] | None = None
-
-    def __call__(self, batch: FaceBatch, device: torch.device) -> Tensor:
-        """Crops to a float32 `[B, 3, size, size]` tensor, channels last, on `device`."""
-        pixels = torch.stack([resize(image, self.size) for image in batch.images])
-        x = normalise(pixels.to(device, non_blocking=True), self.mean, self.std)
-        return x.contiguous(memory_format=torch.channels_last)
+from verovolto.scoring.scores import TRIVIAL_SCORES, trivial_scores
+from verovolto.scoring.store import write_folder
 
 
 class Detector(ABC):
@@ -88,6 +53,10 @@ class Detector(ABC):
 
         Raises `DetectorError` when a file is missing, of another version, damaged or edited.
         """
+        from verovolto.scoring.loading import (
+            load_detector,  # it knows every kind, and each kind knows this class
+        )
+
         return load_detector(Path(path), device)
 
     @abstractmethod
@@ -155,6 +124,32 @@ class Detector(ABC):
         return None if known is None else known.p_values(columns[self.default_score].double().numpy())
 
 
+class SavedDetector(Detector):
+    """A detector with a folder. A kind of its own adds what `parts` gives, and is put together by `scoring.loading`."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON values that only this kind of detector has."""
+
+    def save(self, path: Path) -> None:
+        """Write the folder; each file appears whole."""
+        tensors, description = self.parts()
+        for name, known in self.calibration.items():
+            tensors |= tensors_of(known, f"calibration.{name}")
+        write_folder(path, tensors, {"kind": self.kind, **description, **self._common()})
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "score": self.default_score,
+            "calibration": {name: about_calibration(known) for name, known in self.calibration.items()},
+            "domain": self.domain.to_dict(),
+            "thresholds": [threshold.to_dict() for threshold in self.thresholds],
+            "about": self.about,
+        }
+
+
 @dataclass
 class TrivialDetector(Detector):
     """File bytes, sharpness or brightness as a detector: the floor that any other has to clear."""
@@ -169,201 +164,3 @@ class TrivialDetector(Detector):
 
     def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
         return Scores(columns=trivial_scores(batch), default=self.default_score)
-
-
-@dataclass
-class VAEDetector(Detector):
-    """A VAE with a default score."""
-
-    architecture: Architecture
-    model: VAE
-    preprocessing: Preprocessing
-    default_score: str
-    beta: float = 1.0
-    precision: Precision = "32"
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
-    score_names: tuple[str, ...] = VAE_SCORES
-
-    def __post_init__(self) -> None:
-        if self.default_score not in VAE_SCORES:
-            raise InputError(
-                f"no score is called {self.default_score!r}", hint=f"there are {', '.join(VAE_SCORES)}"
-            )
-        self.name = self.architecture.model
-        self.score_names = (self.default_score, *(s for s in VAE_SCORES if s != self.default_score))
-        self.model.eval().to(memory_format=torch.channels_last)
-        self.device = next(self.model.parameters()).device
-
-    @property
-    def crop_rule(self) -> dict[str, Any] | None:
-        return self.preprocessing.crop_rule
-
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
-        with torch.inference_mode():
-            x, out = self._pass(batch)
-            with self._autocast():
-                columns = vae_scores(self.model, x, out, std=self.preprocessing.std, beta=self.beta)
-            errors = _error_map(x, out) if heat else None
-        return Scores(
-            columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score, heat=errors
-        )
-
-    def explain(self, images: Any) -> Explanation:
-        with torch.inference_mode():
-            x, out = self._pass(to_batch(images))
-            mean = torch.tensor(self.preprocessing.mean, device=x.device).view(1, 3, 1, 1)
-            std = torch.tensor(self.preprocessing.std, device=x.device).view(1, 3, 1, 1)
-            return Explanation(
-                inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(),
-                reconstructions=(out.x_hat * std + mean).clamp(0, 1).cpu().contiguous(),
-                errors=_error_map(x, out),
-                latents=out.posterior.mu.flatten(1).cpu(),
-                kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
-            )
-
-    def rescored(self, model: str, score: str) -> VAEDetector:
-        """The same network under the name of its twin, with another default score (thresholds are kept by score)."""
-        architecture = Architecture.from_dict({**self.architecture.to_dict(), "model": model})
-        return replace(self, architecture=architecture, default_score=score)
-
-    def save(self, path: Path) -> None:
-        """Write the folder; each file appears whole, the weights first."""
-        tensors = {
-            f"model.{name}": value.contiguous().cpu() for name, value in self.model.state_dict().items()
-        }
-        for name, known in self.calibration.items():
-            tensors |= tensors_of(known, f"calibration.{name}")
-        # `save_file` would make the file readable by its owner alone, and hide a full disk in an error of its own.
-        with atomic_path(path / WEIGHTS_NAME) as part:
-            part.write_bytes(to_safetensors(tensors))
-        description = self._describe() | {"files": {WEIGHTS_NAME: sha256_file(path / WEIGHTS_NAME)}}
-        write_json(path / JSON_NAME, description | {"digest": _digest(description)})
-
-    def _pass(self, batch: FaceBatch) -> tuple[Tensor, VAEOutput]:
-        x = self.preprocessing(batch, self.device)
-        with self._autocast():
-            return x, self.model(x)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
-    def _describe(self) -> dict[str, Any]:
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "vae",
-            "architecture": self.architecture.to_dict(),
-            "preprocessing": asdict(self.preprocessing),
-            "score": self.default_score,
-            "beta": self.beta,
-            "precision": self.precision,
-            "calibration": {name: about_calibration(known) for name, known in self.calibration.items()},
-            "domain": self.domain.to_dict(),
-            "thresholds": [threshold.to_dict() for threshold in self.thresholds],
-            "about": self.about,
-        }
-
-
-def load_detector(path: Path, device: str = "cpu") -> VAEDetector:
-    """See `Detector.load`."""
-    _check_device(device)
-    folder = path / "detector" if (path / "detector" / JSON_NAME).is_file() else path
-    description = _read_description(folder)
-    tensors = _read_tensors(folder, description)
-    try:
-        return _assemble(description, tensors, torch.device(device))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DetectorError(
-            f"{folder} does not describe a detector: {error}", hint="train it again"
-        ) from error
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"there is no device {device!r} here: {reason}", hint="use cpu or cuda") from error
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    file = folder / JSON_NAME
-    if not file.is_file():
-        there = (
-            ", ".join(sorted(p.name for p in folder.iterdir())[:6]) if folder.is_dir() else "no such folder"
-        )
-        raise DetectorError(
-            f"no detector in {folder}: {JSON_NAME} is missing (there is: {there or 'nothing'})",
-            hint="make one with verovolto train",
-        )
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DetectorError(f"{file} cannot be read: {error}", hint="copy the folder again") from error
-    version = description.get("schema_version") if isinstance(description, dict) else None
-    if version != SCHEMA_VERSION:
-        raise DetectorError(
-            f"{file} has schema version {version}, this verovolto reads {SCHEMA_VERSION}",
-            hint="use the verovolto that wrote it, or train it again",
-        )
-    digest = description.pop("digest", None)
-    if digest != _digest(description):
-        raise DetectorError(
-            f"{file} was changed after it was written", hint="copy the folder again, or train it again"
-        )
-    return dict(description)
-
-
-def _read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, Tensor]:
-    file = folder / WEIGHTS_NAME
-    if not file.is_file():
-        raise DetectorError(f"{file} is missing", hint="copy the whole folder")
-    if sha256_file(file) != description["files"][WEIGHTS_NAME]:
-        raise DetectorError(
-            f"{file} was changed or damaged after it was written", hint="copy the folder again"
-        )
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise DetectorError(
-            f"{file} is no safetensors file: {error}", hint="copy the folder again"
-        ) from error
-
-
-def _assemble(
-    description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device
-) -> VAEDetector:
-    architecture = Architecture.from_dict(description["architecture"])
-    model = build(architecture)
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    given = description["preprocessing"]
-    calibration = {
-        name: read_calibration(name, written, tensors, f"calibration.{name}")
-        for name, written in description["calibration"].items()
-    }
-    return VAEDetector(
-        architecture=architecture,
-        model=model.to(device),
-        preprocessing=Preprocessing(**{**given, "mean": tuple(given["mean"]), "std": tuple(given["std"])}),
-        default_score=description["score"],
-        beta=description["beta"],
-        precision=description["precision"],
-        calibration=calibration,
-        thresholds=[Threshold.from_dict(threshold) for threshold in description["thresholds"]],
-        domain=Domain.from_dict(description.get("domain", {})),
-        about=description["about"],
-    )
-
-
-def _error_map(x: Tensor, out: VAEOutput) -> Tensor:
-    """Where the reconstruction is wrong: float32 `[B, h, w]`, root mean square over channels, on the CPU."""
-    return (x - out.x_hat).float().square().mean(1).sqrt().cpu().contiguous()
-
-
-def _digest(description: Mapping[str, Any]) -> str:
-    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()

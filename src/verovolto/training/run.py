@@ -31,7 +31,9 @@ from verovolto.files import check_out, write_json
 from verovolto.models.catalogue import Architecture, build, entry
 from verovolto.models.posterior import VAE
 from verovolto.scoring.calibrate import calibrated
-from verovolto.scoring.detector import JSON_NAME, Preprocessing, VAEDetector
+from verovolto.scoring.preprocessing import Preprocessing
+from verovolto.scoring.store import JSON_NAME
+from verovolto.scoring.vae_detector import VAEDetector
 from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
 from verovolto.training.config import RESUMABLE_CHANGES, TrainConfig, resolve
 from verovolto.training.faces import EpochSampler, TrainingFaces, loader

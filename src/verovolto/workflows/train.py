@@ -40,7 +40,7 @@ def run_training(config: TrainConfig) -> Path:
 
 def told(run: Path) -> list[str]:
     """What a user should know of a finished run, a line each."""
-    from verovolto.scoring.detector import load_detector
+    from verovolto.scoring.loading import load_detector
 
     about = load_detector(run).about
     known = about["calibrated_on"]
@@ -58,7 +58,7 @@ def told(run: Path) -> list[str]:
 
 def next_step(run: Path, data: Path) -> str:
     """The command that judges a finished run, at a false-alarm rate that its calibration supports."""
-    from verovolto.scoring.detector import load_detector
+    from verovolto.scoring.loading import load_detector
 
     known = load_detector(run).about["calibrated_on"]
     words = [
@@ -80,9 +80,14 @@ def next_step(run: Path, data: Path) -> str:
 def derive(config: TrainConfig, source: Path) -> Path:
     """Write the detector of a model that shares its network with that of a finished run; nothing is trained."""
     from verovolto.models.catalogue import Architecture, entry, shares_network
-    from verovolto.scoring.detector import load_detector
+    from verovolto.scoring.loading import load_detector
+    from verovolto.scoring.vae_detector import VAEDetector
 
     trained = load_detector(source)
+    if not isinstance(trained, VAEDetector):
+        raise InputError(
+            f"{config.model} cannot be made of the {trained.name} in {source}", hint="leave out --from"
+        )
     asked = Architecture.from_dict({**trained.architecture.to_dict(), "model": config.model})
     known = entry(config.model)
     if config.second_encoder != "shared" or not shares_network(asked) or trained.name != known.twin:

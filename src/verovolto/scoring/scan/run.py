@@ -13,7 +13,8 @@ import torch
 from verovolto.errors import InputError
 from verovolto.faces.detectors import open_detector
 from verovolto.faces.workers import run_jobs
-from verovolto.scoring.detector import Detector, load_detector
+from verovolto.scoring.detector import Detector
+from verovolto.scoring.loading import load_detector
 from verovolto.scoring.scan.listing import Found, find_media
 from verovolto.scoring.scan.medium import Eye, scan_medium, unreadable
 from verovolto.scoring.scan.result import MediumResult, Promise, Scan

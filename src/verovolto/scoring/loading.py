@@ -1,0 +1,62 @@
+"""Detectors out of their folders, whatever their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from verovolto.errors import DetectorError, InputError
+from verovolto.scoring.calibration import Threshold
+from verovolto.scoring.calibration_io import read_calibration
+from verovolto.scoring.detector import SavedDetector
+from verovolto.scoring.domain import Domain
+from verovolto.scoring.store import find_folder, read_description, read_tensors
+from verovolto.scoring.vae_detector import VAEDetector
+
+_KINDS: dict[str, Callable[..., SavedDetector]] = {VAEDetector.kind: VAEDetector.assemble}
+
+
+def load_detector(path: Path, device: str = "cpu") -> SavedDetector:
+    """See `Detector.load`."""
+    _check_device(device)
+    folder = find_folder(path)
+    description = read_description(folder)
+    tensors = read_tensors(folder, description)
+    kind = description.get("kind")
+    if kind not in _KINDS:
+        raise DetectorError(
+            f"{folder} holds a detector of kind {kind!r}, this verovolto knows {', '.join(_KINDS)}",
+            hint="use the verovolto that wrote it",
+        )
+    try:
+        common = _common(description, tensors)
+        return _KINDS[kind](description, tensors, torch.device(device), **common)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DetectorError(
+            f"{folder} does not describe a detector: {error}", hint="train it again"
+        ) from error
+
+
+def _common(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "default_score": description["score"],
+        "calibration": {
+            name: read_calibration(name, written, tensors, f"calibration.{name}")
+            for name, written in description["calibration"].items()
+        },
+        "thresholds": [Threshold.from_dict(threshold) for threshold in description["thresholds"]],
+        "domain": Domain.from_dict(description.get("domain", {})),
+        "about": description["about"],
+    }
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"there is no device {device!r} here: {reason}", hint="use cpu or cuda") from error
