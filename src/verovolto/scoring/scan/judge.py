@@ -20,6 +20,9 @@ from verovolto.scoring.scan.result import (
     Verdict,
 )
 
+_ROUNDING = 1e-9
+"""Share by which a mean of p-values may lie above the rate that it equals: that of three times 0.05 does."""
+
 
 def judge_tracks(
     tracks: Sequence[TrackResult], known: Calibration, domain: Domain, false_alarm: float
@@ -61,9 +64,10 @@ def _decided(track: TrackResult, people: int, known: Calibration, false_alarm: f
     if track.p_value is None or track.rule is None:
         return track
     adjusted = bonferroni(track.p_value, people)
-    if people * smallest_p_value(known, track.rule) > false_alarm:
+    rate = false_alarm * (1 + _ROUNDING)
+    if people * smallest_p_value(known, track.rule) > rate:
         return replace(track, p_adjusted=adjusted, reasons=(TOO_MANY,))
-    verdict: Verdict = "suspect" if adjusted <= false_alarm else "no sign found"
+    verdict: Verdict = "suspect" if adjusted <= rate else "no sign found"
     return replace(track, p_adjusted=adjusted, verdict=verdict)
 
 

@@ -26,10 +26,18 @@ def find_media(paths: Iterable[Path]) -> Iterator[Found]:
     seen: set[str] = set()
     for path in paths:
         for found in _within(path) if _is_folder(path) else (Found(path=path),):
-            key = os.path.realpath(found.path)
+            key = _real(found.path)
             if key not in seen:
                 seen.add(key)
                 yield found
+
+
+def _real(path: Path) -> str:
+    """The file itself, whatever links lead to it."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # no file can be called so; opening it will say so
+        return str(path)
 
 
 def _is_folder(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ TELLING = 3
 """Frames kept of a track for the report, those of the highest scores."""
 
 OUTSIDE_FRAME = "crop outside the frame"
+NO_SCORE = "score that is no finite number"
 _BATCH = 16
 _CROP_SIDE, _CONTEXT_SIDE = 224, 480
 
@@ -84,7 +86,9 @@ def scan_medium(
 
 def unreadable(name: str, reason: str) -> MediumResult:
     """The result of a file that could not be scanned."""
-    return MediumResult(path=name, status="unreadable", problems=(as_text(" ".join(reason.split())),))
+    return MediumResult(
+        path=as_text(name), status="unreadable", problems=(as_text(" ".join(reason.split())),)
+    )
 
 
 def _scanned(name: str, media: Photo | Video, eye: Eye, threads: int, advance: Advance) -> MediumResult:
@@ -208,6 +212,10 @@ class _Watcher:
             p_values = self._eye.calibration.p_values(values)
             seen = torch.stack([*conditions(crops).values()], dim=1)
             for i, one in enumerate(batch):
+                known = self._followed[one.track]
+                if not math.isfinite(values[i]):  # it would exceed nothing, and so pass for harmless
+                    known.passed_over[NO_SCORE] += 1
+                    continue
                 point = Point(
                     frame=one.frame,
                     time_s=one.time_s,
@@ -215,7 +223,6 @@ class _Watcher:
                     p_value=float(p_values[i]),
                     box=one.face.box,
                 )
-                known = self._followed[one.track]
                 known.points.append(point)
                 known.conditions.append(seen[i])
                 if one.context is not None:
@@ -230,7 +237,7 @@ class _Watcher:
         telling = Telling(
             point=point,
             crop=encode(_shrunk(one.crop, _CROP_SIDE)),
-            heat=None if heat is None else heat.numpy(),
+            heat=None if heat is None else heat.clone().numpy(),  # a view would keep the whole batch's
             context=encode(one.context),
             context_box=_scaled(one.face.box, one.scale),
         )

@@ -48,7 +48,7 @@ def track_p_value(
     """p-value in (0, 1] of a track from the scores and p-values of its judged frames."""
     if rule == "videos":
         assert known.videos is not None, "chosen where there are videos"
-        return float(known.videos.p_values(float(np.mean(scores))))
+        return float(known.videos.p_values(np.mean(scores)))
     return twice_the_mean(p_values)
 
 
