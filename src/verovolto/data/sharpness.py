@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG uses it
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG uses it
 _LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 
 
 def luma(image: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "h w"]:
     """Luma of an RGB image by ITU-R BT.601, float32 in [0, 255]."""
-    weights = torch.tensor(_LUMA).view(3, 1, 1)
+    weights = torch.tensor(LUMA).view(3, 1, 1)
     return (image.float() * weights).sum(0)
 
 
