@@ -10,7 +10,7 @@ from torch import Tensor
 
 from verovolto.data.decode import decode_image
 from verovolto.errors import InputError, VerovoltoError
-from verovolto.faces.mtcnn import MTCNNDetector, working_scale
+from verovolto.faces.mtcnn import MTCNNDetector
 from verovolto.workflows.demo_faces import Photo, orl_photos
 
 
@@ -72,13 +72,6 @@ def test_no_face_is_an_empty_list(detector: MTCNNDetector, size: tuple[int, int]
     for image in (torch.zeros(3, *size, dtype=torch.uint8), noise):
         assert all(face.score < 0.999 for face in detector.detect(image))
     assert detector.detect(torch.full((3, *size), 128, dtype=torch.uint8)) == []
-
-
-def test_the_working_size_has_limits() -> None:
-    assert working_scale(112, 92) == pytest.approx(160 / 92)
-    assert working_scale(480, 640) == 1
-    assert working_scale(720, 1280) == 0.5
-    assert working_scale(10, 6400) == 0.1  # the long side has the last word
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,15 @@ nothing is fetched from a network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from verovolto.errors import InputError
 from verovolto.faces.detector import Face, best_first
+from verovolto.faces.images import check_image, check_sides, one_thread, resized, working_scale
 
 LONG_SIDE = 640
 """Images are shrunk to this long side: detection time grows with the pixels, boxes hardly change."""
@@ -40,11 +37,7 @@ class MTCNNDetector:
     name = "mtcnn"
 
     def __init__(self, *, long_side: int = LONG_SIDE, short_side: int = SHORT_SIDE) -> None:
-        if not SMALLEST_FACE <= short_side <= long_side:
-            raise InputError(
-                f"MTCNN cannot scale images to a short side of {short_side} and a long side of {long_side}",
-                hint=f"choose {SMALLEST_FACE} <= short side <= long side",
-            )
+        check_sides("MTCNN", short=short_side, long=long_side, smallest=SMALLEST_FACE)
         self.long_side = long_side
         self.short_side = short_side
         self._network: Any = None
@@ -64,14 +57,10 @@ class MTCNNDetector:
         Raises:
             InputError: the image is not uint8 `[3, H, W]`, or has no pixels.
         """
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-            raise InputError(
-                f"face detection takes uint8 [3, H, W], not {image.dtype} {list(image.shape)}",
-                hint="decode the image to RGB bytes first",
-            )
+        check_image(image)
         scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
-        with _one_thread():
-            boxes, scores, points = self._run(_resize(image, scale))
+        with one_thread():
+            boxes, scores, points = self._run(resized(image, scale))
         # The resized image's exact ratio differs from `scale` by the rounding of its sides: below 1 pixel.
         return best_first(
             Face(
@@ -96,35 +85,8 @@ class MTCNNDetector:
         return np.asarray(boxes, np.float64), np.asarray(scores, np.float64), np.asarray(points, np.float32)
 
 
-def working_scale(height: int, width: int, *, long: int = LONG_SIDE, short: int = SHORT_SIDE) -> float:
-    """Factor by which an image is resized before detection: 1 unless it is too large or too small.
-
-    The short side is raised to `short`; the long side never exceeds `long`, which has the last word.
-    """
-    return min(max(1.0, short / min(height, width)), long / max(height, width))
-
-
-def _resize(image: Tensor, scale: float) -> Tensor:
-    """Resize uint8 `[3, H, W]` by `scale`, bilinear with antialiasing; the same image when `scale` is 1."""
-    if scale == 1.0:
-        return image
-    size = [max(1, round(side * scale)) for side in image.shape[1:]]
-    resized = interpolate(image[None].float(), size=size, mode="bilinear", antialias=True)
-    return resized[0].round().clamp(0, 255).to(torch.uint8)
-
-
 def _build() -> Any:
     # Its package imports an HTTP client and training code: paid only when a face is really looked for.
     from facenet_pytorch.models.mtcnn import MTCNN
 
     return MTCNN(keep_all=True, min_face_size=SMALLEST_FACE, device=torch.device("cpu")).eval()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
