@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from verovolto.faces.quality import UNCERTAIN
 from verovolto.scoring.calibration import Calibration, Missed
 from verovolto.scoring.scan.merge import Rule
 
@@ -90,6 +91,11 @@ class TrackResult:
     conditions: Mapping[str, float] = field(default_factory=dict)
     telling: tuple[Telling, ...] = ()
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the face detector was sure in no frame that this is a face."""
+        return self.reasons == (UNCERTAIN,)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, without pictures."""
         return {
@@ -150,12 +156,16 @@ class MediumResult:
 class Promise:
     """What stands beside every verdict: the false-alarm rate, and how many known fakes pass.
 
-    `missed` counts single known faces, by method, at the threshold of that rate; where a video is judged by several
-    frames together, nobody measured how many are missed.
+    `missed` counts single known faces, by method, at the `threshold` of that rate; where a video is judged by several
+    frames together, nobody measured how many are missed. `low` and `high` are the least and the largest score of the
+    faces calibrated on.
     """
 
     false_alarm: float
     score: str
+    threshold: float
+    low: float
+    high: float
     faces: int
     clusters: int
     cluster: str
@@ -166,7 +176,8 @@ class Promise:
     def of(known: Calibration, false_alarm: float) -> Promise:
         """Of a calibration, at a rate that it supports."""
         return Promise(
-            false_alarm=false_alarm, score=known.score, faces=len(known), clusters=known.clusters,
+            false_alarm=false_alarm, score=known.score, threshold=known.threshold(false_alarm),
+            low=float(known.values[0]), high=float(known.values[-1]), faces=len(known), clusters=known.clusters,
             cluster=known.cluster, videos=None if known.videos is None else len(known.videos),
             missed=known.missed(false_alarm),
         )  # fmt: skip
@@ -174,9 +185,10 @@ class Promise:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "false_alarm": self.false_alarm, "score": self.score,
+            "false_alarm": self.false_alarm, "score": self.score, "threshold": self.threshold,
             "calibrated_on": {
                 "real_faces": self.faces, "clusters": self.clusters, "cluster": self.cluster, "videos": self.videos,
+                "lowest": self.low, "highest": self.high,
             },
             "missed_fakes": [
                 {"method": method, "missed": each.missed, "of": each.of, "share": each.share}
