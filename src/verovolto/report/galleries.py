@@ -91,16 +91,25 @@ def strip(face: Face, *, top_error: float, hide: bool = False) -> np.ndarray:
     if face.reconstruction is not None:
         cells.append(face.reconstruction)
     if face.error is not None:
-        scaled = np.clip(face.error / max(top_error, 1e-12), 0.0, 1.0)
-        cells.append((colormaps["inferno"](scaled)[..., :3] * 255).round().astype(np.uint8))
-    return np.concatenate([_cell(cell, hide) for cell in cells])
+        cells.append(heat(face.error, top_error))
+    return np.concatenate([framed(cell, hide=hide) for cell in cells])
 
 
 def strips(gallery: Gallery, *, hide: bool = False) -> list[np.ndarray]:
     """The cards of a gallery, their errors on one scale (99th percentile of the gallery's)."""
-    errors = [face.error for face in gallery.faces if face.error is not None]
-    top = float(np.quantile(np.concatenate([error.ravel() for error in errors]), 0.99)) if errors else 1.0
+    top = top_of([face.error for face in gallery.faces if face.error is not None])
     return [strip(face, top_error=top, hide=hide) for face in gallery.faces]
+
+
+def top_of(errors: Sequence[np.ndarray]) -> float:
+    """The brightest end of a colour scale shared by maps `[h, w]` (their 99th percentile); 1 without any."""
+    return float(np.quantile(np.concatenate([error.ravel() for error in errors]), 0.99)) if errors else 1.0
+
+
+def heat(error: np.ndarray, top: float) -> np.ndarray:
+    """A map `[h, w]` in colours, uint8 `[h, w, 3]`: dark at 0, brightest from `top` up."""
+    scaled = np.clip(error / max(top, 1e-12), 0.0, 1.0)
+    return np.asarray((colormaps["inferno"](scaled)[..., :3] * 255).round().astype(np.uint8))
 
 
 def side_by_side(cards: Sequence[np.ndarray], gap: int = 6) -> np.ndarray:
@@ -121,9 +130,10 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _cell(image: np.ndarray, hide: bool) -> np.ndarray:
+def framed(image: np.ndarray, *, hide: bool, size: tuple[int, int] = (CELL, CELL)) -> np.ndarray:
+    """A picture brought to `size` (width, height), uint8 `[height, width, 3]`; with `hide` as 7 x 7 tiles."""
     picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
     if hide:
         picture = picture.resize((MOSAIC, MOSAIC), Image.Resampling.BOX)
-        return np.asarray(picture.resize((CELL, CELL), Image.Resampling.NEAREST))
-    return np.asarray(picture.resize((CELL, CELL), Image.Resampling.BICUBIC))
+        return np.asarray(picture.resize(size, Image.Resampling.NEAREST))
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))

@@ -74,7 +74,7 @@ def build(subject: Subject) -> Page:
     if subject.training is not None:
         _add(drawn, "training", figures.training_curves(subject.training))
     shown = _gallery_cards(subject, drawn)
-    html = _environment().get_template("report.html.j2").render(
+    html = environment().get_template("report.html.j2").render(
         title=subject.title,
         m=subject.metrics,
         verdict=words.verdict(subject.metrics, false_alarm=subject.false_alarm),
@@ -92,12 +92,12 @@ def build(subject: Subject) -> Page:
 
 def render_comparison(comparison: Mapping[str, Any], command: str) -> str:
     """The page of a comparison, from the dictionary of `comparison.json`."""
-    return _environment().get_template("compare.html.j2").render(c=comparison, command=command)
+    return environment().get_template("compare.html.j2").render(c=comparison, command=command)
 
 
-def data_uri(png: bytes) -> str:
-    """PNG bytes as a `data:` address, so that the page needs no other file."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def data_uri(image: bytes, kind: str = "png") -> str:
+    """The bytes of a picture as a `data:` address, so that the page needs no other file."""
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -113,16 +113,17 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates: every value is escaped, and one that is missing is an error."""
+    templates = Environment(
         loader=PackageLoader("verovolto.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=words.figure, percent=words.percent, number=_number, plain=_plain)
-    return environment
+    templates.filters.update(figure=words.figure, percent=words.percent, number=_number, plain=_plain)
+    return templates
 
 
 def _number(value: Any) -> str:

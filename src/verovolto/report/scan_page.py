@@ -1,0 +1,217 @@
+"""The page of a scan: its verdicts, and the frames that speak for them, in one self-contained HTML file."""
+
+from __future__ import annotations
+
+import io
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from verovolto import __version__
+from verovolto.report import galleries, scan_figures
+from verovolto.report import scan_words as words
+from verovolto.report.page import Page, data_uri, environment
+from verovolto.scoring.scan.result import VERDICTS, MediumResult, Promise, Scan, Telling, TrackResult
+
+MEDIA = 50
+"""Media that get a section of their own, the gravest first."""
+TRACKS = 12
+"""Faces of one medium that get pictures, the smallest p-values first."""
+
+TONES = {
+    "suspect": "suspect",
+    "no sign found": "nosign",
+    "cannot tell": "unknown",
+    words.UNREADABLE: "unknown",
+}
+"""Style of each verdict. None is green: no verdict clears anybody."""
+_BOX, _BOX_EDGE = (221, 107, 32), (26, 32, 44)
+_CONTEXT = 360  # pixels of its longer side
+_PARTS = ("torch", "torchvision", "av", "pillow", "numpy")
+
+
+def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Page:
+    """Fill the template. The figures are the timelines, `timeline_NN` by the place of the medium on the page.
+
+    Args:
+        scan: with the pictures of its tracks (`ScanSettings.pictures`), or without.
+        command: how to run it again.
+        hide_faces: every picture becomes a mosaic in which nobody is recognisable; that of the whole frame too, since
+            it may show people whom no detector found.
+    """
+    graded, total = by_gravity(scan.media), len(scan.media) + scan.not_reached
+    figures: dict[str, bytes] = {}
+    sections = [
+        _section(one, place, scan, figures, hide=hide_faces) for place, one in enumerate(graded[:MEDIA], 1)
+    ]
+    templates = environment()
+    templates.filters["printable"] = words.printable
+    html = templates.get_template("scan.html.j2").render(
+        version=__version__,
+        title=f"Scan of {words.number(total, 'file')}",
+        lead=words.headline(scan.media[0]) if total == len(scan.media) == 1 else words.counts_line(scan),
+        tone=_tone(graded[0]) if graded else "unknown",
+        promise=words.promise_lines(scan.promise),
+        closing=words.CLOSING,
+        counts=Counter(words.verdict_of(one) for one in scan.media),
+        tones=TONES if total > 1 else {},
+        not_reached=words.number(scan.not_reached, "file") if scan.not_reached else None,
+        rows=[_row(one, place) for place, one in enumerate(graded, 1)] if len(graded) > 1 else [],
+        sections=sections,
+        left=len(graded) - len(sections),
+        unreadable=[(one.path, words.listed(one.problems)) for one in scan.media if one.verdict is None],
+        hide_faces=hide_faces,
+        about=_about(scan),
+        command="\n".join(words.printable(line) for line in command.split("\n")),
+    )
+    return Page(html=html, figures=figures)
+
+
+def by_gravity(media: Sequence[MediumResult]) -> list[MediumResult]:
+    """The media that have a verdict, the gravest first, then by p-value, then as they came."""
+    graded = [
+        (VERDICTS.index(one.verdict), 2.0 if one.p_value is None else one.p_value, at)
+        for at, one in enumerate(media)
+        if one.verdict is not None
+    ]
+    return [media[at] for _, _, at in sorted(graded)]
+
+
+def _tone(of: MediumResult | TrackResult) -> str:
+    return TONES[of.verdict or words.UNREADABLE]
+
+
+def _row(one: MediumResult, place: int) -> dict[str, Any]:
+    """A line of the table of all media."""
+    return {
+        "place": place if place <= MEDIA else None,
+        "path": one.path,
+        "verdict": words.verdict_of(one),
+        "tone": _tone(one),
+        "p": "–" if one.p_value is None else words.p_figure(one.p_value),
+        "faces": f"{len(one.judged)} of {words.faces_seen(one)}",
+        "why": words.why(one),
+    }
+
+
+def _section(
+    one: MediumResult, place: int, scan: Scan, figures: dict[str, bytes], *, hide: bool
+) -> dict[str, Any]:
+    """All that the page says of a medium; its timeline is added to `figures`."""
+    judged = sorted(one.judged, key=lambda track: (_p(track), track.id))
+    shown = judged[:TRACKS]
+    top = galleries.top_of(
+        [telling.heat for track in shown for telling in track.telling if telling.heat is not None]
+    )
+    timeline = _timeline(one, judged, scan.promise)
+    if timeline is not None:
+        figures[f"timeline_{place:02d}"] = timeline
+    return {
+        "place": place,
+        "path": one.path,
+        "tone": _tone(one),
+        "headline": words.headline(one),
+        "facts": words.facts(one),
+        "damage": words.damage_line(one),
+        "timeline": None if timeline is None else data_uri(timeline),
+        "faces": [_face(track, one, scan, top, hide=hide) for track in shown],
+        "more": [words.p_figure(_p(track)) for track in judged[TRACKS:]],
+        "unjudged": "; ".join(words.unjudged_lines(one)),
+    }
+
+
+def _timeline(one: MediumResult, judged: Sequence[TrackResult], promise: Promise) -> bytes | None:
+    """The figure of a video of which at least two frames were judged; else None."""
+    scored = [*judged, *(track for track in one.tracks if track.p_value is None and track.points)]
+    frames = {point.frame for track in scored for point in track.points}
+    if one.medium != "video" or len(frames) < 2:
+        return None
+    return scan_figures.timeline(scored, promise, one.duration_s)
+
+
+def _p(track: TrackResult) -> float:
+    return 1.0 if track.p_value is None else track.p_value
+
+
+def _face(track: TrackResult, one: MediumResult, scan: Scan, top: float, *, hide: bool) -> dict[str, Any]:
+    """What the page says of a judged track."""
+    return {
+        "title": f"Face {track.id}" + (f", {words.span(track)}" if one.medium == "video" else ""),
+        "verdict": track.verdict,
+        "tone": _tone(track),
+        "lines": words.track_lines(track, one, scan.promise, scan.settings.get("domain", {})),
+        "cards": [_card(telling, top, video=one.medium == "video", hide=hide) for telling in track.telling],
+    }
+
+
+def _card(telling: Telling, top: float, *, video: bool, hide: bool) -> dict[str, str]:
+    """A telling frame: the frame with the face marked, and the strip of crop, heat map and both."""
+    point = telling.point
+    when = f"{words.clock(point.time_s, tenths=True)} · frame {point.frame} · " if video else ""
+    return {
+        "context": _picture(_context(telling, hide=hide), hide=hide),
+        "strip": _picture(_strip(telling, top, hide=hide), hide=hide),
+        "caption": f"{when}score {point.score:.4g} · p\u00a0=\u00a0{words.p_figure(point.p_value)}",
+    }
+
+
+def _strip(telling: Telling, top: float, *, hide: bool) -> np.ndarray:
+    """Crop, heat map and the one over the other, side by side; the crop alone where there is no map."""
+    crop = _decoded(telling.crop)
+    cells = [crop]
+    if telling.heat is not None:
+        heat = galleries.heat(telling.heat, top)
+        over = np.asarray(
+            Image.fromarray(heat).resize((crop.shape[1], crop.shape[0]), Image.Resampling.BICUBIC)
+        )
+        cells += [heat, (0.5 * crop + 0.5 * over).round().astype(np.uint8)]
+    return galleries.side_by_side([galleries.framed(cell, hide=hide) for cell in cells], gap=4)
+
+
+def _context(telling: Telling, *, hide: bool) -> np.ndarray:
+    """The whole frame made small, with the box of the face drawn in."""
+    frame = _decoded(telling.context)
+    height, width = frame.shape[:2]
+    scale = min(1.0, _CONTEXT / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = Image.fromarray(galleries.framed(frame, hide=hide, size=size))
+    x0, y0, x1, y1 = (edge * scale for edge in telling.context_box)
+    draw = ImageDraw.Draw(picture)
+    for grown, colour, line in ((1, _BOX_EDGE, 4), (0, _BOX, 2)):  # a dark rim, to be seen on any ground
+        draw.rectangle((x0 - grown, y0 - grown, x1 + grown, y1 + grown), outline=colour, width=line)
+    return np.asarray(picture)
+
+
+def _decoded(encoded: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _picture(pixels: np.ndarray, *, hide: bool) -> str:
+    """As a `data:` address. JPEG keeps a page of many faces small; a mosaic is smaller, and exact, as PNG."""
+    if hide:
+        return data_uri(galleries.png(pixels))
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=85)
+    return data_uri(out.getvalue(), "jpeg")
+
+
+def _about(scan: Scan) -> list[tuple[str, Any]]:
+    """Where the results come from, as names and values."""
+    about: Mapping[str, Any] = scan.detector.get("about", {})
+    versions = ", ".join(f"{part} {metadata.version(part)}" for part in _PARTS)
+    return [
+        ("detector", scan.detector.get("name")),
+        ("detector's folder", scan.detector.get("path")),
+        *((key.replace("_", " "), value) for key, value in about.items()),
+        ("score", f"{scan.promise.score}, higher = more likely fake"),
+        ("threshold of one face", f"{scan.promise.threshold:.4g}"),
+        ("scores calibrated on", f"{scan.promise.low:.4g} to {scan.promise.high:.4g}"),
+        *((key.replace("_", " "), value) for key, value in scan.settings.items()),
+        ("versions", f"verovolto {__version__}, Python {platform.python_version()}, {versions}"),
+    ]

@@ -1,0 +1,149 @@
+"""A linear score on frozen features of the regions of a face, as a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verovolto.errors import InputError
+from verovolto.models.lite0 import CHANNELS, Lite0
+from verovolto.scoring.batch import Explanation, FaceBatch, Scores, to_batch
+from verovolto.scoring.calibration import Calibration, Threshold
+from verovolto.scoring.detector import SavedDetector
+from verovolto.scoring.domain import Domain
+from verovolto.scoring.preprocessing import Preprocessing
+from verovolto.scoring.regions import REGIONS, STATISTICS, contributions, pooled, region_masks
+
+SCORE = "discriminant"
+_HEAT_SIDE = 56
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearHead:
+    """`score = sum(slope * (features - origin))` over the `D` columns that `scoring.regions.pooled` gives.
+
+    `taps` say after which blocks of the trunk features are taken, `landmarks` `[5, 2]` where the face lies in a crop of
+    `side` pixels: those of the mean face, since crops of one rule hold faces in about the same place.
+    """
+
+    taps: tuple[int, ...]
+    landmarks: Float[Tensor, "5 2"]
+    side: int
+    slope: Float[Tensor, " d"]
+    origin: Float[Tensor, " d"]
+
+    def __post_init__(self) -> None:
+        size = sum(CHANNELS[tap] for tap in self.taps) * len(REGIONS) * len(STATISTICS)
+        if not len(self.slope) == len(self.origin) == size:
+            raise InputError(
+                f"a head on taps {list(self.taps)} has {size} columns, not {len(self.slope)} and {len(self.origin)}"
+            )
+
+
+class RegionFeatures:
+    """The frozen trunk and the regions: crops in, columns out."""
+
+    def __init__(self, taps: tuple[int, ...], landmarks: Tensor, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+        self.masks = region_masks(landmarks, preprocessing.size)
+        self.trunk = Lite0(taps).to(memory_format=torch.channels_last)
+        self.device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> RegionFeatures:
+        """Move it there, and return it."""
+        self.device = device
+        self.trunk.to(device)
+        self.masks = self.masks.to(device)
+        return self
+
+    @torch.inference_mode()
+    def maps(self, batch: FaceBatch) -> list[Tensor]:
+        """The trunk's feature maps of each face, one a tap."""
+        found: list[Tensor] = self.trunk(self.preprocessing(batch, self.device))
+        return found
+
+    def columns(self, batch: FaceBatch) -> Float[Tensor, "b d"]:
+        """The features `[B, D]`, float32."""
+        with torch.inference_mode():
+            return pooled(self.maps(batch), self.masks)
+
+
+@dataclass
+class FeatureDetector(SavedDetector):
+    """A linear head on frozen features, fitted on real faces and on forgeries made of real faces (see
+    `training.discriminant`)."""
+
+    kind = "features"
+
+    name: str
+    head: LinearHead
+    preprocessing: Preprocessing
+    default_score: str = SCORE
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    thresholds: list[Threshold] = field(default_factory=list)
+    domain: Domain = field(default_factory=Domain)
+    about: dict[str, Any] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    score_names: tuple[str, ...] = (SCORE,)
+
+    def __post_init__(self) -> None:
+        features = RegionFeatures(self.head.taps, self.head.landmarks, self.preprocessing)
+        self.features = features.to(self.device)
+        self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
+
+    @property
+    def crop_rule(self) -> dict[str, Any] | None:
+        return self.preprocessing.crop_rule
+
+    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+        with torch.inference_mode():
+            maps = self.features.maps(batch)
+            values = (pooled(maps, self.features.masks) - self._origin) @ self._slope
+            where = self._heat(maps) if heat else None
+        return Scores(columns={SCORE: values.cpu()}, default=SCORE, heat=where)
+
+    def explain(self, images: Any) -> Explanation:
+        batch = to_batch(images)
+        with torch.inference_mode():
+            x = self.preprocessing(batch, self.device)
+            maps = self.features.trunk(x)
+            mean = torch.tensor(self.preprocessing.mean, device=x.device).view(1, 3, 1, 1)
+            std = torch.tensor(self.preprocessing.std, device=x.device).view(1, 3, 1, 1)
+            return Explanation(inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(), heat=self._heat(maps))
+
+    def _heat(self, maps: list[Tensor]) -> Float[Tensor, "b h w"]:
+        """Where the score comes from: the shares that speak for a forgery."""
+        shares = contributions(maps, self.features.masks, self._slope, self._origin, side=_HEAT_SIDE)
+        return shares.clamp(min=0).cpu()
+
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        head = self.head
+        tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
+        about = {"name": self.name, "taps": list(head.taps), "side": head.side}
+        return tensors, {"head": about, "preprocessing": asdict(self.preprocessing)}
+
+    @staticmethod
+    def assemble(
+        description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device, **common: Any
+    ) -> FeatureDetector:
+        """Put together what `parts` gave; `common` is what every kind of detector has."""
+        written = description["head"]
+        head = LinearHead(
+            taps=tuple(written["taps"]),
+            side=written["side"],
+            landmarks=tensors["head.landmarks"],
+            slope=tensors["head.slope"],
+            origin=tensors["head.origin"],
+        )
+        return FeatureDetector(
+            name=written["name"],
+            head=head,
+            preprocessing=Preprocessing.from_dict(description["preprocessing"]),
+            device=device,
+            **common,
+        )
