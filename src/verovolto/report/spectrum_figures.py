@@ -64,9 +64,13 @@ def band_effects(comparisons: Mapping[str, SpectralComparison]) -> bytes:
                 _mark(axes, band.low + share * (band.high - band.low), band.g, colour, filled=band.differs)
             axes.plot([], [], marker="o", color=colour, linestyle="none", label=name)
         edges = sorted({edge for c in comparisons.values() for b in c.bands for edge in (b.low, b.high)})
-        axes.set_xticks(edges, [f"{edge:.2g}" for edge in edges])
-        axes.set(xlabel=f"band, {CYCLES}", ylabel="Hedges' g, fake minus real", xlim=(edges[0], edges[-1]))
-        axes.legend(title="filled: corrected p ≤ 0.05", title_fontsize=8)
+        axes.set_xticks(edges, [f"{edge:.3g}" for edge in edges])
+        axes.set(
+            xlabel=f"band, {CYCLES}",
+            ylabel="Hedges' g (filled: corrected p ≤ 0.05)",
+            xlim=(edges[0], edges[-1]),
+        )
+        canvas.figure.legend(loc="outside upper center", ncols=len(comparisons))
     return canvas.png
 
 
@@ -86,7 +90,7 @@ def spectrum_gallery(faces: Sequence[FaceSpectra]) -> bytes:
     shown = np.stack([face.log_power for face in faces])
     low, high = np.quantile(shown, [0.005, 0.995])
     height, width = shown.shape[-2:]
-    titles = ("3-D amplitude, as published", "red", "green", "blue", "luma")
+    titles = ("3-D, as published", "red", "green", "blue", "luma")
     with Canvas(8.6, 0.75 + 1.55 * len(faces) * height / width, columns=len(titles)) as canvas:
         stacks = [np.stack([np.moveaxis(face.amplitude, 0, 2) for face in faces]), *np.moveaxis(shown, 1, 0)]
         for axes, title, stack in zip(canvas.all_axes, titles, stacks, strict=True):
