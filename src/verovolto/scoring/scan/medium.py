@@ -6,7 +6,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -98,9 +98,12 @@ def _scanned(name: str, media: Photo | Video, eye: Eye, threads: int, advance: A
         watcher.see(frame)
         if duration:
             advance(min(frame.time_s / duration, 1.0))
-    tracks = judge_tracks(watcher.tracks(), eye.calibration, eye.detector.domain, eye.settings.false_alarm)
     outcome = media.outcome
     damage = outcome.damage if outcome is not None else ()
+    if not watcher.frames:  # each came out damaged: nobody looked, so that "no face found" would be wrong
+        why = "; ".join(("there is no sound frame in it", *damage))
+        return replace(unreadable(name, why), medium=media.kind.medium)
+    tracks = judge_tracks(watcher.tracks(), eye.calibration, eye.detector.domain, eye.settings.false_alarm)
     size = media.info if isinstance(media, Video) else media
     return judge_medium(
         MediumResult(
