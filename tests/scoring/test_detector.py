@@ -123,7 +123,7 @@ def test_explain_shows_inputs_reconstructions_and_errors(
     shown = detector.explain(faces)
     assert shown.inputs.shape == shown.reconstructions.shape == (7, 3, 16, 16)
     assert shown.inputs.min() >= 0 and shown.inputs.max() <= 1
-    rmse = shown.errors.square().mean((1, 2)).sqrt()
+    rmse = shown.heat.square().mean((1, 2)).sqrt()
     torch.testing.assert_close(rmse, detector.score(faces)["rmse"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(shown.kl.sum(1), detector.score(faces)["kl"], rtol=1e-4, atol=1e-4)
 

@@ -152,7 +152,7 @@ def _detector(rule: dict[str, float]) -> SimpleNamespace:
         return SimpleNamespace(
             inputs=x,
             reconstructions=x.flip(3),
-            errors=(x - x.flip(3)).abs().mean(1),
+            heat=(x - x.flip(3)).abs().mean(1),
             latents=x.flatten(1)[:, ::97],
             kl=None,
         )
@@ -163,7 +163,7 @@ def _detector(rule: dict[str, float]) -> SimpleNamespace:
         calibration={"rmse": held_out},
         thresholds=one_class_thresholds(held_out, (0.1,), chosen_on="val"),
         about={"seed": 0},
-        preprocessing=SimpleNamespace(crop_rule=rule),
+        crop_rule=rule,
         explain=explain,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -73,6 +73,7 @@ class Face:
             ) from error
 
 
+@runtime_checkable
 class FaceDetector(Protocol):
     """Finds faces. Implementations are deterministic and hold no state between images."""
 

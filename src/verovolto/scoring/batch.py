@@ -61,18 +61,19 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What a reconstructing detector sees, on the CPU.
+    """What a detector sees, on the CPU.
 
-    `inputs`, `reconstructions`: float32 `[B, 3, h, w]` in [0, 1] (reconstructions clipped for display);
-    `errors`: `[B, h, w]`, root mean square over channels in normalised units; `latents`: posterior means
-    `[B, Z]`; `kl`: nats per dimension `[B, Z]`.
+    `inputs`: float32 `[B, 3, H, W]` in [0, 1]; `heat`: `[B, h, w]`, not negative, large where the anomaly lies: of a
+    detector that reconstructs the root mean square error over channels, in normalised units. Such a detector has
+    `reconstructions` `[B, 3, H, W]` too (clipped to [0, 1] for display), `latents`: posterior means `[B, Z]`, and `kl`:
+    nats per dimension `[B, Z]`; another has None.
     """
 
-    inputs: Float[Tensor, "b 3 h w"]
-    reconstructions: Float[Tensor, "b 3 h w"]
-    errors: Float[Tensor, "b h w"]
-    latents: Float[Tensor, "b z"]
-    kl: Float[Tensor, "b z"]
+    inputs: Float[Tensor, "b 3 H W"]
+    heat: Float[Tensor, "b h w"]
+    reconstructions: Float[Tensor, "b 3 H W"] | None = None
+    latents: Float[Tensor, "b z"] | None = None
+    kl: Float[Tensor, "b z"] | None = None
 
 
 def to_batch(images: Any) -> FaceBatch:

@@ -23,7 +23,7 @@ _GRID = 112
 _INNER, _RING = 0.85, 1.2
 
 
-def region_masks(landmarks: Float[Tensor, "5 2"], side: float) -> Float[Tensor, "r 112 112"]:
+def region_masks(landmarks: Float[Tensor, "5 2"], side: int) -> Float[Tensor, "r 112 112"]:
     """Where each of `REGIONS` lies in a crop of `side` pixels with these landmarks (in the order of `faces.detector`);
     1 inside, 0 outside."""
     points = landmarks.float() * (_GRID / side)
@@ -40,7 +40,7 @@ def region_masks(landmarks: Float[Tensor, "5 2"], side: float) -> Float[Tensor, 
     return torch.stack([torch.ones_like(inner), inner, 1 - inner - outer, outer, near_eyes, near_mouth])
 
 
-def pooled(maps: Sequence[Float[Tensor, "b c h w"]], masks: Float[Tensor, "r g g"]) -> Float[Tensor, "b d"]:
+def pooled(maps: Sequence[Float[Tensor, "b _ _ _"]], masks: Float[Tensor, "r g g"]) -> Float[Tensor, "b d"]:
     """Mean and standard deviation of every channel over every region, float32; columns run over maps, then regions,
     then statistics, then channels."""
     found = []
@@ -53,7 +53,7 @@ def pooled(maps: Sequence[Float[Tensor, "b c h w"]], masks: Float[Tensor, "r g g
 
 
 def contributions(
-    maps: Sequence[Float[Tensor, "b c h w"]],
+    maps: Sequence[Float[Tensor, "b _ _ _"]],
     masks: Float[Tensor, "r g g"],
     slope: Float[Tensor, " d"],
     origin: Float[Tensor, " d"],

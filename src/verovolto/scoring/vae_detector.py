@@ -72,7 +72,7 @@ class VAEDetector(SavedDetector):
             return Explanation(
                 inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(),
                 reconstructions=(out.x_hat * std + mean).clamp(0, 1).cpu().contiguous(),
-                errors=_error_map(x, out),
+                heat=_error_map(x, out),
                 latents=out.posterior.mu.flatten(1).cpu(),
                 kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
             )

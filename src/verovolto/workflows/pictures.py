@@ -60,8 +60,10 @@ def galleries_of(
             shown.append(
                 Face(
                     image=faces.image(int(rows[row])).permute(1, 2, 0).numpy(),
-                    reconstruction=explained["reconstructions"][i] if explained else None,
-                    error=explained["errors"][i] if explained else None,
+                    reconstruction=explained["reconstructions"][i]
+                    if "reconstructions" in explained
+                    else None,
+                    error=explained["heat"][i] if "heat" in explained else None,
                     caption=f"{'fake' if fake[row] else 'real'} · {values[row]:.4g}",
                 )
             )
@@ -81,25 +83,25 @@ def latents_of(
     half = [rng.permutation(np.flatnonzero(fake == kind))[: LATENT_FACES // 2] for kind in (False, True)]
     chosen = np.sort(np.concatenate(half))
     explained = _explain(detector, faces, rows[chosen])
-    if explained is None:
+    if "latents" not in explained:
         return None
     return Latents(means=explained["latents"], fake=fake[chosen], kl=explained.get("kl"))
 
 
-def _explain(detector: Detector, faces: FaceSet, rows: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Reconstructions uint8 `[n, H, W, 3]`, errors `[n, h, w]`, latents `[n, Z]`, KL `[n, Z]` if known."""
+def _explain(detector: Detector, faces: FaceSet, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Heat maps `[n, h, w]`, reconstructions uint8 `[n, H, W, 3]`, latents and KL `[n, Z]`: what of it is known."""
     import numpy as np
 
     parts: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(rows), _BATCH):
         explained = detector.explain([faces.image(int(row)) for row in rows[start : start + _BATCH]])
         if explained is None:
-            return None
-        pixels = (explained.reconstructions * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        found = {"reconstructions": pixels, "errors": explained.errors.float().numpy()}
-        found["latents"] = explained.latents.float().numpy()
-        if getattr(explained, "kl", None) is not None:
-            found["kl"] = explained.kl.float().numpy()
+            return {}
+        known = {"heat": explained.heat, "latents": explained.latents, "kl": explained.kl}
+        found = {name: value.float().numpy() for name, value in known.items() if value is not None}
+        if explained.reconstructions is not None:
+            pixels = (explained.reconstructions * 255).round().byte().permute(0, 2, 3, 1)
+            found["reconstructions"] = pixels.numpy()
         for name, value in found.items():
             parts.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in parts.items()}
