@@ -31,6 +31,7 @@ app = App(
 data = App(name="data", help="Look at, convert and split sets of face crops.")
 
 _WORKFLOWS = "verovolto.workflows"
+app.command(f"{_WORKFLOWS}.scan:scan", name="scan", help="Look for signs of forgery in photos and videos.")
 app.command(f"{_WORKFLOWS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
 app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class model on real faces.")
 app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
