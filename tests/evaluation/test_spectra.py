@@ -250,7 +250,10 @@ def test_the_verdict_names_bands_direction_and_strength() -> None:
     assert "80 clusters" in words
     assert "no proof" in verdict(none)
     assert verdict(found, image=found, given=none).endswith("show nothing that the images' own do not.")
-    assert verdict(found, image=none, given=found).endswith("not only because the images' own do.")
+    most = f"{abs(found.bands[4].decibel.value):.2g} dB"
+    assert verdict(found, image=none, given=found).endswith(
+        f"what the images' own explain by {most} at most."
+    )
     assert verdict(none, image=none, given=none).endswith("do not support the conjecture.")
 
 

@@ -37,7 +37,10 @@ _CONCLUSIONS = {
     (False, False): "These faces do not support the conjecture.",
     (False, True): "So the errors' spectra differ only once the images' own are allowed for.",
     (True, False): "So the errors' spectra differ, but show nothing that the images' own do not.",
-    (True, True): "So the errors' spectra differ, and not only because the images' own do.",
+    (
+        True,
+        True,
+    ): "So the errors' spectra differ, and beyond what the images' own explain by {most:.2g} dB at most.",
 }
 CORRECTION = "step-down maximum over the bands (Westfall & Young, 1993)"
 
@@ -204,7 +207,8 @@ def verdict(
         words.append(f"The images themselves: {_what_differs(image)}.")
     if given is not None:
         words.append(f"Errors, beyond what the image's own spectrum explains: {_what_differs(given)}.")
-        words.append(_CONCLUSIONS[bool(error.differing), bool(given.differing)])
+        most = max((abs(band.decibel.value or 0.0) for band in given.differing), default=0.0)
+        words.append(_CONCLUSIONS[bool(error.differing), bool(given.differing)].format(most=most))
     return " ".join(words)
 
 
@@ -223,7 +227,7 @@ def _what_differs(comparison: SpectralComparison) -> str:
             top = max(side, key=lambda band: abs(band.g.value or 0.0))
             parts.append(
                 f"fakes hold {word} power at {_ranges(side)} cycles/pixel (strongest: g {top.g.value:+.2f}, "
-                f"{top.decibel.value:+.2f} dB, {top.strength}, at {top.low:.3g}-{top.high:.3g})"
+                f"{top.decibel.value:+.2g} dB, {top.strength}, at {top.low:.3g}-{top.high:.3g})"
             )
     return f"{len(differing)} of {len(bands)} bands differ (corrected p <= {ALPHA:g}): " + "; ".join(parts)
 
