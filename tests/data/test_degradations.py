@@ -80,8 +80,9 @@ def test_names_are_words_and_levels_differ() -> None:
     names = [one.name for one in DEGRADATIONS]
     assert len(set(names)) == len(names) and all(name.isalpha() for name in names)
     for one in DEGRADATIONS:
+        assert one.phrase.count("{}") == 1
         assert len(set(one.levels)) == len(one.levels) >= 3
-        assert set(one.describe()) == {"name", "title", "parameter", "levels"}
+        assert set(one.describe()) == {"name", "title", "parameter", "phrase", "levels"}
 
 
 def test_noise_depends_on_seed_level_and_face_alone() -> None:

@@ -49,12 +49,14 @@ class Degradation:
         name: a word, as files and flags spell it.
         title: for headings.
         parameter: what a level is a value of, with its unit.
+        phrase: a level in words, `{}` where the value goes.
         levels: values of the parameter, from mild to severe.
     """
 
     name: str
     title: str
     parameter: str
+    phrase: str
     levels: tuple[float, ...]
     change: Change
 
@@ -88,6 +90,7 @@ class Degradation:
             "name": self.name,
             "title": self.title,
             "parameter": self.parameter,
+            "phrase": self.phrase,
             "levels": list(self.levels),
         }
 
@@ -143,34 +146,39 @@ DEGRADATIONS = (
         name="jpeg",
         title="JPEG compression",
         parameter="quality",
-        levels=(95, 75, 50, 30),
+        phrase="quality {}",
+        levels=(95.0, 75.0, 50.0, 30.0),
         change=jpeg,
     ),
     Degradation(
         name="downscale",
         title="Low resolution",
-        parameter="sides shrunk to, times",
+        parameter="sides, times",
+        phrase="sides times {}",
         levels=(0.75, 0.5, 0.25),
         change=downscale,
     ),
     Degradation(
         name="blur",
-        title="Gaussian blur",
+        title="Blur",
         parameter="sigma, % of the side",
-        levels=(0.5, 1, 2),
+        phrase="sigma {} % of the side",
+        levels=(0.5, 1.0, 2.0),
         change=blur,
     ),
     Degradation(
         name="noise",
-        title="Gaussian noise",
+        title="Noise",
         parameter="sd, grey levels of 255",
-        levels=(5, 10, 20),
+        phrase="sd {} grey levels",
+        levels=(5.0, 10.0, 20.0),
         change=noise,
     ),
     Degradation(
         name="darkening",
         title="Low light",
         parameter="brightness, times",
+        phrase="brightness times {}",
         levels=(0.75, 0.5, 0.25),
         change=darkening,
     ),
@@ -178,6 +186,7 @@ DEGRADATIONS = (
         name="contrast",
         title="Low contrast",
         parameter="contrast, times",
+        phrase="contrast times {}",
         levels=(0.75, 0.5, 0.25),
         change=contrast,
     ),
