@@ -47,7 +47,8 @@ from verovolto.scoring.vae_detector import VAEDetector
 from verovolto.training.config import TrainConfig, resolve
 from verovolto.training.faces import EpochSampler, TrainingFaces, loader
 from verovolto.training.module import OneClassModule
-from verovolto.training.run import quiet, versions
+from verovolto.training.papers import versions
+from verovolto.training.run import quiet
 
 OUT = Path(__file__).parent / "out" / "bench.json"
 BATCH = 32

@@ -27,7 +27,9 @@ from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import TrainConfig, resolve
 from verovolto.training.faces import EpochSampler, Key, TrainingFaces
-from verovolto.training.run import LAST, open_sets, run, stored_config
+from verovolto.training.papers import LAST, stored_config
+from verovolto.training.run import run
+from verovolto.training.sets import open_sets
 from verovolto.workflows.train import derive
 
 
