@@ -43,27 +43,34 @@ def lab_to_rgb(lab: Float[Tensor, "3 ..."]) -> Float[Tensor, "3 ..."]:
 
 
 def match_statistics(
-    values: Float[Tensor, "c h w"], reference: Float[Tensor, "c h w"], weight: Float[Tensor, "h w"]
+    values: Float[Tensor, "c h w"],
+    reference: Float[Tensor, "c h w"],
+    weight: Float[Tensor, "h w"],
+    *,
+    gains: tuple[float, float] = (0.0, MAX_GAIN),
 ) -> Float[Tensor, "c h w"]:
     """Give `values` the mean and standard deviation that `reference` has under `weight`, channel by channel.
 
-    Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001. The gain is at most `MAX_GAIN`;
-    a channel without any spread is only shifted.
+    Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001. A channel without any spread is only
+    shifted.
 
     Args:
         values: float `[C, H, W]`.
         reference: float `[C, H, W]`.
         weight: float `[H, W]`, >= 0, with a positive sum.
+        gains: the least and the greatest factor that a channel's spread is multiplied by.
     """
-    mean_v, std_v = _moments(values, weight)
-    mean_r, std_r = _moments(reference, weight)
+    mean_v, std_v = moments(values, weight)
+    mean_r, std_r = moments(reference, weight)
     flat = std_v < 1e-9
-    gain = torch.where(flat, 1.0, std_r / torch.where(flat, 1.0, std_v)).clamp(max=MAX_GAIN)
+    gain = torch.where(flat, 1.0, std_r / torch.where(flat, 1.0, std_v)).clamp(*gains)
     return (values - mean_v) * gain + mean_r
 
 
-def _moments(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation a channel, each `[C, 1, 1]`."""
+def moments(
+    values: Float[Tensor, "c h w"], weight: Float[Tensor, "h w"]
+) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
+    """Mean and standard deviation a channel under a weight, >= 0 with a positive sum; each `[C, 1, 1]`."""
     share = weight / weight.sum()
     mean = (values * share).sum((1, 2), keepdim=True)
     return mean, ((values - mean).square() * share).sum((1, 2), keepdim=True).sqrt()
