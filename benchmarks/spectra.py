@@ -7,6 +7,8 @@ DETECTOR is a folder that `verovolto train` wrote. For each one, on the faces of
 - effect sizes (Hedges' g, fake minus real) of the log power in 8 bands, with 95 % intervals and p-values corrected for
   the bands: of the luma of the error, of the input itself, of what the input's bands do not explain of the error's,
   and of the error in the inner face, in what surrounds it, and in each colour;
+- how much of the input's power the error holds, in decibels: 0 where the model reproduces nothing of a band, above 0
+  where it adds traces of its own;
 - the AUROC, higher = more likely fake, of `SpectralTypicality` (a Gaussian of the bands of reals), of each band alone,
   of the detector's own reconstruction error and of the trivial statistics.
 
@@ -183,6 +185,12 @@ def judge(
     }
     result = {
         "verdict": verdict(compared["error"], image=compared["input"], given=compared[GIVEN]),
+        "error_over_input_db": {
+            label: (10 * (bands["test"]["error"] - bands["test"]["input"]))[sample.fake == kind]
+            .mean(0)
+            .tolist()
+            for label, kind in (("real", False), ("fake", True))
+        },
         "comparisons": {name: one.to_dict() for name, one in compared.items()},
         "scores": {name: ranked(sample, name) for name in (*names, *TRIVIAL_SCORES)},
     }
@@ -237,11 +245,16 @@ def show(name: str, result: Mapping[str, Any]) -> None:
     shown = ("error", "input", GIVEN, "error, inner face", "error, surround")
     compared = [result["comparisons"][key]["bands"] for key in shown]
     print(f"\n## {name} ({result['size']} px, fitted on {result['fitted_on']})\n")
-    print("| cycles/pixel | " + " | ".join(shown) + " | AUROC of the error's band |\n" + "|---" * 7 + "|")
+    columns = ["cycles/pixel", "error over input, reals", *shown, "AUROC of the error's band"]
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for k, row in enumerate(zip(*compared, strict=True)):
         auroc = written(result["scores"][f"band {k + 1}"]["auroc"])
-        cells = [f"{written(band['g'], sign='+')}, p {band['p_corrected']:.4f}" for band in row]
-        print(f"| {row[0]['low']:.3g}–{row[0]['high']:.3g} | " + " | ".join(cells) + f" | {auroc} |")
+        cells = [
+            f"{written(band['g'], sign='+')}, {band['decibel']['value']:+.2f} dB, p {band['p_corrected']:.4f}"
+            for band in row
+        ]
+        cells = [f"{result['error_over_input_db']['real'][k]:+.1f} dB", *cells, auroc]
+        print(f"| {row[0]['low']:.3g}–{row[0]['high']:.3g} | " + " | ".join(cells) + " |")
     print("\n| score | AUROC | pairs ordered rightly |\n|---|---|---|")
     for score, figures in result["scores"].items():
         if not score.startswith("band"):
