@@ -48,16 +48,17 @@ _STYLE: Any = {
 class Canvas:
     """A figure in the house style: draw on `axes` within `with Canvas() as canvas`, then take `png`."""
 
-    def __init__(self, width: float = 6.0, height: float = 3.9, columns: int = 1) -> None:
+    def __init__(self, width: float = 6.0, height: float = 3.9, columns: int = 1, rows: int = 1) -> None:
         self._style = rc_context(_STYLE)
         self._size = (width, height)
-        self._columns = columns
+        self._grid = (rows, columns)
         self.png = b""
 
     def __enter__(self) -> Canvas:
         self._style.__enter__()
         self.figure = Figure(figsize=self._size, dpi=DPI, layout="constrained")
-        self.all_axes = [self.figure.add_subplot(1, self._columns, i + 1) for i in range(self._columns)]
+        rows, columns = self._grid
+        self.all_axes = [self.figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
         self.axes: Axes = self.all_axes[0]
         return self
 

@@ -16,7 +16,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from verovolto.files import atomic_path, write_text
-from verovolto.report import figures, galleries, words
+from verovolto.report import figures, galleries, robustness_figures, words
+from verovolto.report.robustness_words import change, robustness_sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +74,21 @@ def build(subject: Subject) -> Page:
     facts = _latent_figures(subject, drawn)
     if subject.training is not None:
         _add(drawn, "training", figures.training_curves(subject.training))
+    robustness = _robustness_figures(subject, drawn)
     shown = _gallery_cards(subject, drawn)
     html = environment().get_template("report.html.j2").render(
         title=subject.title,
         m=subject.metrics,
-        verdict=words.verdict(subject.metrics, false_alarm=subject.false_alarm),
+        verdict=words.verdict(
+            subject.metrics, false_alarm=subject.false_alarm, also=robustness_sentences(subject.metrics)
+        ),
         operating=words.threshold_at(subject.metrics, subject.false_alarm),
         rows=[(subject.metrics["score"], subject.metrics, "score"), *_others(subject.metrics)],
         images={name: data_uri(png) for name, png in drawn.items()},
         galleries=shown,
         hide_faces=subject.hide_faces,
         latent=facts,
+        robustness=robustness,
         command=subject.command,
         notice=subject.notice,
     )  # fmt: skip
@@ -122,7 +127,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(figure=words.figure, percent=words.percent, number=_number, plain=_plain)
+    templates.filters.update(figure=words.figure, percent=words.percent, change=change)
+    templates.filters.update(number=_number, plain=_plain)
     return templates
 
 
@@ -193,6 +199,15 @@ def _latent_figures(subject: Subject, drawn: dict[str, bytes]) -> dict[str, floa
     drawn["tsne"] = figures.tsne(latents.means, latents.fake, seed=subject.seed)
     drawn["latent_use"], facts = figures.latent_use(latents.means, latents.kl)
     return {**facts, "faces": float(len(latents.means))}
+
+
+def _robustness_figures(subject: Subject, drawn: dict[str, bytes]) -> Mapping[str, Any] | None:
+    """What was measured on degraded faces, None where nothing was; its figures go to those drawn."""
+    robustness: Mapping[str, Any] | None = subject.metrics.get("robustness")
+    if robustness is not None:
+        drawn["robustness_auroc"] = robustness_figures.auroc_against_level(robustness)
+        _add(drawn, "robustness_flagged", robustness_figures.flagged_against_level(robustness))
+    return robustness
 
 
 def _gallery_cards(subject: Subject, drawn: dict[str, bytes]) -> list[dict[str, Any]]:

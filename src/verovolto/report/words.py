@@ -5,7 +5,7 @@ No sentence ever says that a face is real: what is not flagged has shown no sign
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,8 +26,11 @@ class Verdict:
     sentences: list[str]
 
 
-def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1) -> Verdict:
-    """What the figures say, in plain words. `false_alarm` names the threshold that is spoken of."""
+def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1, also: Sequence[str] = ()) -> Verdict:
+    """What the figures say, in plain words.
+
+    `false_alarm` names the threshold that is spoken of; `also` are sentences on what else was measured.
+    """
     headline, tone = _headline(metrics)
     sentences = [
         _pairs(metrics),
@@ -35,6 +38,7 @@ def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1) -> Verdict:
         _follows(metrics),
         _operating(metrics, false_alarm),
         _video(metrics),
+        *also,
         "A face that is not flagged is not shown to be real: no sign was found, no more.",
     ]
     return Verdict(headline=headline, tone=tone, sentences=[one for one in sentences if one])
