@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from verovolto.report.galleries import Gallery
     from verovolto.scoring.calibration import Calibration, Threshold
     from verovolto.scoring.detector import Detector
+    from verovolto.scoring.robustness import DegradedScores
     from verovolto.scoring.table import ScoreTable
 
 
@@ -34,6 +35,8 @@ class Options:
     seed: int = 0
     no_faces: bool = False
     notice: str | None = None
+    robustness: int | None = None
+    """Faces to judge under degradations as well; None for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class _Judged:
     detector: Detector | None = None
     faces: FaceSet | None = None
     training: dict[str, np.ndarray] | None = None
+    degraded: DegradedScores | None = None
 
 
 def evaluate(
@@ -68,6 +72,8 @@ def evaluate(
     max_unreadable: float = 0.05,
     any_crop: bool = False,
     no_faces: bool = False,
+    robustness: bool = False,
+    robustness_faces: int = 400,
 ) -> None:
     """Score a face set and report how well reals and fakes are told apart.
 
@@ -108,6 +114,11 @@ def evaluate(
         Go on when the faces were cropped by another rule than the detector's.
     no_faces
         Hide the faces of the report behind a mosaic.
+    robustness
+        Also score degraded faces (JPEG, low resolution, blur, noise, low light and contrast), and show how ranking
+        and false alarms hold. Killed and started again, it goes on. Each of these faces takes as long as twenty others.
+    robustness_faces
+        With --robustness: how many of the faces to degrade, half of them real, drawn by the seed.
     """
     options = Options(
         score=score,
@@ -117,10 +128,13 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         no_faces=no_faces,
+        robustness=robustness_faces if robustness else None,
     )
     if scores is not None:
         if detector is not None or data is not None:
             raise InputError("give either --scores, or a detector and --data, not both")
+        if robustness:
+            raise InputError("--robustness degrades faces", hint="give a detector and --data, not --scores")
         page = evaluate_table(scores, out=out, split=split, options=options)
     elif detector is None or data is None:
         raise InputError("nothing to evaluate", hint="give a run folder and --data, or --scores FILE")
@@ -159,7 +173,9 @@ def run_evaluation(
     from verovolto.data.faceset import FaceSet
     from verovolto.scoring.detector import Detector
     from verovolto.scoring.run import score_faces
+    from verovolto.workflows.judgeable import check_crop, check_judgeable, seen
     from verovolto.workflows.pictures import training_curves
+    from verovolto.workflows.robustness import plan_trial, run_trial
 
     options = options or Options()
     options = replace(options, notice=notice or options.notice)
@@ -171,11 +187,13 @@ def run_evaluation(
     loaded = Detector.load(detector)
     whole = FaceSet.open(data)
     faces = whole if split == "all" else whole.select(split=split)
-    _check_crop(loaded, faces, any_crop)
-    _check_judgeable(loaded, faces, options)
-    if (seen := _seen(loaded, whole, split)) is not None:
-        print(f"warning: {seen}", file=sys.stderr)
-        options = replace(options, notice=" ".join(filter(None, (options.notice, seen))))
+    check_crop(loaded, faces, any_crop)
+    check_judgeable(loaded, faces, options)
+    if (said := seen(loaded, whole, split)) is not None:
+        print(f"warning: {said}", file=sys.stderr)
+        options = replace(options, notice=" ".join(filter(None, (options.notice, said))))
+    asked = options.robustness
+    trial = None if asked is None else plan_trial(detector, faces, out=out, count=asked, seed=options.seed)
     table = score_faces(loaded, faces, batch_size=batch_size, max_unreadable=max_unreadable)
     about = {
         **table.about,
@@ -193,6 +211,7 @@ def run_evaluation(
         detector=loaded,
         faces=faces,
         training=training_curves(detector),
+        degraded=run_trial(trial, loaded, faces, table, batch_size=batch_size) if trial else None,
     )
     flags = [str(detector), "--data", str(data), "--split", split]
     flags += ["--batch-size", str(batch_size)] if batch_size != 64 else []
@@ -227,6 +246,7 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
     from verovolto.files import write_json
     from verovolto.report.galleries import pick
     from verovolto.report.page import Subject, build, spearman
+    from verovolto.workflows import robustness
     from verovolto.workflows.pictures import galleries_of, latents_of
 
     score = options.score or judged.scores.scores[0]
@@ -250,6 +270,10 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
         for name in metrics["baselines"]
         if _complete(values[name])
     }
+    if judged.degraded is not None:
+        metrics["robustness"] = robustness.judged(
+            judged.degraded, judged.scores, thresholds, score=score, options=options
+        )
     metrics["about"] = judged.about
     metrics["detector"] = judged.about.get("detector")
     metrics["command"] = command = _command(flags, out, options)
@@ -280,15 +304,18 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
     judged.scores.write(out / "scores.parquet")
     write_json(out / "metrics.json", metrics)
     report = page.write(out)
+    if judged.degraded is not None:
+        robustness.keep(judged.degraded, judged.scores, out)
     print(summary(metrics, options.false_alarm))
     return report
 
 
 def summary(metrics: dict[str, Any], false_alarm: float) -> str:
     """The figures of `metrics.json` as a few lines of text."""
+    from verovolto.report.robustness_words import robustness_sentences
     from verovolto.report.words import figure, verdict
 
-    said = verdict(metrics, false_alarm=false_alarm)
+    said = verdict(metrics, false_alarm=false_alarm, also=robustness_sentences(metrics))
     rows = [(metrics["score"], metrics), *metrics["other_scores"].items(), *metrics["baselines"].items()]
     width = max(len(name) for name, _ in rows)
     lines = [
@@ -309,51 +336,6 @@ def _check(options: Options, out: Path) -> None:
     if options.seed < 0:
         raise InputError(f"--seed cannot be negative: {options.seed}")
     check_out(out)
-
-
-def _check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> None:
-    """Refuse before the faces are scored, which can take hours, what could not be judged afterwards."""
-    from verovolto.scoring.table import BASELINES
-
-    known = (*detector.score_names, *BASELINES)
-    score = options.score or known[0]
-    if score not in known:
-        raise InputError(f"no score is called {score!r}", hint=f"there are {', '.join(known)}")
-    labels = set(faces.columns("label")["label"].unique().to_pylist())
-    if missing := [label for label in ("real", "fake") if label not in labels]:
-        raise InputError(
-            f"no {' and no '.join(missing)} face among the {len(faces)} of {faces.path}: how well reals and fakes are "
-            "told apart cannot be said",
-            hint="choose another --split or data set",
-        )
-    if (calibration := detector.calibration.get(score)) is not None:
-        calibration.threshold(options.false_alarm)  # raises where the sample cannot support the rate
-
-
-def _seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
-    """What to warn of when a split is judged that the detector learned from, chose its epoch or was calibrated on."""
-    about = getattr(detector, "about", {})
-    trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
-    used = {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
-    if split not in {*used, "all"} or trained.get("fingerprint") != whole.fingerprint():
-        return None
-    return (
-        f"the detector was trained or calibrated on faces of this set ({' and '.join(sorted(used))}), so these figures "
-        "flatter it: judge it on a split that it has not seen"
-    )
-
-
-def _check_crop(detector: Detector, faces: FaceSet, any_crop: bool) -> None:
-    """A detector trained on tight crops sees every face at another scale as an anomaly."""
-    ours = getattr(getattr(detector, "preprocessing", None), "crop_rule", None)
-    if ours is None or faces.crop_rule is None or ours == faces.crop_rule:
-        return
-    message = (
-        f"the faces of {faces.path} were cropped by {faces.crop_rule}, the detector was trained on {ours}"
-    )
-    if not any_crop:
-        raise InputError(message, hint="crop them by the detector's rule, or go on with --any-crop")
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _with_rate(judged: _Judged, score: str, false_alarm: float) -> list[Threshold]:
@@ -403,4 +385,5 @@ def _command(flags: Sequence[str], out: Path, options: Options) -> str:
     words += ["--resamples", str(options.resamples), "--seed", str(options.seed)]
     words += ["--strict"] if options.strict else []
     words += ["--no-faces"] if options.no_faces else []
+    words += ["--robustness", "--robustness-faces", str(options.robustness)] if options.robustness else []
     return shlex.join(words)

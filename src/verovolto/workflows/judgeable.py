@@ -1,0 +1,58 @@
+"""What `evaluate` refuses or warns of before faces are scored: sets and detectors that do not go together."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from verovolto.errors import InputError
+
+if TYPE_CHECKING:
+    from verovolto.data.faceset import FaceSet
+    from verovolto.scoring.detector import Detector
+    from verovolto.workflows.evaluate import Options
+
+
+def check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> None:
+    """Refuse before the faces are scored, which can take hours, what could not be judged afterwards."""
+    from verovolto.scoring.table import BASELINES
+
+    known = (*detector.score_names, *BASELINES)
+    score = options.score or known[0]
+    if score not in known:
+        raise InputError(f"no score is called {score!r}", hint=f"there are {', '.join(known)}")
+    labels = set(faces.columns("label")["label"].unique().to_pylist())
+    if missing := [label for label in ("real", "fake") if label not in labels]:
+        raise InputError(
+            f"no {' and no '.join(missing)} face among the {len(faces)} of {faces.path}: how well reals and fakes are "
+            "told apart cannot be said",
+            hint="choose another --split or data set",
+        )
+    if (calibration := detector.calibration.get(score)) is not None:
+        calibration.threshold(options.false_alarm)  # raises where the sample cannot support the rate
+
+
+def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
+    """What to warn of when a split is judged that the detector learned from, chose its epoch or was calibrated on."""
+    about = getattr(detector, "about", {})
+    trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
+    used = {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
+    if split not in {*used, "all"} or trained.get("fingerprint") != whole.fingerprint():
+        return None
+    return (
+        f"the detector was trained or calibrated on faces of this set ({' and '.join(sorted(used))}), so these figures "
+        "flatter it: judge it on a split that it has not seen"
+    )
+
+
+def check_crop(detector: Detector, faces: FaceSet, any_crop: bool) -> None:
+    """A detector trained on tight crops sees every face at another scale as an anomaly."""
+    ours = detector.crop_rule
+    if ours is None or faces.crop_rule is None or ours == faces.crop_rule:
+        return
+    message = (
+        f"the faces of {faces.path} were cropped by {faces.crop_rule}, the detector was trained on {ours}"
+    )
+    if not any_crop:
+        raise InputError(message, hint="crop them by the detector's rule, or go on with --any-crop")
+    print(f"warning: {message}", file=sys.stderr)
