@@ -20,7 +20,7 @@ ALLOWED = {
     "faces": FOUNDATION | {"data", "media", "models"},
     "forge": FOUNDATION | {"data", "media", "models"},
     "scoring": FOUNDATION | {"data", "faces", "media", "models"},
-    "training": FOUNDATION | {"config", "data", "models", "scoring"},
+    "training": FOUNDATION | {"config", "data", "faces", "forge", "models", "scoring"},
     "evaluation": FOUNDATION | {"data", "scoring"},
     "report": FOUNDATION | {"evaluation", "scoring"},
     "workflows": FOUNDATION

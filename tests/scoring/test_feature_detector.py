@@ -27,6 +27,7 @@ def made(**head: object) -> FeatureDetector:
     random = torch.Generator().manual_seed(0)
     given = {
         "taps": TAPS,
+        "regions": REGIONS,
         "landmarks": FACE,
         "side": 64,
         "slope": torch.randn(size, generator=random),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from verovolto.errors import InputError
 from verovolto.models.names import Bottleneck, Flips, ModelName, SecondEncoder
@@ -114,6 +114,12 @@ def entry(model: str) -> Entry:
     if model not in CATALOGUE:
         raise InputError(f"no model is called {model!r}", hint=f"there are {', '.join(CATALOGUE)}")
     return CATALOGUE[model]
+
+
+def network_name(model: str) -> ModelName:
+    """The name of a network; `InputError` for any other."""
+    entry(model)
+    return cast(ModelName, model)
 
 
 def build(arch: Architecture, *, weights: str = NONE, cache: Path | None = None) -> VAE:

@@ -7,6 +7,10 @@ from typing import Literal
 ModelName = Literal[
     "oc-ae", "oc-fakedect1", "oc-fakedect2", "resnet-ocvae1", "resnet-ocvae2", "resnet-ocvae-latent"
 ]
+DISCRIMINANT = "region-discriminant"
+AnyModel = Literal[ModelName, "region-discriminant"]
+"""What can be trained: the networks, and the linear head on frozen features."""
+
 Bottleneck = Literal["flat", "spatial", "pooled"]
 SecondEncoder = Literal["shared", "separate"]
 Flips = Literal["none", "h", "hv"]

@@ -17,7 +17,7 @@ from verovolto.scoring.calibration import Calibration, Threshold
 from verovolto.scoring.detector import SavedDetector
 from verovolto.scoring.domain import Domain
 from verovolto.scoring.preprocessing import Preprocessing
-from verovolto.scoring.regions import REGIONS, STATISTICS, contributions, pooled, region_masks
+from verovolto.scoring.regions import STATISTICS, contributions, pooled, region_masks
 
 SCORE = "discriminant"
 _HEAT_SIDE = 56
@@ -27,18 +27,20 @@ _HEAT_SIDE = 56
 class LinearHead:
     """`score = sum(slope * (features - origin))` over the `D` columns that `scoring.regions.pooled` gives.
 
-    `taps` say after which blocks of the trunk features are taken, `landmarks` `[5, 2]` where the face lies in a crop of
-    `side` pixels: those of the mean face, since crops of one rule hold faces in about the same place.
+    `taps` say after which blocks of the trunk features are taken, `regions` where, `landmarks` `[5, 2]` where the face
+    lies in a crop of `side` pixels: those of the average face, since crops of one rule hold faces in about the same
+    place.
     """
 
     taps: tuple[int, ...]
+    regions: tuple[str, ...]
     landmarks: Float[Tensor, "5 2"]
     side: int
     slope: Float[Tensor, " d"]
     origin: Float[Tensor, " d"]
 
     def __post_init__(self) -> None:
-        size = sum(CHANNELS[tap] for tap in self.taps) * len(REGIONS) * len(STATISTICS)
+        size = sum(CHANNELS[tap] for tap in self.taps) * len(self.regions) * len(STATISTICS)
         if not len(self.slope) == len(self.origin) == size:
             raise InputError(
                 f"a head on taps {list(self.taps)} has {size} columns, not {len(self.slope)} and {len(self.origin)}"
@@ -48,9 +50,11 @@ class LinearHead:
 class RegionFeatures:
     """The frozen trunk and the regions: crops in, columns out."""
 
-    def __init__(self, taps: tuple[int, ...], landmarks: Tensor, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, taps: tuple[int, ...], regions: tuple[str, ...], landmarks: Tensor, preprocessing: Preprocessing
+    ) -> None:
         self.preprocessing = preprocessing
-        self.masks = region_masks(landmarks, preprocessing.size)
+        self.masks = region_masks(landmarks, preprocessing.size, regions)
         self.trunk = Lite0(taps).to(memory_format=torch.channels_last)
         self.device = torch.device("cpu")
 
@@ -92,7 +96,8 @@ class FeatureDetector(SavedDetector):
     score_names: tuple[str, ...] = (SCORE,)
 
     def __post_init__(self) -> None:
-        features = RegionFeatures(self.head.taps, self.head.landmarks, self.preprocessing)
+        head = self.head
+        features = RegionFeatures(head.taps, head.regions, head.landmarks, self.preprocessing)
         self.features = features.to(self.device)
         self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
 
@@ -124,7 +129,9 @@ class FeatureDetector(SavedDetector):
     def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         head = self.head
         tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
-        about = {"name": self.name, "taps": list(head.taps), "side": head.side}
+        about = {
+            "name": self.name, "taps": list(head.taps), "regions": list(head.regions), "side": head.side,
+        }  # fmt: skip
         return tensors, {"head": about, "preprocessing": asdict(self.preprocessing)}
 
     @staticmethod
@@ -135,6 +142,7 @@ class FeatureDetector(SavedDetector):
         written = description["head"]
         head = LinearHead(
             taps=tuple(written["taps"]),
+            regions=tuple(written["regions"]),
             side=written["side"],
             landmarks=tensors["head.landmarks"],
             slope=tensors["head.slope"],

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
+from verovolto.errors import InputError
+
 REGIONS = ("whole", "inner", "ring", "outer", "eyes", "mouth")
 """The whole crop; the inner face, an ellipse from the brows to the chin; the ring in which forgeries are blended; what
 lies outside; both eyes; the mouth."""
@@ -23,9 +25,13 @@ _GRID = 112
 _INNER, _RING = 0.85, 1.2
 
 
-def region_masks(landmarks: Float[Tensor, "5 2"], side: int) -> Float[Tensor, "r 112 112"]:
-    """Where each of `REGIONS` lies in a crop of `side` pixels with these landmarks (in the order of `faces.detector`);
-    1 inside, 0 outside."""
+def region_masks(
+    landmarks: Float[Tensor, "5 2"], side: int, regions: Sequence[str] = REGIONS
+) -> Float[Tensor, "r 112 112"]:
+    """Where each of `regions` lies in a crop of `side` pixels with these landmarks (in the order of `faces.detector`);
+    1 inside, 0 outside. Raises `InputError` for a region that is none of `REGIONS`, or none at all."""
+    if not regions or not set(regions) <= set(REGIONS):
+        raise InputError(f"the regions {list(regions)} are not some of {', '.join(REGIONS)}")
     points = landmarks.float() * (_GRID / side)
     eyes, mouth = points[:2].mean(0), points[3:].mean(0)
     down = mouth - eyes
@@ -37,7 +43,8 @@ def region_masks(landmarks: Float[Tensor, "5 2"], side: int) -> Float[Tensor, "r
         torch.maximum(_disc(points[3], spot), _disc(points[4], spot)), _disc(mouth, spot)
     )
     inner, outer = (depth < _INNER).float(), (depth >= _RING).float()
-    return torch.stack([torch.ones_like(inner), inner, 1 - inner - outer, outer, near_eyes, near_mouth])
+    known = (torch.ones_like(inner), inner, 1 - inner - outer, outer, near_eyes, near_mouth)
+    return torch.stack([known[REGIONS.index(region)] for region in regions])
 
 
 def pooled(maps: Sequence[Float[Tensor, "b _ _ _"]], masks: Float[Tensor, "r g g"]) -> Float[Tensor, "b d"]:
@@ -85,12 +92,12 @@ def contributions(
     return total[:, 0]
 
 
-def columns(channels: Sequence[int]) -> list[tuple[int, str, str]]:
+def columns(channels: Sequence[int], regions: Sequence[str] = REGIONS) -> list[tuple[int, str, str]]:
     """(number of the map, region, statistic) of each column that `pooled` gives for maps of so many channels."""
     return [
         (number, region, statistic)
         for number, count in enumerate(channels)
-        for region in REGIONS
+        for region in regions
         for statistic in STATISTICS
         for _ in range(count)
     ]

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from verovolto.config import cores
 from verovolto.errors import InputError
-from verovolto.models.names import Bottleneck, Flips, ModelName, Noise, Precision, Reduction, SecondEncoder
+from verovolto.models.names import AnyModel, Bottleneck, Flips, Noise, Precision, Reduction, SecondEncoder
 
 # Keys that may change when a run goes on: they do not change what has been computed so far.
 RESUMABLE_CHANGES = frozenset({"out", "epochs"})
@@ -24,7 +24,7 @@ class TrainConfig:
 
     data: Path
     """Face set: a folder real/ fake/, a folder with manifest.csv, or Parquet."""
-    model: ModelName
+    model: AnyModel
     """Network and default score; `verovolto models` lists them."""
     out: Path
     """Run folder. A run that was stopped goes on where it was."""
@@ -47,6 +47,10 @@ class TrainConfig:
     detector, which then crops faces out of photos and videos by it."""
     limit: int | None = None
     """Use this many training faces at most, drawn by the seed."""
+    forgeries: int = 3000
+    """region-discriminant: forgeries made of the training reals."""
+    shrinkage: float = 1.0
+    """region-discriminant: how little a direction is trusted along which real faces hardly differ, above 0."""
     epochs: int = 50
     """Passes over the training reals."""
     batch_size: int | None = None
@@ -100,11 +104,11 @@ class TrainConfig:
         at_least = {
             "size": 4, "latent": 1, "limit": 2, "epochs": 1, "batch_size": 2, "checkpoint_epochs": 1,
             "checkpoint_steps": 1, "patience": 0, "workers": 0, "threads": 1, "kl_warmup": 0, "seed": 0,
-            "beta": 0.0, "clip_norm": 0.0, "weight_decay": 0.0, "max_unreadable": 0.0,
+            "forgeries": 1, "beta": 0.0, "clip_norm": 0.0, "weight_decay": 0.0, "max_unreadable": 0.0,
         }  # fmt: skip
         at_most = {"threads": 256, "workers": 256, "seed": 2**32 - 1, "max_unreadable": 1.0}
         found = []
-        for name in ("lr", "beta", "clip_norm", "weight_decay", "max_unreadable"):
+        for name in ("lr", "shrinkage", "beta", "clip_norm", "weight_decay", "max_unreadable"):
             if (value := getattr(self, name)) is not None and not math.isfinite(value):
                 found.append(f"--{name.replace('_', '-')} {value} is no finite number")
         for name, low in at_least.items():
@@ -121,6 +125,8 @@ class TrainConfig:
             )
         if self.lr is not None and self.lr <= 0:
             found.append(f"--lr {self.lr} is not above 0")
+        if self.shrinkage <= 0:
+            found.append(f"--shrinkage {self.shrinkage} is not above 0")
         return found
 
 

@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from verovolto.data.faceset import FaceSet
 from verovolto.files import check_out
-from verovolto.models.catalogue import Architecture, build, entry
+from verovolto.models.catalogue import Architecture, build, entry, network_name
 from verovolto.models.posterior import VAE
 from verovolto.scoring.calibrate import calibrated
 from verovolto.scoring.preprocessing import Preprocessing
@@ -77,7 +77,7 @@ def architecture(config: TrainConfig) -> Architecture:
     """The part of a configuration that fixes the network."""
     assert config.size is not None, "the configuration is resolved"
     return Architecture(
-        model=config.model, size=config.size, latent=config.latent, bottleneck=config.bottleneck,
+        model=network_name(config.model), size=config.size, latent=config.latent, bottleneck=config.bottleneck,
         second_encoder=config.second_encoder,
     )  # fmt: skip
 

@@ -10,7 +10,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from verovolto.errors import InputError
+from verovolto.models.names import DISCRIMINANT
 from verovolto.training.config import TrainConfig
+from verovolto.workflows.progress import counting_bar
 
 
 def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(name="--from")] = None) -> None:
@@ -32,7 +34,12 @@ def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(nam
 
 
 def run_training(config: TrainConfig) -> Path:
-    """Train (or go on) and return the run folder; see `training.run.run`."""
+    """Train (or go on) and return the run folder; see `training.run.run` and `training.discriminant.run`."""
+    if config.model == DISCRIMINANT:
+        from verovolto.training import discriminant
+
+        with counting_bar() as progress:
+            return discriminant.run(config, progress)
     from verovolto.training.run import run
 
     return run(config)

@@ -1,0 +1,224 @@
+"""Train a region discriminant: frozen features, forgeries made of the training's own real faces, a linear head.
+
+The way of a run: landmarks of every training face; pairs of a forgery and its source, which pass one and the same
+chain (`forge.pseudo`); the trunk's features of both, and of untouched faces; Fisher's discriminant; a calibration on
+real faces that took no part. All but the last two are kept block by block in the run folder's `work/`, which is deleted
+at the end: it holds features of single faces.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from verovolto.config import cores
+from verovolto.data.faceset import FaceSet
+from verovolto.errors import DataError, UnreadableImage
+from verovolto.faces.crop_landmarks import crop_landmarks
+from verovolto.faces.detectors import open_detector
+from verovolto.files import check_out
+from verovolto.forge.pseudo import KINDS, Crowd, native_sides, pair
+from verovolto.models.lite0 import MEAN, STD
+from verovolto.models.names import DISCRIMINANT
+from verovolto.scoring.batch import FaceBatch
+from verovolto.scoring.calibrate import calibrated
+from verovolto.scoring.feature_detector import FeatureDetector, LinearHead, RegionFeatures
+from verovolto.scoring.preprocessing import Preprocessing
+from verovolto.scoring.store import JSON_NAME
+from verovolto.training.blocks import in_blocks
+from verovolto.training.config import TrainConfig
+from verovolto.training.fisher import fisher
+from verovolto.training.papers import about_run, as_begun, check_folder, check_same, write_papers
+from verovolto.training.sets import Sets, open_sets
+
+TAPS = (2, 4, 7, 10, 14)
+REGIONS = ("inner", "eyes")
+SIZE = 224
+REALS = 3000
+"""Untouched faces that the spread of real faces is measured on, at most."""
+
+_FINDER = "mtcnn"
+_WORK = "work"
+
+
+def run(config: TrainConfig, progress: Progress) -> Path:
+    """Train, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
+
+    Raises `TrainingError` when the folder holds a run of another configuration or other data, or a process dies twice,
+    and the errors of data and configuration.
+    """
+    check_out(config.out)
+    config = _resolved(as_begun(config))
+    if (config.out / "detector" / JSON_NAME).is_file():
+        check_same(config)
+        return config.out
+    sets = open_sets(config)
+    check_folder(config, sets)
+    write_papers(config, sets)
+    torch.set_num_threads(config.threads or 1)
+    detector = _Steps(config=config, sets=sets, progress=progress).detector()
+    calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
+    shutil.rmtree(config.out / _WORK, ignore_errors=True)
+    return config.out
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    """Fill what was left to the machine."""
+    return replace(
+        config,
+        workers=cores() if config.workers is None else config.workers,
+        threads=config.threads or cores(),
+        device="cpu",
+        precision="32",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Steps:
+    """The steps of a run, each of which takes what an earlier one left in the folder."""
+
+    config: TrainConfig
+    sets: Sets
+    progress: Progress
+
+    def detector(self) -> FeatureDetector:
+        """All steps, one after the other; the detector is not calibrated yet."""
+        landmarks = self._landmarks()
+        average = torch.from_numpy(np.nanmedian(landmarks, axis=0).astype(np.float32))
+        preprocessing = Preprocessing(size=SIZE, mean=MEAN, std=STD, crop_rule=self.sets.crop_rule)
+        recipe = Recipe(landmarks=average, preprocessing=preprocessing)
+        reals = self._reals(recipe)
+        crowd = self._crowd(landmarks)
+        self._check_readable(crowd)
+        differences = self._differences(crowd, recipe)
+        kinds = [KINDS[number % len(KINDS)] for number in range(len(differences))]
+        readable = np.asarray(np.isfinite(reals).all(axis=1))
+        found = fisher(reals[readable], differences, kinds, shrinkage=self.config.shrinkage)
+        head = LinearHead(
+            taps=TAPS, regions=REGIONS, landmarks=average, side=SIZE,
+            slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),
+        )  # fmt: skip
+        about = about_run(self.config, self.sets, weights="EfficientNet-Lite0, ImageNet, frozen")
+        about |= {"forgeries": len(differences), "kinds": list(KINDS), "unreadable": len(crowd.unreadable)}
+        return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, about=about)
+
+    def _landmarks(self) -> NDArray[np.float32]:
+        advance = self._task("landmarks of the training faces", len(self.sets.train))
+        return crop_landmarks(
+            self.sets.train,
+            open_detector(_FINDER),
+            self._work("landmarks"),
+            workers=self._workers,
+            advance=advance,
+        )
+
+    def _reals(self, recipe: Recipe) -> NDArray[np.float32]:
+        count = min(REALS, len(self.sets.train))
+        drawn = np.random.default_rng(self.config.seed).permutation(len(self.sets.train))[:count]
+        rows = _OfReals(faces=self.sets.train.take(np.sort(drawn)), recipe=recipe)
+        advance = self._task("features of untouched faces", count)
+        return in_blocks(count, rows, self._work("reals"), workers=self._workers, advance=advance).astype(
+            np.float32
+        )
+
+    def _crowd(self, landmarks: NDArray[np.float32]) -> Crowd:
+        faces = self.sets.train
+        advance = self._task("looking at the training faces", len(faces))
+        return Crowd.gather(
+            faces, landmarks, native=native_sides(faces), side=SIZE, seed=self.config.seed, advance=advance
+        )
+
+    def _check_readable(self, crowd: Crowd) -> None:
+        lost, allowed = len(crowd.unreadable), self.config.max_unreadable
+        if lost > allowed * len(crowd):
+            raise DataError(
+                f"{lost} of {len(crowd)} training faces cannot be read, more than the allowed share of {allowed:g}; "
+                f"the first: {crowd.unreadable[0]}",
+                hint="mend the data, or raise --max-unreadable",
+            )
+
+    def _differences(self, crowd: Crowd, recipe: Recipe) -> NDArray[np.float32]:
+        count = self.config.forgeries
+        rows = _OfPairs(crowd=crowd, recipe=recipe, seed=self.config.seed)
+        advance = self._task("forgeries and their features", count)
+        return in_blocks(count, rows, self._work("pairs"), workers=self._workers, advance=advance).astype(
+            np.float32
+        )
+
+    @property
+    def _workers(self) -> int:
+        return self.config.workers or 0
+
+    def _work(self, name: str) -> Path:
+        return self.config.out / _WORK / name
+
+    def _task(self, what: str, total: int) -> Callable[[int], None]:
+        task = self.progress.add_task(what, total=total)
+        return lambda done: self.progress.advance(task, done)
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """How features are taken; it pickles without the trunk, which each process loads once."""
+
+    landmarks: torch.Tensor
+    preprocessing: Preprocessing
+    _features: RegionFeatures | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_features": None}
+
+    def columns(self, images: list[torch.Tensor]) -> NDArray[np.float32]:
+        """Features of crops, `[n, D]`."""
+        if self._features is None:
+            self._features = RegionFeatures(TAPS, REGIONS, self.landmarks, self.preprocessing)
+        batch = FaceBatch(images=images, encoded_bytes=[None] * len(images))
+        return np.asarray(self._features.columns(batch).numpy())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfReals:
+    faces: FaceSet
+    recipe: Recipe
+
+    def __call__(self, rows: range) -> NDArray[np.float16]:
+        return _columns([_read(self.faces, row) for row in rows], self.recipe).astype(np.float16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfPairs:
+    crowd: Crowd
+    recipe: Recipe
+    seed: int
+
+    def __call__(self, rows: range) -> NDArray[np.float16]:
+        made = [pair(self.crowd, number, seed=self.seed) for number in rows]
+        fakes, reals = (
+            self.recipe.columns([getattr(one, which) for one in made]) for which in ("fake", "real")
+        )
+        return (fakes - reals).astype(np.float16)
+
+
+def _columns(images: list[torch.Tensor | None], recipe: Recipe) -> NDArray[np.float32]:
+    """Features, NaN where there is no image."""
+    there = [image for image in images if image is not None]
+    known = recipe.columns(there or [torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)])
+    found = np.full((len(images), known.shape[1]), np.nan, dtype=np.float32)
+    if there:
+        found[[image is not None for image in images]] = known
+    return found
+
+
+def _read(faces: FaceSet, row: int) -> torch.Tensor | None:
+    try:
+        return faces.image(row)
+    except UnreadableImage:
+        return None
