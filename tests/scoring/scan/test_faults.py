@@ -337,7 +337,7 @@ def test_settings_that_cannot_be_kept_are_errors(look: Callable[..., Scan], tmp_
         look(path, false_alarm=0.001)
     with pytest.raises(InputError, match="does not say how the faces it was trained on were cropped"):
         look(path, crop=None)
-    with pytest.raises(InputError, match="boxes of bright, the face detector is blue"):
+    with pytest.raises(InputError, match="not known how boxes of blue relate to those of bright"):
         look(path, finder=BrightSquares(name="blue"))
     for wrong in ({"false_alarm": 0.0}, {"false_alarm": 1.0}, {"false_alarm": float("nan")}, {"fps": 0.0}):
         with pytest.raises(InputError):

@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as F
 
 from verovolto.data.croprule import CropRule
 from verovolto.errors import InputError, VerovoltoError
+from verovolto.faces.boxes import for_detector
 from verovolto.faces.crop import crop
 from verovolto.faces.detector import Face, FaceDetector, main_face
 from verovolto.faces.extract import as_text, encode
@@ -54,13 +55,8 @@ class Eye:
     @staticmethod
     def of(detector: Detector, finder: FaceDetector, settings: ScanSettings) -> Eye:
         """Raises `CalibrationError` for a rate that the detector cannot support, `InputError` for a crop rule that is
-        unknown or refers to another face detector's boxes."""
-        rule = rule_of(detector, settings.crop)
-        if rule.detector != finder.name:
-            raise InputError(
-                f"the crop rule refers to boxes of {rule.detector}, the face detector is {finder.name}",
-                hint=f"use {rule.detector}",
-            )
+        unknown or cannot be restated for the boxes of this face detector."""
+        rule = for_detector(rule_of(detector, settings.crop), finder.name)
         known = calibration_of(detector, settings.false_alarm)
         return Eye(detector=detector, finder=finder, settings=settings, calibration=known, rule=rule)
 

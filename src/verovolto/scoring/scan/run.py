@@ -66,8 +66,9 @@ def scan(
 
 
 def open_eye(detector: Detector, settings: ScanSettings) -> Eye:
-    """The detector with the face detector that its crop rule refers to."""
-    return Eye.of(detector, open_detector(rule_of(detector, settings.crop).detector), settings)
+    """The detector with the face detector asked for, or the one that its crop rule refers to."""
+    finder = settings.finder or rule_of(detector, settings.crop).detector
+    return Eye.of(detector, open_detector(finder), settings)
 
 
 @dataclass(kw_only=True)

@@ -21,6 +21,7 @@ class ScanSettings:
 
     Attributes:
         crop: rule by which faces are cropped, None for the detector's own; needed where the detector knows none.
+        finder: name of the face detector, None for the one that the rule refers to; the rule is restated for another.
         fps: frames looked at a second of video, > 0; None for all.
         false_alarm: share of real media that may be called suspect, in (0, 1).
         largest_only: look at the one face of a frame that it is about, instead of all of them.
@@ -30,6 +31,7 @@ class ScanSettings:
     """
 
     crop: CropRule | None = None
+    finder: str | None = None
     fps: float | None = FPS
     false_alarm: float = FALSE_ALARM
     largest_only: bool = False
