@@ -63,6 +63,10 @@ def test_each_codec_gives_its_frames_in_order(tmp_path: Path, name: str) -> None
         ("libx264", "yuv420p", (322, 50)),
         ("libx264", "yuvj420p", (96, 64)),
         ("libx264", "yuv444p", (33, 51)),
+        ("libx264", "yuv444p", (96, 64)),
+        ("libx264", "yuvj444p", (34, 50)),
+        ("libx264", "yuv422p", (96, 66)),
+        ("libx265", "yuv444p10le", (98, 65)),
         ("libx265", "yuv420p10le", (96, 64)),
     ],
 )
@@ -216,6 +220,34 @@ def test_no_frame_is_kept(tmp_path: Path, rotate: int) -> None:
         gc.enable()
     # 150 further frames are 138 MB as RGB, and 69 MB as the decoder makes them.
     assert alive == 0 and grown < 20 * 2**20
+
+
+def test_what_is_kept_of_a_frame_is_never_written_over(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", frames=12, noisy=True)
+    frames = open_media(path).frames()
+    kept = []
+    for frame, keep in zip(
+        frames,
+        itertools.cycle(
+            (
+                lambda image: image,
+                lambda image: image[0, 3:9],
+                lambda image: image.numpy()[:, 5],
+                lambda image: torch.from_numpy(image.permute(1, 2, 0).numpy()),
+                lambda image: None,
+            )
+        ),
+    ):
+        part = keep(frame.image)
+        kept.append((part, None if part is None else np.asarray(part).copy()))
+    assert len(kept) == 12
+    for part, then in kept:
+        assert then is None or np.array_equal(np.asarray(part), then)
+
+
+def test_memory_of_dropped_frames_is_used_again(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", frames=12)
+    assert len({frame.image.data_ptr() for frame in open_media(path).frames()}) == 2
 
 
 def flipped(data: bytes, flips: list[tuple[int, int]]) -> bytes:
