@@ -82,9 +82,12 @@ def test_a_bad_file_never_stops_the_rest(
     assert code == 1 and statuses == ["unreadable", "unreadable", "ok"]
 
 
-def test_without_a_detector_it_says_how_to_have_one(run: Run, clip: Path) -> None:
+def test_without_any_detector_it_says_how_to_have_one(
+    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verovolto.scoring.starter.FOLDER", tmp_path / "none")
     code, _, err = run(clip)
-    assert code == 2 and "verovolto train" in err and "--detector" in err
+    assert code == 2 and "verovolto train" in err and "none comes with this version" in err
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,13 @@ class Detector(ABC):
 
         return load_detector(Path(path), device)
 
+    @staticmethod
+    def default(*, device: str = "cpu") -> Detector:
+        """The detector that comes with the package; see its model card in `verovolto/starter`."""
+        from verovolto.scoring.starter import detector_folder
+
+        return Detector.load(detector_folder(), device=device)
+
     @abstractmethod
     def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
         """Scores of one batch; with `heat` also where in each face the anomaly lies, where the detector knows it."""

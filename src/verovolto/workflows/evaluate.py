@@ -83,7 +83,7 @@ def evaluate(
     Parameters
     ----------
     detector
-        A run folder of `verovolto train`, or a detector folder.
+        A run folder of `verovolto train`, a detector folder, or `default`: the detector that comes along.
     out
         Folder for the results.
     data
@@ -173,6 +173,7 @@ def run_evaluation(
     from verovolto.data.faceset import FaceSet
     from verovolto.scoring.detector import Detector
     from verovolto.scoring.run import score_faces
+    from verovolto.scoring.starter import detector_folder
     from verovolto.workflows.judgeable import check_crop, check_judgeable, seen
     from verovolto.workflows.pictures import training_curves
     from verovolto.workflows.robustness import plan_trial, run_trial
@@ -184,7 +185,8 @@ def run_evaluation(
         raise InputError(
             f"--batch-size {batch_size}, --max-unreadable {max_unreadable:g}: at least 1, and 0 to 1"
         )
-    loaded = Detector.load(detector)
+    folder = detector_folder(detector)
+    loaded = Detector.load(folder)
     whole = FaceSet.open(data)
     faces = whole if split == "all" else whole.select(split=split)
     check_crop(loaded, faces, any_crop)
@@ -193,7 +195,7 @@ def run_evaluation(
         print(f"warning: {said}", file=sys.stderr)
         options = replace(options, notice=" ".join(filter(None, (options.notice, said))))
     asked = options.robustness
-    trial = None if asked is None else plan_trial(detector, faces, out=out, count=asked, seed=options.seed)
+    trial = None if asked is None else plan_trial(folder, faces, out=out, count=asked, seed=options.seed)
     table = score_faces(loaded, faces, batch_size=batch_size, max_unreadable=max_unreadable)
     about = {
         **table.about,
@@ -210,7 +212,7 @@ def run_evaluation(
         title=f"{loaded.name} on {faces.name} ({split})",
         detector=loaded,
         faces=faces,
-        training=training_curves(detector),
+        training=training_curves(folder),
         degraded=run_trial(trial, loaded, faces, table, batch_size=batch_size) if trial else None,
     )
     flags = [str(detector), "--data", str(data), "--split", split]

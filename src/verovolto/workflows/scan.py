@@ -52,7 +52,7 @@ def scan(
     paths
         Photos, videos and folders of them, mixed.
     detector
-        Folder of a detector, or of the run that made it (verovolto train).
+        Folder of a detector, or of the run that made it (verovolto train). [default: the one that comes along]
     fps
         Frames looked at a second of video.
     every_frame
@@ -80,12 +80,9 @@ def scan(
     from verovolto.data.croprule import read_rule
     from verovolto.faces.quality import FaceLimits
     from verovolto.scoring.scan.settings import ScanSettings
+    from verovolto.scoring.starter import detector_folder
 
-    if detector is None:
-        raise InputError(
-            "no detector is given, and none comes with this version",
-            hint="train one on real faces with verovolto train, then give its folder with --detector",
-        )
+    folder = detector_folder(detector)
     if report is not None:
         check_out(report)
     if to_json not in (None, STDOUT):
@@ -101,7 +98,7 @@ def scan(
         faces=FaceLimits(side=smallest, confidence=_confidence(face_detector)),
         pictures=report is not None,
     )
-    found = run_scan(detector, paths, settings, workers)
+    found = run_scan(folder, paths, settings, workers)
     command = _command(paths, detector, settings, crop, report, no_faces=no_faces)
     _hand_out(found, to_json, report, command, no_faces=no_faces)
     if found.not_reached:
@@ -144,7 +141,7 @@ def run_scan(detector: Path, paths: list[Path], settings: ScanSettings, workers:
 
 def _command(
     paths: list[Path],
-    detector: Path,
+    detector: Path | None,
     settings: ScanSettings,
     crop: str | None,
     report: Path | None,
@@ -152,7 +149,8 @@ def _command(
     no_faces: bool,
 ) -> str:
     """The exact command that makes these results again."""
-    words = ["verovolto", "scan", *map(str, paths), "--detector", str(detector)]
+    words = ["verovolto", "scan", *map(str, paths)]
+    words += ["--detector", str(detector)] if detector else []
     words += ["--every-frame"] if settings.fps is None else ["--fps", f"{settings.fps:g}"]
     words += ["--false-alarm", f"{settings.false_alarm:g}", "--smallest", f"{settings.faces.side:g}"]
     words += ["--faces", "largest"] if settings.largest_only else []
