@@ -16,9 +16,9 @@ from verovolto import __version__
 from verovolto.report import galleries, scan_figures
 from verovolto.report import scan_words as words
 from verovolto.report.page import Page, data_uri, environment
-from verovolto.scoring.scan.result import VERDICTS, MediumResult, Promise, Scan, Telling, TrackResult
+from verovolto.scoring.scan.result import PICTURED, MediumResult, Promise, Scan, Telling, TrackResult
 
-MEDIA = 50
+MEDIA = PICTURED
 """Media that get a section of their own, the gravest first."""
 TRACKS = 12
 """Faces of one medium that get pictures, the smallest p-values first."""
@@ -74,12 +74,7 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
 
 def by_gravity(media: Sequence[MediumResult]) -> list[MediumResult]:
     """The media that have a verdict, the gravest first, then by p-value, then as they came."""
-    graded = [
-        (VERDICTS.index(one.verdict), 2.0 if one.p_value is None else one.p_value, at)
-        for at, one in enumerate(media)
-        if one.verdict is not None
-    ]
-    return [media[at] for _, _, at in sorted(graded)]
+    return sorted((one for one in media if one.verdict is not None), key=lambda one: one.gravity)
 
 
 def _tone(of: MediumResult | TrackResult) -> str:

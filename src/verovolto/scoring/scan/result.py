@@ -6,7 +6,7 @@ Nothing here ever says that a face is real.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,9 @@ from verovolto.scoring.scan.merge import Rule
 
 SCHEMA_VERSION = 1
 Verdict = Literal["suspect", "no sign found", "cannot tell"]
+PICTURED = 50
+"""Media of a scan of which pictures are kept, the gravest: a page of more is of no use, and memory is bounded."""
+
 VERDICTS: tuple[Verdict, ...] = ("suspect", "no sign found", "cannot tell")
 Status = Literal["ok", "damaged", "unreadable"]
 
@@ -136,6 +139,21 @@ class MediumResult:
     duration_s: float | None = None
     frames: int = 0
     tracks: tuple[TrackResult, ...] = ()
+
+    @property
+    def gravity(self) -> tuple[int, float]:
+        """Sorts media: suspect ones first, then by p-value; those without a verdict last."""
+        verdict = len(VERDICTS) if self.verdict is None else VERDICTS.index(self.verdict)
+        return verdict, 2.0 if self.p_value is None else self.p_value
+
+    @property
+    def pictured(self) -> bool:
+        """Whether pictures of its tracks are kept."""
+        return any(track.telling for track in self.tracks)
+
+    def without_pictures(self) -> MediumResult:
+        """The same, without pictures."""
+        return replace(self, tracks=tuple(replace(track, telling=()) for track in self.tracks))
 
     @property
     def judged(self) -> tuple[TrackResult, ...]:

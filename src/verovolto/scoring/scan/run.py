@@ -17,7 +17,7 @@ from verovolto.scoring.detector import Detector
 from verovolto.scoring.loading import load_detector
 from verovolto.scoring.scan.listing import Found, find_media
 from verovolto.scoring.scan.medium import Eye, scan_medium, unreadable
-from verovolto.scoring.scan.result import MediumResult, Promise, Scan
+from verovolto.scoring.scan.result import PICTURED, MediumResult, Promise, Scan
 from verovolto.scoring.scan.settings import ScanSettings, rule_of
 
 Advance = Callable[[float, int], None]
@@ -95,29 +95,52 @@ def _result(
     return scan_medium(found.path, eye, threads=threads, advance=advance)
 
 
+class _Gathered:
+    """Results by their place among the files; pictures of the gravest alone are kept."""
+
+    def __init__(self, advance: Advance, total: int) -> None:
+        self.media: dict[int, MediumResult] = {}
+        self._pictured: list[int] = []
+        self._advance, self._total = advance, total
+        advance(0, total)
+
+    def add(self, at: int, result: MediumResult) -> None:
+        self.media[at] = result
+        if result.pictured:
+            self._pictured.append(at)
+        if len(self._pictured) > 2 * PICTURED:  # not at each one: that would sort anew for every file
+            self._pictured.sort(key=lambda at: self.media[at].gravity)
+            for milder in self._pictured[PICTURED:]:
+                self.media[milder] = self.media[milder].without_pictures()
+            del self._pictured[PICTURED:]
+        self.share(0.0)
+
+    def share(self, of_next: float) -> None:
+        self._advance(len(self.media) + of_next, self._total)
+
+    def in_order(self) -> list[MediumResult]:
+        return [self.media[at] for at in sorted(self.media)]
+
+
 def _one_by_one(found: Sequence[Found], eye: Eye, threads: int, advance: Advance) -> list[MediumResult]:
-    media: list[MediumResult] = []
-    advance(0, len(found))
+    gathered = _Gathered(advance, len(found))
     with suppress(KeyboardInterrupt):
-        for one in found:
-            media.append(_result(one, eye, threads, lambda share: advance(len(media) + share, len(found))))
-            advance(len(media), len(found))
-    return media
+        for at, one in enumerate(found):
+            gathered.add(at, _result(one, eye, threads, gathered.share))
+    return gathered.in_order()
 
 
 def _in_processes(
     found: Sequence[Found], scanner: Scanner, workers: int, advance: Advance
 ) -> list[MediumResult]:
     places = {id(one): at for at, one in enumerate(found)}
-    media: dict[int, MediumResult] = {}
-    advance(0, len(found))
+    gathered = _Gathered(advance, len(found))
     running = run_jobs(found, scanner, workers=min(workers, len(found)))
     with suppress(KeyboardInterrupt), closing(running):
         for finished in running:
             result = finished.result or unreadable(str(finished.job.path), finished.died or "")
-            media[places[id(finished.job)]] = result
-            advance(len(media), len(found))
-    return [media[at] for at in sorted(media)]
+            gathered.add(places[id(finished.job)], result)
+    return gathered.in_order()
 
 
 def _about(detector: Detector, path: Path | None) -> dict[str, Any]:
