@@ -61,7 +61,7 @@ def keys(value: Any) -> Iterator[str]:
 
 
 def test_every_key_is_documented(written: dict[str, Any]) -> None:
-    text = DOCS.read_text(encoding="utf-8")
+    text = DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
     named = {word for span in re.findall(r"`([^`]+)`", text) for word in (span, span.split(".")[-1])}
     found = set(keys(written)) - {"swap"}
     assert {"timeline", "passed_over", "share", "box", "domain", "lowest"} <= found, (
@@ -71,7 +71,7 @@ def test_every_key_is_documented(written: dict[str, Any]) -> None:
 
 
 def test_every_word_is_documented() -> None:
-    text = DOCS.read_text(encoding="utf-8")
+    text = DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
     reasons = (result.NO_FACE, result.OUTSIDE_DOMAIN, result.TOO_MANY, medium.OUTSIDE_FRAME, medium.NO_SCORE)
     rules = ("one face", "twice the mean", "videos")
     for word in (*result.VERDICTS, *reasons, *rules, "damaged", "unreadable"):
@@ -79,4 +79,4 @@ def test_every_word_is_documented() -> None:
 
 
 def test_the_schema_version_is_that_of_the_page(written: dict[str, Any]) -> None:
-    assert f"schema version {written['schema_version']};" in DOCS.read_text(encoding="utf-8")
+    assert f"schema version {written['schema_version']};" in DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
