@@ -96,6 +96,16 @@ def test_videos_judge_videos() -> None:
     assert (person.rule, person.verdict) == ("one face", "no sign found"), "one frame is judged as a face"
 
 
+def test_with_too_few_videos_for_the_people_frames_judge() -> None:
+    known = calibration(np.arange(1.0, 401.0), videos=np.linspace(40, 60, 25))
+    one = track(400.5, 400.5, known=known)
+    medium = judged(one, track(50, 60, known=known, number=1), known=known)
+    assert [person.rule for person in medium.tracks] == ["twice the mean"] * 2
+    assert [person.verdict for person in medium.tracks] == ["suspect", "no sign found"]
+    [alone] = judged(one, known=known).tracks
+    assert (alone.rule, alone.verdict) == ("videos", "suspect")
+
+
 @pytest.mark.parametrize(("people", "verdict"), [(1, "suspect"), (5, "suspect"), (6, "cannot tell")])
 def test_p_values_are_adjusted_for_people(people: int, verdict: str) -> None:
     others = [track(50.5, number=i) for i in range(1, people)]

@@ -32,8 +32,8 @@ def judge_tracks(
     A person is suspect when their p-value, times the number of people judged in the same medium (Bonferroni), is
     at most `false_alarm`: a real medium is then called suspect with at most that probability, however many are in it.
     """
-    described = [_described(track, known, domain, false_alarm) for track in tracks]
-    people = sum(track.p_value is not None for track in described)
+    described = [_described(track, known, domain) for track in tracks]
+    people = sum(not track.reasons for track in described)
     return tuple(_decided(track, people, known, false_alarm) for track in described)
 
 
@@ -46,29 +46,29 @@ def judge_medium(found: MediumResult) -> MediumResult:
     return replace(found, verdict=verdict, reasons=reasons, p_value=min(known, default=None))
 
 
-def _described(track: TrackResult, known: Calibration, domain: Domain, false_alarm: float) -> TrackResult:
-    """With score and p-value, unless no face of it can be judged."""
+def _described(track: TrackResult, known: Calibration, domain: Domain) -> TrackResult:
+    """With its score, and why it cannot be judged, where that is so."""
     if not track.points:
         return replace(track, reasons=_most_common(Counter(track.passed_over)) or (NO_FACE,))
-    scores = [point.score for point in track.points]
-    score = sum(scores) / len(scores)
+    score = sum(point.score for point in track.points) / len(track.points)
     outside = (*domain.outside(track.conditions), *outside_scores(score, known))
-    if outside:
-        return replace(track, score=score, reasons=tuple(f"{OUTSIDE_DOMAIN}: {why}" for why in outside))
-    rule = rule_for(len(scores), known, false_alarm)
-    p_value = track_p_value(scores, [point.p_value for point in track.points], known, rule)
-    return replace(track, score=score, rule=rule, p_value=p_value)
+    return replace(track, score=score, reasons=tuple(f"{OUTSIDE_DOMAIN}: {why}" for why in outside))
 
 
 def _decided(track: TrackResult, people: int, known: Calibration, false_alarm: float) -> TrackResult:
-    if track.p_value is None or track.rule is None:
+    """With p-values and verdict, unless there are reasons against it."""
+    if track.reasons:
         return track
-    adjusted = bonferroni(track.p_value, people)
+    scores, p_values = ([getattr(point, what) for point in track.points] for what in ("score", "p_value"))
     rate = false_alarm * (1 + _ROUNDING)
-    if people * smallest_p_value(known, track.rule) > rate:
-        return replace(track, p_adjusted=adjusted, reasons=(TOO_MANY,))
-    verdict: Verdict = "suspect" if adjusted <= rate else "no sign found"
-    return replace(track, p_adjusted=adjusted, verdict=verdict)
+    # A rule that could never reach the rate, with so many people, is not taken where another can.
+    rule = rule_for(len(scores), known, false_alarm / people)
+    p_value = track_p_value(scores, p_values, known, rule)
+    adjusted = bonferroni(p_value, people)
+    judged = replace(track, rule=rule, p_value=p_value, p_adjusted=adjusted)
+    if people * smallest_p_value(known, rule) > rate:
+        return replace(judged, reasons=(TOO_MANY,))
+    return replace(judged, verdict="suspect" if adjusted <= rate else "no sign found")
 
 
 def _why_nothing(tracks: Sequence[TrackResult]) -> tuple[str, ...]:

@@ -228,8 +228,8 @@ class Scan:
 
     @property
     def complete(self) -> bool:
-        """Whether every file could be scanned."""
-        return all(one.status != "unreadable" for one in self.media)
+        """Whether every file was reached and could be scanned."""
+        return not self.not_reached and all(one.status != "unreadable" for one in self.media)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; see docs/scan.md."""
