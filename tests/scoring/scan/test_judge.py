@@ -99,7 +99,7 @@ def test_videos_judge_videos() -> None:
 def test_with_too_few_videos_for_the_people_frames_judge() -> None:
     known = calibration(np.arange(1.0, 401.0), videos=np.linspace(40, 60, 25))
     one = track(400.5, 400.5, known=known)
-    medium = judged(one, track(50, 60, known=known, number=1), known=known)
+    medium = judged(one, track(50.0, 60.0, known=known, number=1), known=known)
     assert [person.rule for person in medium.tracks] == ["twice the mean"] * 2
     assert [person.verdict for person in medium.tracks] == ["suspect", "no sign found"]
     [alone] = judged(one, known=known).tracks
