@@ -51,9 +51,14 @@ def told(run: Path) -> list[str]:
 
     about = load_detector(run).about
     known = about["calibrated_on"]
+    how = (
+        f"{about['forgeries']:,} forgeries made of them"
+        if "forgeries" in about
+        else f"the epoch chosen on {about['chosen_on']['faces']} other reals"
+    )
     lines = [
-        f"trained on {about['trained_on']['faces']:,} real faces; the epoch chosen on {about['chosen_on']['faces']} "
-        f"other reals, thresholds set on {known['real']} more ({known['clusters']} clusters by {known['cluster']})"
+        f"trained on {about['trained_on']['faces']:,} real faces; {how}, thresholds set on {known['real']} more "
+        f"({known['clusters']} clusters by {known['cluster']})"
     ]
     for refused in known["refused_rates"]:
         lines.append(
