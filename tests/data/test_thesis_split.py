@@ -1,0 +1,88 @@
+"""The thesis's random split of frames: drawn by the seed, sized to the set, nothing counted twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verovolto.data.thesis_split import EACH, PROBE, draw_probe, frames_at_random
+from verovolto.errors import SplitError
+
+
+def table(reals: int, fakes: int, method: str = "Deepfakes", others: int = 0) -> pa.Table:
+    labels = ["real"] * reals + ["fake"] * (fakes + others)
+    methods = [None] * reals + [method] * fakes + ["FaceSwap"] * others
+    return pa.table({"label": pa.array(labels), "method": pa.array(methods, pa.string())})
+
+
+def counted(cut: pa.Array, data: pa.Table) -> Counter[tuple[str, str]]:
+    return Counter(
+        (split, label)
+        for split, label in zip(cut.to_pylist(), data["label"].to_pylist(), strict=True)
+        if split is not None
+    )
+
+
+def test_a_large_set_is_cut_as_the_thesis_did() -> None:
+    data = table(6000, 700)
+    cut = frames_at_random(data)
+    assert counted(cut.split, data) == {
+        ("train", "real"): 5500, ("val", "real"): EACH, ("val", "fake"): EACH, ("test", "real"): EACH,
+        ("test", "fake"): EACH,
+    }  # fmt: skip
+    assert cut.each == EACH and not cut.notes
+
+
+@given(reals=st.integers(10, 400), fakes=st.integers(2, 60), seed=st.integers(0, 9))
+def test_a_small_set_gives_proportionally_fewer_and_says_so(reals: int, fakes: int, seed: int) -> None:
+    data = table(reals, fakes)
+    cut = frames_at_random(data, seed=seed)
+    found = counted(cut.split, data)
+    assert cut.each == min(fakes // 2, reals // 10) >= 1
+    assert all(found[split, label] == cut.each for split in ("test", "val") for label in ("real", "fake"))
+    assert found["train", "real"] == reals - 2 * cut.each and not found["train", "fake"]
+    assert len(cut.notes) == 1 and f"{cut.each} + {cut.each}" in cut.notes[0]
+
+
+def test_the_seed_alone_decides() -> None:
+    data = table(300, 60)
+    assert frames_at_random(data, seed=1).split.equals(frames_at_random(data, seed=1).split)
+    assert not frames_at_random(data, seed=1).split.equals(frames_at_random(data, seed=2).split)
+
+
+def test_fakes_of_other_methods_are_in_no_split() -> None:
+    data = table(100, 20, others=30)
+    cut = frames_at_random(data, method="Deepfakes")
+    assert cut.split[-30:].null_count == 30
+    with pytest.raises(SplitError, match=r"no fake of the method Face2Face.*Deepfakes, FaceSwap"):
+        frames_at_random(data, method="Face2Face")
+
+
+def test_a_set_that_records_no_method_says_so() -> None:
+    data = table(100, 20).drop_columns("method").append_column("method", pa.nulls(120, pa.string()))
+    with pytest.raises(SplitError, match="records no methods"):
+        frames_at_random(data, method="Deepfakes")
+
+
+def test_a_set_that_is_too_small_is_refused() -> None:
+    with pytest.raises(SplitError, match="too few"):
+        frames_at_random(table(9, 20))
+    with pytest.raises(SplitError, match="too few"):
+        frames_at_random(table(100, 1))
+
+
+def test_the_probe_is_apart_and_leaves_others_of_its_split_to_the_random_draw() -> None:
+    data = table(200, 80)
+    held_out = np.zeros(280, dtype=bool)
+    held_out[150:240] = True  # 50 reals, 40 fakes
+    probe = draw_probe(data, held_out, seed=3)
+    assert not (probe & ~held_out).any()
+    assert probe[:200].sum() == 25 and probe[200:].sum() == 20
+    split = np.array(frames_at_random(data, probe=probe).split.to_pylist(), dtype=object)
+    assert (split[probe] == PROBE).all() and not (split[~probe] == PROBE).any()
+    assert (split[150:200] == "train").any()
