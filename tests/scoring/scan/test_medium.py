@@ -296,3 +296,25 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(found.media) == 3 and tempfile.gettempdir() == str(elsewhere)
     assert not [*elsewhere.iterdir()]
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in media.iterdir()} == before
+
+
+def test_scoring_keeps_to_one_thread_and_restores_the_number(
+    long_walk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = eye()
+    seen = []
+    score_batch = looking.detector.score_batch
+
+    def noted(batch: FaceBatch, **given: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return score_batch(batch, **given)
+
+    monkeypatch.setattr(looking.detector, "score_batch", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        scan_medium(long_walk, looking)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert after == 2 and set(seen) == {1}
