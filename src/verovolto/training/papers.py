@@ -42,6 +42,7 @@ def about_run(config: TrainConfig, sets: Sets, *, weights: str) -> dict[str, Any
         "seed": config.seed,
         "weights": weights,
         "versions": versions(),
+        **({"leaky": True} if sets.leaky else {}),
     }
 
 
@@ -54,6 +55,7 @@ def check_folder(config: TrainConfig, sets: Sets) -> None:
             raise TrainingError(
                 f"{config.data} has changed since {config.out} began", hint="give another --out"
             )
+        check_leave(config.out, leaky=sets.leaky)
         _check_last(config.out / "checkpoints" / LAST)
     elif config.out.is_dir() and any(one.name not in _BEFORE_CONFIG for one in config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
@@ -61,10 +63,20 @@ def check_folder(config: TrainConfig, sets: Sets) -> None:
         raise InputError(f"{config.out} is a file", hint="--out names a folder")
 
 
+def check_leave(folder: Path, *, leaky: bool) -> None:
+    """Refuse to take a run whose splits may share people for one whose may not, and the other way round."""
+    if read_json(folder / "run.json").get("leaky", False) != leaky:
+        raise TrainingError(
+            f"{folder} was begun {'without' if leaky else 'with'} leave to share people between splits",
+            hint="give another --out",
+        )
+
+
 def write_papers(config: TrainConfig, sets: Sets) -> None:
     """`run.json` and `config.toml`: from now on the folder holds this run."""
     papers = {
         "fingerprint": sets.fingerprint,
+        **({"leaky": True} if sets.leaky else {}),
         "versions": versions(),
         "faces": {"train": len(sets.train), "choose": len(sets.choose), "calibrate": len(sets.calibrate)},
         "machine": {"processor": platform.processor() or platform.machine(), "threads": config.threads},

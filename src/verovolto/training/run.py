@@ -34,6 +34,7 @@ from verovolto.training.papers import (
     about_run,
     as_begun,
     check_folder,
+    check_leave,
     check_same,
     is_longer,
     write_papers,
@@ -43,8 +44,11 @@ from verovolto.training.sets import Sets, open_sets
 _AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
 
 
-def run(config: TrainConfig) -> Path:
+def run(config: TrainConfig, *, leaky: bool = False) -> Path:
     """Train, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
+
+    `leaky` lets splits share people, as published protocols do that are reproduced; the run's papers and the detector
+    say so.
 
     Raises `TrainingError` when the folder holds a run of another configuration or other data, and the errors
     of data, weights and configuration.
@@ -53,8 +57,9 @@ def run(config: TrainConfig) -> Path:
     asked, config = config, resolve(as_begun(config))
     if (config.out / "detector" / JSON_NAME).is_file() and not is_longer(config):
         check_same(config)
+        check_leave(config.out, leaky=leaky)
         return asked.out
-    sets = open_sets(config)
+    sets = open_sets(config, leaky=leaky)
     check_folder(config, sets)
     pl.seed_everything(config.seed, verbose=False)
     torch.set_num_threads(config.threads or 1)

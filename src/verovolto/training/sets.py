@@ -25,12 +25,15 @@ class Sets:
     calibrate: FaceSet
     fingerprint: str
     crop_rule: dict[str, Any] | None
+    leaky: bool = False
+    """Whether the splits may share people and videos."""
 
 
-def open_sets(config: TrainConfig) -> Sets:
-    """Open the data, refuse overlapping splits, cut the validation people in two."""
+def open_sets(config: TrainConfig, *, leaky: bool = False) -> Sets:
+    """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two."""
     faces = FaceSet.open(config.data)
-    check_disjoint(faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video"))
+    known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")
+    check_disjoint(known, leaky=leaky)
     train = faces.select(split=config.train_split, label="real")
     if config.limit is not None and config.limit < len(train):
         drawn = np.random.default_rng(config.seed).choice(len(train), config.limit, replace=False)
@@ -46,7 +49,7 @@ def open_sets(config: TrainConfig) -> Sets:
     held_out = val.take(np.flatnonzero(~choose))
     return Sets(
         train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
-        crop_rule=_crop_rule(faces, config.crop_rule),
+        crop_rule=_crop_rule(faces, config.crop_rule), leaky=leaky,
     )  # fmt: skip
 
 

@@ -33,8 +33,14 @@ def check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> Non
 
 
 def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
-    """What to warn of when a split is judged that the detector learned from, chose its epoch or was calibrated on."""
+    """What to warn of: a split that the detector learned from, chose its epoch or was calibrated on, and a detector of
+    leaky splits, whatever is judged."""
     about = getattr(detector, "about", {})
+    if about.get("leaky"):
+        return (
+            "the detector was trained leaky: its splits share people between training and test, as the protocol it "
+            "reproduces has it, so figures on faces of that set flatter it; use it for nothing but that reproduction"
+        )
     trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
     used = {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
     if split not in {*used, "all"} or trained.get("fingerprint") != whole.fingerprint():
