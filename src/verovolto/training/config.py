@@ -49,7 +49,7 @@ class TrainConfig:
     """Use this many training faces at most, drawn by the seed."""
     forgeries: int = 3000
     """region-discriminant: forgeries made of the training reals."""
-    shrinkage: float = 1.0
+    shrinkage: float = 3.0
     """region-discriminant: how little a direction is trusted along which real faces hardly differ, above 0."""
     epochs: int = 50
     """Passes over the training reals."""

@@ -1,9 +1,9 @@
 """Train a region discriminant: frozen features, forgeries made of the training's own real faces, a linear head.
 
 The way of a run: landmarks of every training face; pairs of a forgery and its source, which pass one and the same
-chain (`forge.pseudo`); the trunk's features of both, and of untouched faces; Fisher's discriminant; a calibration on
-real faces that took no part. All but the last two are kept block by block in the run folder's `work/`, which is deleted
-at the end: it holds features of single faces.
+chain (`forge.pseudo`); the trunk's features of both, of untouched faces and of worn ones (smaller, blurred,
+compressed: no sign of forgery); Fisher's discriminant; a calibration on real faces that took no part. All but the last
+two are kept block by block in the run folder's `work/`, which is deleted at the end: it holds features of single faces.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from rich.progress import Progress
 
 from verovolto.config import cores
 from verovolto.data.faceset import FaceSet
+from verovolto.data.transforms import resize
 from verovolto.errors import DataError, UnreadableImage
 from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
 from verovolto.files import check_out
 from verovolto.forge.pseudo import KINDS, Crowd, native_sides, pair
+from verovolto.forge.pseudo.wear import wear
 from verovolto.models.lite0 import MEAN, STD
 from verovolto.models.names import DISCRIMINANT
 from verovolto.scoring.batch import FaceBatch
@@ -45,6 +48,10 @@ SIZE = 224
 REALS = 3000
 """Untouched faces that the spread of real faces is measured on, at most."""
 
+WORN = 1500
+"""Those of them of which worn versions are looked at as well, at most."""
+
+_WEAR = 2  # keeps these draws apart from those of pairs
 _FINDER = "mtcnn"
 _WORK = "work"
 
@@ -81,7 +88,7 @@ def _resolved(config: TrainConfig) -> TrainConfig:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Steps:
     """The steps of a run, each of which takes what an earlier one left in the folder."""
 
@@ -100,8 +107,9 @@ class _Steps:
         self._check_readable(crowd)
         differences = self._differences(crowd, recipe)
         kinds = [KINDS[number % len(KINDS)] for number in range(len(differences))]
-        readable = np.asarray(np.isfinite(reals).all(axis=1))
-        found = fisher(reals[readable], differences, kinds, shrinkage=self.config.shrinkage)
+        worn = self._worn(recipe) - reals[: self._worn_faces]
+        known, whole = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
+        found = fisher(reals[known], differences, kinds, worn[whole], shrinkage=self.config.shrinkage)
         head = LinearHead(
             taps=TAPS, regions=REGIONS, landmarks=average, side=SIZE,
             slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),
@@ -120,10 +128,27 @@ class _Steps:
             advance=advance,
         )
 
+    @cached_property
+    def _drawn(self) -> FaceSet:
+        """The untouched faces that features are taken of, in a random order."""
+        train = self.sets.train
+        order = np.random.default_rng(self.config.seed).permutation(len(train))
+        return train.take(order[:REALS])
+
+    @property
+    def _worn_faces(self) -> int:
+        return min(WORN, len(self._drawn))
+
+    def _worn(self, recipe: Recipe) -> NDArray[np.float32]:
+        rows = _OfWorn(faces=self._drawn, recipe=recipe, seed=self.config.seed)
+        advance = self._task("features of worn faces", self._worn_faces)
+        return in_blocks(
+            self._worn_faces, rows, self._work("worn"), workers=self._workers, advance=advance
+        ).astype(np.float32)
+
     def _reals(self, recipe: Recipe) -> NDArray[np.float32]:
-        count = min(REALS, len(self.sets.train))
-        drawn = np.random.default_rng(self.config.seed).permutation(len(self.sets.train))[:count]
-        rows = _OfReals(faces=self.sets.train.take(np.sort(drawn)), recipe=recipe)
+        count = len(self._drawn)
+        rows = _OfReals(faces=self._drawn, recipe=recipe)
         advance = self._task("features of untouched faces", count)
         return in_blocks(count, rows, self._work("reals"), workers=self._workers, advance=advance).astype(
             np.float32
@@ -191,6 +216,22 @@ class _OfReals:
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
         return _columns([_read(self.faces, row) for row in rows], self.recipe).astype(np.float16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfWorn:
+    faces: FaceSet
+    recipe: Recipe
+    seed: int
+
+    def __call__(self, rows: range) -> NDArray[np.float16]:
+        return _columns([self._image(row) for row in rows], self.recipe).astype(np.float16)
+
+    def _image(self, row: int) -> torch.Tensor | None:
+        image = _read(self.faces, row)
+        if image is None:
+            return None
+        return wear(resize(image, SIZE).float(), np.random.default_rng([self.seed, row, _WEAR]))
 
 
 @dataclass(frozen=True, kw_only=True)
