@@ -22,7 +22,7 @@ ALLOWED = {
     "scoring": FOUNDATION | {"data", "faces", "media", "models"},
     "training": FOUNDATION | {"config", "data", "faces", "forge", "models", "scoring"},
     "evaluation": FOUNDATION | {"data", "scoring"},
-    "report": FOUNDATION | {"evaluation", "scoring"},
+    "report": FOUNDATION | {"evaluation", "models", "scoring"},
     "workflows": FOUNDATION
     | {"config", "data", "evaluation", "faces", "forge", "media", "models", "report", "scoring", "training"},
     "cli": FOUNDATION | {"config"},

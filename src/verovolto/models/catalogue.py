@@ -116,6 +116,17 @@ def entry(model: str) -> Entry:
     return CATALOGUE[model]
 
 
+def has_bottlenecks(model: str) -> bool:
+    """Whether a model reads `Architecture.bottleneck`."""
+    return entry(model).build is _resnet2
+
+
+def has_second_encoder(model: str) -> bool:
+    """Whether a model reads `Architecture.second_encoder`."""
+    entry(model)
+    return model == "oc-fakedect2"
+
+
 def network_name(model: str) -> ModelName:
     """The name of a network; `InputError` for any other."""
     entry(model)
