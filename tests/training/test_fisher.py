@@ -74,6 +74,8 @@ def test_what_wear_does_to_a_face_is_no_sign_of_forgery() -> None:
     taught = fisher(reals, moved, ["swap"] * 30, wear)
     assert abs(blind.slope[0] / blind.slope[1] - 1) < 0.3
     assert abs(taught.slope[0]) < 0.4 * taught.slope[1], "a mean shift by wear counts, not only its spread"
+    careless = fisher(reals, moved, ["swap"] * 30, wear, wear=0.0)
+    np.testing.assert_allclose(careless.slope, blind.slope, rtol=1e-4)
 
 
 def test_wear_of_another_width_is_refused() -> None:

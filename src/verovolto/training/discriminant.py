@@ -109,7 +109,14 @@ class _Steps:
         kinds = [KINDS[number % len(KINDS)] for number in range(len(differences))]
         worn = self._worn(recipe) - reals[: self._worn_faces]
         known, whole = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
-        found = fisher(reals[known], differences, kinds, worn[whole], shrinkage=self.config.shrinkage)
+        found = fisher(
+            reals[known],
+            differences,
+            kinds,
+            worn[whole],
+            shrinkage=self.config.shrinkage,
+            wear=self.config.wear,
+        )
         head = LinearHead(
             taps=TAPS, regions=REGIONS, landmarks=average, side=SIZE,
             slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),

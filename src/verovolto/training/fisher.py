@@ -33,6 +33,7 @@ def fisher(
     worn: Floats,
     *,
     shrinkage: float = SHRINKAGE,
+    wear: float = 1.0,
 ) -> Discriminant:
     """Direction in which forging moves a face, measured against how real faces differ anyhow.
 
@@ -48,12 +49,13 @@ def fisher(
         differences: features of forgeries minus those of their sources after the same chain `[m, D]`.
         kinds: of each difference, `[m]`.
         worn: features of worn real faces minus those of the same untouched `[k, D]` (see `forge.pseudo.wear`).
+        wear: how much of what wear does is counted, 0 or more; at 0 nothing.
         shrinkage: above 0; the larger, the less a direction along which reals hardly differ is trusted.
 
     Raises:
         InputError: fewer than two reals, no difference, shapes that do not fit, or a shrinkage not above 0.
     """
-    _check(reals, differences, worn, kinds, shrinkage)
+    _check(reals, differences, worn, kinds, shrinkage, wear)
     origin, scale = reals.mean(0), reals.std(0) + 1e-3
     standard = (reals - origin) / scale
     moves, names = differences / scale, np.asarray(kinds)
@@ -62,7 +64,7 @@ def fisher(
     spread = moves - np.stack([means[kind] for kind in kinds])
     # Every second one, as many as there are untouched reals at most: pairs are to tell how kinds spread, not to rule.
     people = np.concatenate([standard, spread[::2][: len(standard)]])
-    rows = np.concatenate([people / np.sqrt(len(people)), worn / scale / np.sqrt(len(worn))])
+    rows = np.concatenate([people / np.sqrt(len(people)), worn / scale * np.sqrt(wear / len(worn))])
     direction = _solve(rows, target, shrinkage)
     slope = direction / scale / max(float((standard @ direction).std()), 1e-12)
     return Discriminant(slope=slope.astype(np.float32), origin=origin.astype(np.float32))
@@ -80,7 +82,9 @@ def _solve(rows: Floats, target: Floats, shrinkage: float) -> NDArray[np.float64
     return np.asarray(np.linalg.solve(moment, target64))
 
 
-def _check(reals: Floats, differences: Floats, worn: Floats, kinds: Sequence[str], shrinkage: float) -> None:
+def _check(
+    reals: Floats, differences: Floats, worn: Floats, kinds: Sequence[str], shrinkage: float, wear: float
+) -> None:
     if reals.ndim != 2 or len(reals) < 2:
         raise InputError("a discriminant needs two real faces or more", hint="give more faces to train on")
     for name, given in (("differences", differences), ("worn faces", worn)):
@@ -90,3 +94,5 @@ def _check(reals: Floats, differences: Floats, worn: Floats, kinds: Sequence[str
         raise InputError(f"{len(differences)} differences cannot be of {len(kinds)} kinds")
     if not shrinkage > 0:
         raise InputError(f"the shrinkage is {shrinkage}", hint="give a number above 0")
+    if not wear >= 0:
+        raise InputError(f"the weight of wear is {wear}", hint="give 0 or more")
