@@ -36,6 +36,11 @@ app.command(f"{_WORKFLOWS}.prepare:prepare", name="prepare", help="Cut faces out
 app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class model on real faces.")
 app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
 app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
+app.command(
+    f"{_WORKFLOWS}.reproduce:reproduce",
+    name="reproduce",
+    help="Reproduce the thesis, as published and soundly.",
+)
 app.command(f"{_WORKFLOWS}.models:models", name="models", help="List the models.")
 app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on embedded photographs.")
 data.command(f"{_WORKFLOWS}.data:info", name="info", help="Count what a face set holds.")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.data.thesis_split import EACH, PROBE, draw_probe, frames_at_random
+from verovolto.data.thesis_split import EACH, PROBE, draw_probe, frames_at_random, keep_train, met_in_training
 from verovolto.errors import SplitError
 
 
@@ -86,3 +86,23 @@ def test_the_probe_is_apart_and_leaves_others_of_its_split_to_the_random_draw() 
     split = np.array(frames_at_random(data, probe=probe).split.to_pylist(), dtype=object)
     assert (split[probe] == PROBE).all() and not (split[~probe] == PROBE).any()
     assert (split[150:200] == "train").any()
+
+
+def test_training_is_thinned_by_the_seed_and_nothing_else_is() -> None:
+    data = table(300, 60)
+    cut = frames_at_random(data).split
+    thin = keep_train(cut, 50, seed=1)
+    found, before = counted(thin, data), counted(cut, data)
+    assert found["train", "real"] == 50
+    assert {k: n for k, n in found.items() if k[0] != "train"} == {
+        k: n for k, n in before.items() if k[0] != "train"
+    }
+    assert keep_train(cut, 10**6, seed=1).equals(cut)
+    assert not thin.equals(keep_train(cut, 50, seed=2))
+
+
+def test_who_is_met_in_training_is_counted_by_row() -> None:
+    ids = np.array(["a", "b", "a", "c", "c", "d"])
+    cut = pa.array(["train", "train", "test", "test", "val", None])
+    assert met_in_training(ids, cut, "test") == 0.5
+    assert met_in_training(ids, cut, "val") == 0.0 == met_in_training(ids, cut, "probe")

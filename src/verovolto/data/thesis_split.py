@@ -113,3 +113,20 @@ def draw_probe(
 def _is(table: pa.Table, column: str, value: str) -> npt.NDArray[np.bool_]:
     found = pc.fill_null(pc.equal(table[column], value), False)
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def keep_train(split: pa.Array, count: int, *, seed: int) -> pa.Array:
+    """The split `[n]` with `count` of its training rows, drawn by the seed; the others are in no split any more."""
+    names = np.asarray(split.to_numpy(zero_copy_only=False), dtype=object).copy()
+    rows = np.flatnonzero(names == "train")
+    drawn = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2]))).permutation(rows)
+    names[drawn[count:]] = None
+    return pa.array(names, pa.string())
+
+
+def met_in_training(ids: npt.NDArray[np.str_], split: pa.Array, name: str) -> float:
+    """Share in [0, 1] of the rows of split `name` whose cluster `ids` `[n]` (`splits.cluster_ids`: person, else video)
+    is that of a training row, too: 0 for a split without leaks."""
+    names = np.asarray(split.to_numpy(zero_copy_only=False), dtype=object)
+    judged = ids[names == name]
+    return float(np.isin(judged, ids[names == "train"]).mean()) if len(judged) else 0.0

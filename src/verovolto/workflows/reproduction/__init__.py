@@ -1,0 +1,1 @@
+"""The steps of `verovolto reproduce`, in the order in which they are taken."""

@@ -1,0 +1,77 @@
+"""Train the networks of a protocol, and score its faces by each checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verovolto.workflows.reproduction.plan import Plan, Protocol
+
+if TYPE_CHECKING:
+    from verovolto.scoring.table import ScoreTable
+
+SCORED = ("val", "test", "probe")
+
+
+def run_folder(plan: Plan, protocol: Protocol, network: str) -> Path:
+    """The run of a network by a protocol's split."""
+    return plan.out / "runs" / f"{protocol}-{network}"
+
+
+def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> dict[str, Any]:
+    """Train on the reals of a split file, or go on; returns the losses on validation reals by epoch.
+
+    The thesis's split shares people between training and test: the run is told so and marked.
+    """
+    from verovolto.models.names import ModelName
+    from verovolto.training.checkpoints import validation_losses
+    from verovolto.training.config import TrainConfig
+    from verovolto.training.run import run
+
+    model: ModelName = network  # type: ignore[assignment]  # checked by the plan
+    config = TrainConfig(
+        data=data,
+        model=model,
+        out=run_folder(plan, protocol, network),
+        size=plan.size,
+        latent=plan.latent,
+        batch_size=plan.batch_size,
+        weights=plan.weights,
+        epochs=plan.epochs,
+        checkpoint_epochs=plan.every,
+        seed=plan.seed,
+        device=plan.device,
+        precision=plan.precision,
+        threads=plan.threads,
+    )
+    run(config, leaky=protocol == "thesis")
+    losses = validation_losses(config.out)
+    return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
+
+
+def score_checkpoint(
+    plan: Plan, protocol: Protocol, network: str, epoch: int, data: Path, folder: Path
+) -> dict[str, Any]:
+    """Score validation, test and (of the thesis's split) probe faces by the network as it was after `epoch` epochs."""
+    from verovolto.data.faceset import FaceSet
+    from verovolto.scoring.run import score_faces
+    from verovolto.training.checkpoints import checkpoint_detector
+
+    detector = checkpoint_detector(run_folder(plan, protocol, network), epoch)
+    faces = FaceSet.open(data)
+    there = set(faces.columns("split")["split"].unique().to_pylist())
+    about = {"protocol": protocol, "epoch": epoch, **({"leaky": True} if detector.about.get("leaky") else {})}
+    counted = {}
+    for name in (one for one in SCORED if one in there):
+        table = score_faces(detector, faces.select(split=name))
+        replace(table, about={**table.about, **about}).write(folder / f"{name}.parquet")
+        counted[name] = len(table)
+    return {"faces": counted}
+
+
+def scores(folder: Path, name: str) -> ScoreTable:
+    """The scores of a split that `score_checkpoint` wrote."""
+    from verovolto.scoring.table import ScoreTable
+
+    return ScoreTable.read(folder / f"{name}.parquet")

@@ -1,0 +1,105 @@
+"""What is to be reproduced: checked before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from verovolto.errors import InputError
+from verovolto.files import check_out
+
+Protocol = Literal["thesis", "honest"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """See `workflows.reproduce.reproduce` for each."""
+
+    data: Path
+    out: Path
+    protocols: tuple[Protocol, ...]
+    models: tuple[str, ...]
+    method: str | None
+    epochs: int
+    every: int
+    size: int | None
+    latent: int | None
+    limit: int | None
+    batch_size: int | None
+    weights: str
+    seed: int
+    false_alarm: float
+    resamples: int
+    no_faces: bool
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "32", "bf16"]
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        from verovolto.models.catalogue import entry
+
+        for model in self.models:
+            entry(model)  # raises the error that lists what there is
+        if not self.models or len(set(self.models)) < len(self.models):
+            raise InputError("--models names no model, or one twice", hint="separate them by commas")
+        if not 1 <= self.every <= self.epochs:
+            raise InputError(
+                f"--every {self.every} of --epochs {self.epochs} leaves no checkpoint to judge",
+                hint="--every lies between 1 and --epochs",
+            )
+        if not 0 < self.false_alarm < 1:
+            raise InputError(f"--false-alarm lies between 0 and 1, not {self.false_alarm:g}")
+        if self.resamples < 0 or self.seed < 0:
+            raise InputError(f"--resamples {self.resamples} and --seed {self.seed} cannot be negative")
+        check_out(self.out)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks to train: a model that is another one's network with another score needs none of its own."""
+        return tuple(dict.fromkeys(network_of(model) for model in self.models))
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """Epochs that are judged, counted from 1."""
+        return tuple(range(self.every, self.epochs + 1, self.every))
+
+    def training(self) -> dict[str, Any]:
+        """The settings that weights depend on."""
+        names = (
+            "epochs",
+            "every",
+            "size",
+            "latent",
+            "batch_size",
+            "weights",
+            "seed",
+            "device",
+            "precision",
+            "threads",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def judging(self) -> dict[str, Any]:
+        """The settings that figures depend on, besides the weights."""
+        return {name: getattr(self, name) for name in ("false_alarm", "resamples", "seed")}
+
+
+def network_of(model: str) -> str:
+    """The model whose network is trained for this one."""
+    from verovolto.models.catalogue import entry
+
+    return entry(model).twin or model
+
+
+def score_of(model: str) -> str:
+    """The score that a model is judged by."""
+    from verovolto.models.catalogue import entry
+
+    return entry(model).score
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """`a,b` as its names."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
