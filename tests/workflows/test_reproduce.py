@@ -24,6 +24,7 @@ from verovolto.workflows.reproduction.splits import split_file
 
 FIGURES = {
     "histograms", "precision_recall", "f1", "tsne", "latent_use", "faces_real", "faces_fake", "spectra", "radial",
+    "network",
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ METRIC_NAMES = {
 }  # fmt: skip
 # Figure's name, its number in the thesis, the caption.
 CAPTIONS = (
+    ("network", "Figures 1-3 and 5", "The network, read off itself."),
     ("histograms", "Figure 9", "Scores of the test faces at each checkpoint; the bars of a class have area 1."),
     ("precision_recall", "Figure 10", "Precision against recall of the reals at each checkpoint; dotted: guessing."),
     ("f1", "Figure 20", "F1 of either class against the threshold, on validation faces; lines: the thresholds set."),
@@ -42,7 +43,7 @@ CAPTIONS = (
     ("spectra", "Figures 16 to 19", "Errors of three reals and three fakes: 3-D amplitude as published, 2-D power."),
     ("radial", "Beside 16 to 19", "Mean radial power of the errors of reals and fakes, with 95 % bands by cluster."),
 )  # fmt: skip
-WIDE = {"histograms", "faces_real", "faces_fake", "spectra", "radial"}
+WIDE = {"network", "histograms", "faces_real", "faces_fake", "spectra", "radial"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide
         drawn[f"shortcuts-{one['model']}"] = shortcut_forest(one["shortcuts"], METRICS)
     html = environment().get_template("reproduction.html.j2").render(
         c=content,
-        arms=[(arm, _cards(arm)) for arm in arms],
+        arms=[(arm, _cards(arm, arms)) for arm in arms],
         images={name: data_uri(png) for name, png in drawn.items()},
         findings=findings(content),
         measured=measured,
@@ -157,7 +158,9 @@ def _flat(figures: Mapping[str, Mapping[str, float | None]]) -> dict[str, float 
     }
 
 
-def _cards(arm: Arm) -> list[dict[str, str]]:
+def _cards(arm: Arm, arms: Sequence[Arm]) -> list[dict[str, str]]:
+    """The figures of an arm in the thesis's order; a network is drawn once, where it comes first."""
+    first = next(one for one in arms if one.figures.get("network") == arm.figures.get("network"))
     return [
         {
             "image": f"{arm.name}-{name}",
@@ -166,5 +169,5 @@ def _cards(arm: Arm) -> list[dict[str, str]]:
             "kind": "wide" if name in WIDE else "",
         }
         for name, number, caption in CAPTIONS
-        if name in arm.figures
+        if name in arm.figures and (name != "network" or arm is first)
     ]

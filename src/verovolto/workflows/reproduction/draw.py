@@ -38,6 +38,7 @@ def draw(
     from verovolto.data.faceset import FaceSet
     from verovolto.evaluation.units import scored_rows
     from verovolto.files import atomic_path
+    from verovolto.report.diagrams import diagram
     from verovolto.training.checkpoints import checkpoint_detector
 
     epoch, score = chosen.result["epoch"], chosen.result["score"]
@@ -53,6 +54,7 @@ def draw(
     latent, facts = _of_latents(detector, faces, rows, fake, plan.seed)
     pictures |= latent | _galleries(plan, detector, faces, drawn, rows, values, fake)
     pictures |= _of_spectra(plan, detector, faces, test, rows, drawn)
+    pictures["network"] = diagram(detector.architecture)
     for name, png in pictures.items():
         with atomic_path(folder / f"{name}.png") as part:
             part.write_bytes(png)
