@@ -74,6 +74,7 @@ def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide
         measured=measured,
         titles=TITLES,
         metric_names=METRIC_NAMES,
+        metrics=METRICS,
         command=command,
         hide_faces=hide_faces,
     )  # fmt: skip
