@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from sklearn.metrics import roc_auc_score
 
+from verovolto import Detector
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, cluster_ids, halve
 from verovolto.evaluation.protocol import evaluate_scores
 from verovolto.scoring.detector import TrivialDetector
 from verovolto.scoring.run import score_faces
+from verovolto.scoring.starter import FOLDER
 
 pytestmark = pytest.mark.data
 
@@ -46,3 +50,49 @@ def test_trivial_statistics_fall_on_the_known_side_of_chance(faces: FaceSet) -> 
         found = scores[name]["auroc"]
         assert abs(found["value"] - known) < 0.06 and found["high"] < 0.5
         assert scores[name]["pairs"] == 800 and scores[name]["pairs_ordered"]["high"] < 0.5
+
+
+@pytest.fixture(scope="module")
+def scores(faces: FaceSet) -> dict[str, np.ndarray]:
+    """Of 300 training reals, and of 300 reals and 300 fakes of other people, drawn by a seed."""
+    random = np.random.default_rng(0)
+    detector = Detector.default()
+    found = {}
+    for split, label in (("train", "real"), ("test", "real"), ("test", "fake")):
+        part = faces.select(split=split, label=label)
+        drawn = part.take(np.sort(random.permutation(len(part))[:300]))
+        found[f"{split} {label}"] = score_faces(detector, drawn, quiet=True).values(detector.default_score)
+    return found
+
+
+class TestStarter:
+    """The detector that comes along, measured again; it is no record of those it learned from."""
+
+    def test_its_scores_do_not_tell_whom_it_learned_from(self, scores: dict[str, np.ndarray]) -> None:
+        known, others = scores["train real"], scores["test real"]
+        # Either direction would give people away; 0.5 +- 0.08 is three standard errors for so many faces.
+        assert abs(auroc(others, known) - 0.5) < 0.08
+        spread = np.abs(known - np.median(known)), np.abs(others - np.median(known))
+        assert abs(auroc(spread[1], spread[0]) - 0.5) < 0.08, "nor by how typical it finds them"
+
+    def test_it_separates_fakes_from_reals_of_people_it_never_saw(
+        self, scores: dict[str, np.ndarray]
+    ) -> None:
+        assert auroc(scores["test fake"], scores["test real"]) > 0.62
+
+    def test_nothing_of_single_faces_is_in_its_folder(self) -> None:
+        names = {path.name for path in FOLDER.iterdir()}
+        assert names == {"detector.json", "model.safetensors", "MODEL_CARD.md", "WEIGHTS_LICENSE.md"}
+        with safe_open(FOLDER / "model.safetensors", framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        heads = {name: shape for name, shape in shapes.items() if name.startswith("head.")}
+        assert set(heads) == {"head.slope", "head.origin", "head.landmarks"}
+        others = {name for name in shapes if not name.startswith(("head.", "calibration."))}
+        assert not others, "calibrations hold one number a held-out face, and no more"
+        assert all(len(shape) == 1 for name, shape in shapes.items() if name.startswith("calibration."))
+
+
+def auroc(higher: np.ndarray, lower: np.ndarray) -> float:
+    """Share of pairs in which the first is higher."""
+    both = np.concatenate([higher, lower])
+    return float(roc_auc_score(np.repeat([1, 0], [len(higher), len(lower)]), both))
