@@ -79,4 +79,7 @@ def test_every_word_is_documented() -> None:
 
 
 def test_the_schema_version_is_that_of_the_page(written: dict[str, Any]) -> None:
-    assert f"schema version {written['schema_version']};" in DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
+    assert (
+        f"schema version {written['schema_version']};"
+        in DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
+    )
