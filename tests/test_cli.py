@@ -283,7 +283,15 @@ def test_a_full_disk(refused, face_set: Path, tmp_path: Path, monkeypatch: pytes
 def test_models_are_listed(run) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = run("models")
     assert code == 0
-    for word in ("resnet-ocvae-latent", "41,644,288", "22,876,416", "23,729,776", "13,895,827", "Khalid"):
+    for word in (
+        "resnet-ocvae-latent",
+        "41,644,288",
+        "22,876,416",
+        "23,729,776",
+        "13,895,827",
+        "Khalid",
+        "region-discriminant",
+    ):
         assert word in out
 
 

@@ -29,12 +29,13 @@ from verovolto.faces.detectors import open_detector
 from verovolto.files import check_out
 from verovolto.forge.pseudo import KINDS, Crowd, native_sides, pair
 from verovolto.forge.pseudo.wear import wear
-from verovolto.models.lite0 import MEAN, STD
+from verovolto.models.lite0 import CHANNELS, MEAN, STD
 from verovolto.models.names import DISCRIMINANT
 from verovolto.scoring.batch import FaceBatch
 from verovolto.scoring.calibrate import calibrated
 from verovolto.scoring.feature_detector import FeatureDetector, LinearHead, RegionFeatures
 from verovolto.scoring.preprocessing import Preprocessing
+from verovolto.scoring.regions import STATISTICS
 from verovolto.scoring.store import JSON_NAME
 from verovolto.training.blocks import in_blocks
 from verovolto.training.config import TrainConfig
@@ -75,6 +76,11 @@ def run(config: TrainConfig, progress: Progress) -> Path:
     calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
     shutil.rmtree(config.out / _WORK, ignore_errors=True)
     return config.out
+
+
+def head_size() -> int:
+    """Numbers that are learned: a weight a column of features."""
+    return sum(CHANNELS[tap] for tap in TAPS) * len(REGIONS) * len(STATISTICS)
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:
