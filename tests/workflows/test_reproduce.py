@@ -13,7 +13,7 @@ from tests.conftest import write_set
 
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint
-from verovolto.errors import InputError, SplitError, TrainingError
+from verovolto.errors import InputError, SplitError, TrainingError, WeightsError
 from verovolto.evaluation.thesis import PUBLISHED
 from verovolto.scoring.loading import load_detector
 from verovolto.scoring.table import ScoreTable
@@ -253,6 +253,12 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(faces: Path, tmp_p
         plan(faces, tmp_path, models=("oc-ae", "oc-ae"))
     with pytest.raises(InputError, match="no checkpoint to judge"):
         plan(faces, tmp_path, every=3)
+    with pytest.raises(InputError, match="size"):
+        run_reproduction(plan(faces, tmp_path, models=("oc-fakedect1", "resnet-ocvae2"), size=36))
+    with pytest.raises(WeightsError, match=r"nowhere\.pth"):
+        run_reproduction(
+            plan(faces, tmp_path, models=("oc-ae", "resnet-ocvae1"), size=32, weights="nowhere.pth")
+        )
     with pytest.raises(InputError, match="needs 99 real faces"):
         run_reproduction(plan(faces, tmp_path, false_alarm=0.01))
     with pytest.raises(SplitError, match="records no methods"):

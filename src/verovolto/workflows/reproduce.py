@@ -118,9 +118,11 @@ def run_reproduction(plan: Plan) -> Path:
     from verovolto.data.faceset import FaceSet
     from verovolto.workflows.reproduction.document import write_document
     from verovolto.workflows.reproduction.judge import ablate
+    from verovolto.workflows.reproduction.networks import check_networks
     from verovolto.workflows.reproduction.splits import cut_splits
     from verovolto.workflows.reproduction.steps import Steps
 
+    check_networks(plan)
     steps = Steps(folder=plan.out / "steps")
     wanted = {
         "data": FaceSet.open(plan.data).fingerprint(), "protocols": list(plan.protocols), "method": plan.method,

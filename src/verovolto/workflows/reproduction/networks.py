@@ -10,6 +10,7 @@ from verovolto.workflows.reproduction.plan import Plan, Protocol
 
 if TYPE_CHECKING:
     from verovolto.scoring.table import ScoreTable
+    from verovolto.training.config import TrainConfig
 
 SCORED = ("val", "test", "probe")
 
@@ -19,20 +20,47 @@ def run_folder(plan: Plan, protocol: Protocol, network: str) -> Path:
     return plan.out / "runs" / f"{protocol}-{network}"
 
 
+def check_networks(plan: Plan) -> None:
+    """Refuse before hours of training what the last network would be refused for: its size, or weights not to be had.
+
+    Weights that are fetched lie in the folder of the run that needs them first. Raises `InputError` and `WeightsError`.
+    """
+    import torch
+
+    from verovolto.models.catalogue import build, entry
+    from verovolto.training.config import resolve
+    from verovolto.training.run import architecture
+
+    for network in plan.networks:
+        config = resolve(_config(plan, plan.protocols[0], network, plan.data))
+        with torch.device("meta"):  # checks the size without allocating
+            build(architecture(config))
+        started = (config.out / "config.toml").is_file()
+        if entry(network).pretrained and config.weights != "none" and not started:
+            build(architecture(config), weights=config.weights, cache=config.out / "weights")
+
+
 def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> dict[str, Any]:
     """Train on the reals of a split file, or go on; returns the losses on validation reals by epoch.
 
     The thesis's split shares people between training and test: the run is told so and marked.
     """
-    from verovolto.models.names import ModelName
     from verovolto.training.checkpoints import validation_losses
-    from verovolto.training.config import TrainConfig
     from verovolto.training.run import run
 
-    model: ModelName = network  # type: ignore[assignment]  # checked by the plan
-    config = TrainConfig(
+    config = _config(plan, protocol, network, data)
+    run(config, leaky=protocol == "thesis")
+    losses = validation_losses(config.out)
+    return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
+
+
+def _config(plan: Plan, protocol: Protocol, network: str, data: Path) -> TrainConfig:
+    from verovolto.models.catalogue import network_name
+    from verovolto.training.config import TrainConfig
+
+    return TrainConfig(
         data=data,
-        model=model,
+        model=network_name(network),
         out=run_folder(plan, protocol, network),
         size=plan.size,
         latent=plan.latent,
@@ -45,9 +73,6 @@ def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> d
         precision=plan.precision,
         threads=plan.threads,
     )
-    run(config, leaky=protocol == "thesis")
-    losses = validation_losses(config.out)
-    return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
 
 
 def score_checkpoint(
