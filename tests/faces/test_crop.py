@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.data.croprule import FFPP, RULES, TIGHT, CropRule
+from verovolto.data.croprule import DFDC, FFPP, RULES, TIGHT, CropRule
 from verovolto.errors import InputError
 from verovolto.faces.crop import crop, crop_box, eye_angle
 from verovolto.faces.detector import Face
@@ -139,7 +139,7 @@ def test_a_rule_survives_being_written_down(rule: CropRule) -> None:
 
 
 def test_known_rules_and_defaults() -> None:
-    assert RULES == {"ffpp": FFPP, "tight": TIGHT}
+    assert RULES == {"ffpp": FFPP, "tight": TIGHT, "dfdc": DFDC}
     assert CropRule.from_dict({}) == FFPP
     assert CropRule.from_dict({"scale": 2}) == CropRule(scale=2.0)
 

@@ -107,7 +107,8 @@ class Detector(ABC):
             paths: files and folders, mixed.
             fps: frames looked at a second of video; None for all.
             false_alarm: share of real media that may be called suspect.
-            crop: how the training faces were cropped, where the detector does not say: `ffpp`, `tight` or a JSON file.
+            crop: how the training faces were cropped, where the detector does not say: `ffpp`, `tight`, `dfdc` or a
+                JSON file.
             pictures: keep the most telling frames with their heat maps.
 
         Returns:

@@ -43,8 +43,8 @@ class TrainConfig:
     val_split: str = "val"
     """Split whose people are cut into `choose` (early stopping, best epoch) and `calibrate` (thresholds)."""
     crop_rule: str | None = None
-    """Rule by which the faces were cropped, where the set does not say: ffpp, tight, or a JSON file. It goes with the
-    detector, which then crops faces out of photos and videos by it."""
+    """Rule by which the faces were cropped, where the set does not say: ffpp, tight, dfdc, or a JSON file. It goes with
+    the detector, which then crops faces out of photos and videos by it."""
     limit: int | None = None
     """Use this many training faces at most, drawn by the seed."""
     forgeries: int = 3000

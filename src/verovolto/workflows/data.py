@@ -73,7 +73,7 @@ def convert(
     max_unreadable
         Largest share of images that may be unreadable, 0 to 1; beyond it the conversion fails.
     crop_rule
-        Rule by which the faces were cropped, kept with the set: ffpp, tight, or a JSON file.
+        Rule by which the faces were cropped, kept with the set: ffpp, tight, dfdc, or a JSON file.
     """
     from verovolto.data.convert import convert_set
     from verovolto.data.croprule import read_rule

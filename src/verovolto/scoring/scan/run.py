@@ -149,7 +149,7 @@ def _about(detector: Detector, path: Path | None) -> dict[str, Any]:
         "name": detector.name,
         "score": detector.default_score,
         "path": None if path is None else str(path),
-        "about": {key: about[key] for key in ("seed", "weights", "trained_on") if key in about},
+        "about": {key: about[key] for key in ("seed", "weights", "trained_on", "leaky") if key in about},
     }
 
 

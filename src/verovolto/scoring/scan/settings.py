@@ -74,7 +74,7 @@ def rule_of(detector: Detector, asked: CropRule | None) -> CropRule:
     if own is None and asked is None:
         raise InputError(
             f"the detector {detector.name} does not say how the faces it was trained on were cropped",
-            hint="say it with --crop: tight, ffpp, or a JSON file",
+            hint="say it with --crop: tight, ffpp, dfdc, or a JSON file",
         )
     if own is not None and asked not in (None, own):
         raise InputError(
