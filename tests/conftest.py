@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -94,6 +95,26 @@ def full_disk(folder: Path) -> Callable[[Path], AbstractContextManager[Path]]:
 def _same_numbers_every_time() -> None:
     """Networks and inputs that a test does not seed itself are the same in every run."""
     torch.manual_seed(0)
+
+
+Command = Callable[..., tuple[int, str, str]]
+"""Runs `verovolto WORDS` in this process: exit code, standard output, standard error."""
+
+
+@pytest.fixture
+def command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """See `Command`."""
+    from verovolto import cli
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["verovolto", *map(str, words)])
+        monkeypatch.setattr(cli.app, "config", ())
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        shown = capsys.readouterr()
+        return int(left.value.code or 0), shown.out, shown.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

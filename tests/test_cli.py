@@ -10,26 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import draw_face, jpeg, write_set
-from verovolto import cli
+from tests.conftest import Command, draw_face, jpeg, write_set
 from verovolto.scoring.store import JSON_NAME, WEIGHTS_NAME
 
 
-def verovolto(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object
-) -> tuple[int, str, str]:
-    """Run a command in this process: exit code, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["verovolto", *map(str, words)])
-    monkeypatch.setattr(cli.app, "config", ())
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    shown = capsys.readouterr()
-    return int(left.value.code or 0), shown.out, shown.err
-
-
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    return lambda *words: verovolto(capsys, monkeypatch, *words)
+def run(command_line: Command) -> Command:
+    """Run any command."""
+    return command_line
 
 
 @pytest.fixture

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import io
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-
-from verovolto import cli
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.conftest import Command
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `verovolto models` in this process: exit code, standard output, standard error."""
-
-    def models(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["verovolto", "models", *map(str, words)])
-        monkeypatch.setattr(cli.app, "config", ())
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        shown = capsys.readouterr()
-        return int(left.value.code or 0), shown.out, shown.err
-
-    return models
+def run(command_line: Command) -> Command:
+    """Run `verovolto models`."""
+    return lambda *words: command_line("models", *words)
 
 
 def counted(out: str) -> int:
@@ -49,14 +35,14 @@ def counted(out: str) -> int:
         (["resnet-ocvae-latent", "--bottleneck", "pooled"], 25_575_168),
     ],
 )
-def test_the_rows_of_a_table_add_up(run: Run, words: list[str], parameters: int) -> None:
+def test_the_rows_of_a_table_add_up(run: Command, words: list[str], parameters: int) -> None:
     code, out, err = run("--layers", *words)
     assert code == 0, err
     assert counted(out) == parameters and f"{parameters:,} parameters" in out
     assert "…" not in out
 
 
-def test_size_latent_and_second_encoder_reach_the_table(run: Run) -> None:
+def test_size_latent_and_second_encoder_reach_the_table(run: Command) -> None:
     code, out, _ = run(
         "--layers", "oc-fakedect2", "--size", 32, "--latent", 7, "--second-encoder", "separate"
     )
@@ -65,7 +51,7 @@ def test_size_latent_and_second_encoder_reach_the_table(run: Run) -> None:
     assert re.search(r"bottleneck +μ: linear +1,024 +7 +7,175 ", out)
 
 
-def test_a_diagram_is_written_whole_where_it_was_asked_for(run: Run, tmp_path: Path) -> None:
+def test_a_diagram_is_written_whole_where_it_was_asked_for(run: Command, tmp_path: Path) -> None:
     path = tmp_path / "new" / "network.png"
     code, out, err = run(
         "--diagram", path, "--model", "resnet-ocvae2", "--size", 32, "--bottleneck", "spatial"
@@ -80,7 +66,7 @@ def test_a_diagram_is_written_whole_where_it_was_asked_for(run: Run, tmp_path: P
     assert Image.open(io.BytesIO(png)).width >= 1100
 
 
-def test_table_and_diagram_come_together(run: Run, tmp_path: Path) -> None:
+def test_table_and_diagram_come_together(run: Command, tmp_path: Path) -> None:
     code, out, _ = run("--layers", "oc-ae", "--size", 8, "--diagram", tmp_path / "ae.png")
     assert code == 0
     assert counted(out) > 0 and (tmp_path / "ae.png").is_file()
@@ -104,20 +90,20 @@ def test_table_and_diagram_come_together(run: Run, tmp_path: Path) -> None:
         (["--second-encoder", "separate"], "--second-encoder is of one network"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(run: Run, words: list[object], said: str) -> None:
+def test_what_cannot_be_is_refused_in_one_line(run: Command, words: list[object], said: str) -> None:
     code, out, err = run(*words)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 2 and len(lines) == 1 and not out
     assert said in lines[0]
 
 
-def test_a_diagram_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
+def test_a_diagram_that_cannot_be_written_is_said(run: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     code, _, err = run("--diagram", tmp_path / "file" / "a.png", "--model", "oc-ae", "--size", 8)
     assert code == 2 and err.startswith("error: ") and "Traceback" not in err
 
 
-def test_help_names_the_flags(run: Run) -> None:
+def test_help_names_the_flags(run: Command) -> None:
     code, out, _ = run("--help")
     assert code == 0
     for flag in ("--layers", "--diagram", "--model", "--size", "--bottleneck", "--second-encoder"):

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.conftest import full_disk
+from tests.conftest import Command, full_disk
 from tests.faces.bright import RULE, BrightSquares
 from tests.scoring.scan.drawn import film, network, walk
 
-from verovolto import Detector, cli
+from verovolto import Detector
 from verovolto.errors import CalibrationError, InputError
 from verovolto.scoring.scan import medium
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def command(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["verovolto", "scan", *map(str, words)])
-        monkeypatch.setattr(cli.app, "config", ())
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        shown = capsys.readouterr()
-        return int(left.value.code or 0), shown.out, shown.err
-
-    return command
+def run(command_line: Command) -> Command:
+    """Run `verovolto scan`."""
+    return lambda *words: command_line("scan", *words)
 
 
 @pytest.fixture
@@ -55,7 +44,7 @@ def clip(tmp_path: Path) -> Path:
     return film(tmp_path / "a clip.mp4", walk(6, level=250))
 
 
-def test_table_json_and_report(run: Run, flags: tuple[object, ...], clip: Path, tmp_path: Path) -> None:
+def test_table_json_and_report(run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path) -> None:
     code, out, _ = run(clip, *flags, "--json", tmp_path / "out/r.json", "--report", tmp_path / "page")
     assert code == 0
     assert "a clip.mp4" in out and "report: " in out
@@ -68,13 +57,13 @@ def test_table_json_and_report(run: Run, flags: tuple[object, ...], clip: Path, 
     assert "verovolto scan" in page and "--every-frame" in page and "data:image/" in page
 
 
-def test_json_on_standard_output_is_nothing_else(run: Run, flags: tuple[object, ...], clip: Path) -> None:
+def test_json_on_standard_output_is_nothing_else(run: Command, flags: tuple[object, ...], clip: Path) -> None:
     code, out, _ = run(clip, *flags, "--json", "-")
     assert code == 0 and json.loads(out)["media"][0]["path"] == str(clip)
 
 
 def test_a_bad_file_never_stops_the_rest(
-    run: Run, flags: tuple[object, ...], clip: Path, tmp_path: Path
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.mp4").write_text("not found")
     code, out, _ = run(tmp_path / "text.mp4", tmp_path / "nowhere.mp4", clip, *flags, "--json", "-")
@@ -83,7 +72,7 @@ def test_a_bad_file_never_stops_the_rest(
 
 
 def test_without_any_detector_it_says_how_to_have_one(
-    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("verovolto.scoring.starter.FOLDER", tmp_path / "none")
     code, _, err = run(clip)
@@ -104,7 +93,7 @@ def test_without_any_detector_it_says_how_to_have_one(
     ],
 )
 def test_wrong_use_is_one_line(
-    run: Run, flags: tuple[object, ...], clip: Path, words: tuple[object, ...], match: str
+    run: Command, flags: tuple[object, ...], clip: Path, words: tuple[object, ...], match: str
 ) -> None:
     for flag in ("--every-frame",) if "--fps" in words else words[:1]:
         flags = without(flags, flag)
@@ -114,14 +103,14 @@ def test_wrong_use_is_one_line(
     assert any(part in err for part in match.split("|"))
 
 
-def test_nothing_to_scan(run: Run, flags: tuple[object, ...], tmp_path: Path) -> None:
+def test_nothing_to_scan(run: Command, flags: tuple[object, ...], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, _, err = run(tmp_path / "empty", *flags)
     assert code == 2 and "no photos and no videos" in err
 
 
 def test_interrupted_it_hands_out_what_is_done(
-    run: Run, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = film(tmp_path / "second.mp4", walk(2, level=250))
     real = medium.open_media
@@ -139,7 +128,7 @@ def test_interrupted_it_hands_out_what_is_done(
 
 
 def test_a_full_disk_comes_after_the_table(
-    run: Run, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("verovolto.files.atomic_path", full_disk(tmp_path))
     code, out, err = run(clip, *flags, "--json", tmp_path / "r.json")
@@ -148,7 +137,7 @@ def test_a_full_disk_comes_after_the_table(
 
 class TestInPython:
     def test_scan_gives_the_same_as_objects(
-        self, run: Run, flags: tuple[object, ...], clip: Path, tmp_path: Path
+        self, run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path
     ) -> None:
         detector = Detector.load(tmp_path / "run")
         rule = str(tmp_path / "rule.json")

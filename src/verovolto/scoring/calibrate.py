@@ -54,7 +54,7 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
         known = groups.calibration(name, values)
         detector.calibration[name] = known
         refused = refused_rates(known)
-        thresholds += groups.thresholds(name, values, refused)
+        thresholds += groups.thresholds(known, values, refused)
     detector.thresholds = thresholds
     detector.domain = _domain(held_out, np.flatnonzero(groups.real))
     detector.about["calibrated_on"] = {
@@ -119,17 +119,17 @@ class _Groups:
             values[real], score=name, clusters=self.clusters, cluster=self.cluster, fakes=fakes
         )
 
-    def thresholds(self, name: str, values: np.ndarray, refused: dict[float, int]) -> list[Threshold]:
+    def thresholds(
+        self, known: Calibration, values: np.ndarray, refused: dict[float, int]
+    ) -> list[Threshold]:
         """Those of reals alone at every supported rate, and those that need fakes."""
         supported = [rate for rate in FALSE_ALARMS if rate not in refused]
         reals, fakes = self.real.sum(), self.fake.sum()
-        found = one_class_thresholds(
-            self.calibration(name, values), supported, f"{reals} real faces of val/calibrate"
-        )
+        found = one_class_thresholds(known, supported, f"{reals} real faces of val/calibrate")
         if fakes:
             chosen_on = f"{reals} real and {fakes} fake faces of val/calibrate"
             found += every_supervised_threshold(
-                values[self.real], values[self.fake], score=name, chosen_on=chosen_on
+                values[self.real], values[self.fake], score=known.score, chosen_on=chosen_on
             )
         return found
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from verovolto.data.sharpness import laplacian_variance, luma
 from verovolto.data.transforms import resize
 from verovolto.errors import DetectorError
+from verovolto.faces.quality import WORKING_SIDE
 from verovolto.scoring.batch import FaceBatch
 from verovolto.scoring.calibration import Calibration
 
@@ -28,13 +29,11 @@ FAR_ABOVE = 1.0
 """A score is an anomaly up to this many widths of the calibration's range above it; beyond, the picture is none that
 the detector knows."""
 
-_SIDE = 112
-
 
 def conditions(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
     """`sharpness` (log10 of the Laplacian's variance + 1), `brightness` and `contrast` (mean and standard deviation
     of the luma, 0 to 255) of crops brought to one size, float32 `[B]` each."""
-    planes = [luma(resize(image, _SIDE)) for image in batch.images]
+    planes = [luma(resize(image, WORKING_SIDE)) for image in batch.images]
     return {
         "sharpness": torch.stack([(laplacian_variance(plane) + 1).log10() for plane in planes]),
         "brightness": torch.stack([plane.mean() for plane in planes]),

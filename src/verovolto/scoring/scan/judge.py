@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from verovolto.faces.quality import UNCERTAIN
 from verovolto.scoring.calibration import Calibration
 from verovolto.scoring.domain import Domain, outside_scores
 from verovolto.scoring.scan.merge import bonferroni, rule_for, smallest_p_value, track_p_value
@@ -73,7 +72,7 @@ def _decided(track: TrackResult, people: int, known: Calibration, false_alarm: f
 
 def _why_nothing(tracks: Sequence[TrackResult]) -> tuple[str, ...]:
     """The reasons of the tracks, the most frequent first; what may be no face speaks only where nothing else does."""
-    sure = [track for track in tracks if track.reasons != (UNCERTAIN,)]
+    sure = [track for track in tracks if not track.doubtful]
     counted = Counter(reason for track in sure or tracks for reason in track.reasons)
     return _most_common(counted) or (NO_FACE,)
 

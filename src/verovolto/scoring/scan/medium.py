@@ -21,13 +21,13 @@ from verovolto.faces.crop import crop
 from verovolto.faces.detector import Face, FaceDetector, main_face
 from verovolto.faces.extract import as_text, encode
 from verovolto.faces.images import one_thread
-from verovolto.faces.quality import UNCERTAIN, judge_face
+from verovolto.faces.quality import judge_face
 from verovolto.faces.tracking import Tracker
 from verovolto.media import Frame, Photo, Video, open_media
 from verovolto.scoring.batch import FaceBatch
 from verovolto.scoring.calibration import Calibration
 from verovolto.scoring.detector import Detector
-from verovolto.scoring.domain import conditions
+from verovolto.scoring.domain import CONDITIONS, conditions
 from verovolto.scoring.scan.judge import judge_medium, judge_tracks
 from verovolto.scoring.scan.result import MediumResult, Point, Telling, TrackResult
 from verovolto.scoring.scan.settings import ScanSettings, calibration_of, rule_of
@@ -114,7 +114,7 @@ def _scanned(name: str, media: Photo | Video, eye: Eye, threads: int, advance: A
             height=size.height,
             duration_s=duration,
             frames=watcher.frames,
-            tracks=tuple(sorted(tracks, key=lambda track: (track.reasons == (UNCERTAIN,), track.id))),
+            tracks=tuple(sorted(tracks, key=lambda track: (track.doubtful, track.id))),
         )
     )
 
@@ -248,7 +248,6 @@ class _Watcher:
 
     def _result(self, track: int, known: _Followed) -> TrackResult:
         medians = torch.stack(known.conditions).median(0).values.tolist() if known.conditions else []
-        names = ("sharpness", "brightness", "contrast")
         return TrackResult(
             id=track,
             verdict="cannot tell",
@@ -257,7 +256,7 @@ class _Watcher:
             start_s=known.start_s,
             end_s=known.end_s,
             points=tuple(known.points),
-            conditions=dict(zip(names, medians, strict=False)),
+            conditions=dict(zip(CONDITIONS, medians, strict=False)),
             telling=tuple(entry[2] for entry in sorted(known.telling, reverse=True)),
         )
 
