@@ -110,9 +110,6 @@ def _list(size: int | None) -> None:
     from rich.table import Table
 
     from verovolto.models.catalogue import CATALOGUE, build, count_parameters
-    from verovolto.models.names import DISCRIMINANT
-    from verovolto.scoring.feature_detector import SCORE
-    from verovolto.training.discriminant import SIZE, head_size
 
     table = Table("model", "variant", "parameters", "input", "score", "source", show_edge=False)
     for name, known in CATALOGUE.items():
@@ -122,16 +119,19 @@ def _list(size: int | None) -> None:
             table.add_row(
                 name, variant, f"{parameters:,}", f"{architecture.size} px", known.score, known.source
             )
-    if size is None:  # its trunk is frozen and takes one size
-        table.add_row(
-            DISCRIMINANT,
-            "",
-            f"{head_size():,}",
-            f"{SIZE} px",
-            SCORE,
-            "docs/detector.md; no network of its own",
-        )
+    if size is None:  # their trunks are frozen and take one size
+        for row in _without_network():
+            table.add_row(*row)
     Console(width=_WIDTH).print(table)
+
+
+def _without_network() -> list[tuple[str, str, str, str, str, str]]:
+    """Rows of the models that stand on frozen features."""
+    from verovolto.models.names import DISCRIMINANT
+    from verovolto.scoring.feature_detector import SCORE
+    from verovolto.training.discriminant import SIZE, head_size
+
+    return [(DISCRIMINANT, "", f"{head_size():,}", f"{SIZE} px", SCORE, "docs/detector.md; frozen features")]
 
 
 def _variants(name: str, size: int) -> list[tuple[str, Architecture]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from verovolto.errors import InputError
 from verovolto.models.names import DISCRIMINANT
 from verovolto.training.config import TrainConfig
 from verovolto.workflows.progress import counting_bar
+
+# What is no network trained by steps of gradient descent has a module with a `run(config, progress)` of its own.
+_TRAINERS = {DISCRIMINANT: "verovolto.training.discriminant"}
 
 
 def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(name="--from")] = None) -> None:
@@ -34,12 +38,10 @@ def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(nam
 
 
 def run_training(config: TrainConfig) -> Path:
-    """Train (or go on) and return the run folder; see `training.run.run` and `training.discriminant.run`."""
-    if config.model == DISCRIMINANT:
-        from verovolto.training import discriminant
-
+    """Train (or go on) and return the run folder; see `training.run.run` and the `run` of each of `_TRAINERS`."""
+    if (trainer := _TRAINERS.get(config.model)) is not None:
         with counting_bar() as progress:
-            return discriminant.run(config, progress)
+            return Path(import_module(trainer).run(config, progress))
     from verovolto.training.run import run
 
     return run(config)
