@@ -30,8 +30,8 @@ FIGURES = {
 
 def plan(data: Path, out: Path, **changes: Any) -> Plan:
     settings: dict[str, Any] = {
-        "protocols": PROTOCOLS, "models": ("oc-fakedect1",), "method": None, "epochs": 2, "every": 1, "size": 8,
-        "latent": 4, "limit": None, "batch_size": 8, "weights": "none", "seed": 42, "false_alarm": 0.2,
+        "protocols": PROTOCOLS, "models": ("oc-fakedect1",), "parts": (), "method": None, "epochs": 2, "every": 1,
+        "size": 8, "latent": 4, "limit": None, "batch_size": 8, "weights": "none", "seed": 42, "false_alarm": 0.2,
         "resamples": 30, "no_faces": False, "device": "cpu", "precision": "32", "threads": 1,
     }  # fmt: skip
     return Plan(data=data, out=out, **{**settings, **changes})

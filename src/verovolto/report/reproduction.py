@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from verovolto.report.page import Page, data_uri, environment
@@ -66,11 +67,18 @@ def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide
     drawn = {f"{arm.name}-{name}": png for arm in arms for name, png in arm.figures.items()}
     for one in content["ablations"]:
         drawn[f"shortcuts-{one['model']}"] = shortcut_forest(one["shortcuts"], METRICS)
+    parts = [
+        (name, import_module(f"verovolto.report.parts.{name}"), found)
+        for name, found in content["parts"].items()
+    ]
+    for name, module, found in parts:
+        drawn |= {f"{name}-{figure}": png for figure, png in module.figures(found).items()}
     html = environment().get_template("reproduction.html.j2").render(
         c=content,
         arms=[(arm, _cards(arm, arms)) for arm in arms],
         images={name: data_uri(png) for name, png in drawn.items()},
         findings=findings(content),
+        parts=parts,
         measured=measured,
         titles=TITLES,
         metric_names=METRIC_NAMES,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from verovolto.workflows.reproduction.context import Arm
     from verovolto.workflows.reproduction.plan import Plan, Protocol
     from verovolto.workflows.reproduction.steps import Done, Steps
 
@@ -18,6 +19,7 @@ def reproduce(
     out: Path,
     protocol: Literal["thesis", "honest", "both"] = "both",
     models: str = MODELS,
+    parts: str | None = None,
     method: str | None = None,
     epochs: int = 50,
     every: int = 10,
@@ -53,6 +55,9 @@ def reproduce(
         Which protocol.
     models
         Models separated by commas; `verovolto models` lists them.
+    parts
+        What to do besides the thesis's own tables and figures, separated by commas. Default: all there is; none for
+        nothing.
     method
         Take the fakes of this method alone, such as Deepfakes; else every fake of the set.
     epochs
@@ -84,13 +89,14 @@ def reproduce(
     threads
         Threads of the arithmetic. Default: all cores.
     """
-    from verovolto.workflows.reproduction.plan import PROTOCOLS, Plan, names_in
+    from verovolto.workflows.reproduction.plan import PARTS, PROTOCOLS, Plan, names_in
 
     plan = Plan(
         data=data,
         out=out,
         protocols=PROTOCOLS if protocol == "both" else (protocol,),
         models=names_in(models),
+        parts=PARTS if parts is None else tuple(name for name in names_in(parts) if name != "none"),
         method=method,
         epochs=epochs,
         every=every,
@@ -116,6 +122,7 @@ def run_reproduction(plan: Plan) -> Path:
     Raises VerovoltoError for whatever a user can mend.
     """
     from verovolto.data.faceset import FaceSet
+    from verovolto.workflows.reproduction.context import Context, take_part
     from verovolto.workflows.reproduction.document import write_document
     from verovolto.workflows.reproduction.judge import ablate
     from verovolto.workflows.reproduction.networks import check_networks
@@ -150,21 +157,20 @@ def run_reproduction(plan: Plan) -> Path:
                 after=after,
             )
         )
-    return write_document(plan, splits, judged, ablations)
-
-
-Arm = tuple[dict[str, "Done"], dict[str, dict[int, "Done"]]]
-"""What training gave, and what each checkpoint scored, by network."""
+    context = Context(plan=plan, steps=steps, splits=splits, arms=scored, judged=judged)
+    parts = {name: take_part(name, context) for name in plan.parts}
+    return write_document(plan, splits, judged, ablations, parts)
 
 
 def _of(scored: dict[Protocol, Arm], protocol: Protocol, model: str) -> dict[int, Done]:
     from verovolto.workflows.reproduction.plan import network_of
 
-    return scored[protocol][1][network_of(model)]
+    return scored[protocol].scored[network_of(model)]
 
 
 def _train_and_score(plan: Plan, steps: Steps, protocol: Protocol, splits: Done) -> Arm:
     """Train the networks of a protocol and score its faces by every checkpoint."""
+    from verovolto.workflows.reproduction.context import Arm
     from verovolto.workflows.reproduction.networks import score_checkpoint, train_network
     from verovolto.workflows.reproduction.splits import split_file
 
@@ -190,7 +196,7 @@ def _train_and_score(plan: Plan, steps: Steps, protocol: Protocol, splits: Done)
             )
             for epoch in plan.checkpoints
         }
-    return trained, scored
+    return Arm(trained=trained, scored=scored)
 
 
 def _judge(
@@ -202,7 +208,7 @@ def _judge(
     from verovolto.workflows.reproduction.plan import network_of
     from verovolto.workflows.reproduction.splits import split_file
 
-    trained, scored = arm[0][network_of(model)], arm[1][network_of(model)]
+    trained, scored = arm.trained[network_of(model)], arm.scored[network_of(model)]
     data = split_file(splits.folder, protocol)
     chosen = steps.take(
         f"choose-{protocol}-{model}",

@@ -21,6 +21,7 @@ def write_document(
     splits: Done,
     judged: Mapping[tuple[Protocol, str], tuple[Done, Done, Done]],
     ablations: Sequence[Done],
+    parts: Mapping[str, Mapping[str, Any]],
 ) -> Path:
     """Put the results of the steps together; returns the page. Every file appears whole."""
     from verovolto import __version__
@@ -41,6 +42,7 @@ def write_document(
             for (protocol, model), (*_, drawn) in judged.items()
         },
         "ablations": [one.result for one in ablations],
+        "parts": {name: dict(found) for name, found in parts.items()},
     }
     arms = [
         Arm(
@@ -71,9 +73,10 @@ def command_of(plan: Plan) -> str:
         protocol,
     ]
     words += ["--models", ",".join(plan.models)]
+    words += ["--parts", ",".join(plan.parts) or "none"]
     for field in fields(plan):
         value = getattr(plan, field.name)
-        if field.name in ("data", "out", "protocols", "models") or value is None or value is False:
+        if field.name in ("data", "out", "protocols", "models", "parts") or value is None or value is False:
             continue
         words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)

@@ -12,6 +12,10 @@ from verovolto.files import check_out
 Protocol = Literal["thesis", "honest"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
+PARTS: tuple[str, ...] = ()
+"""What is done besides the thesis's tables and figures, in the order of the document; each is a module `NAME` beside
+this one, which does it, and a module `NAME` of `report.parts`, which shows it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -21,6 +25,7 @@ class Plan:
     out: Path
     protocols: tuple[Protocol, ...]
     models: tuple[str, ...]
+    parts: tuple[str, ...]
     method: str | None
     epochs: int
     every: int
@@ -44,6 +49,9 @@ class Plan:
             entry(model)  # raises the error that lists what there is
         if not self.models or len(set(self.models)) < len(self.models):
             raise InputError("--models names no model, or one twice", hint="separate them by commas")
+        for part in self.parts:
+            if part not in PARTS:
+                raise InputError(f"--parts: no part is called {part!r}", hint=f"there are {', '.join(PARTS)}")
         if not 1 <= self.every <= self.epochs:
             raise InputError(
                 f"--every {self.every} of --epochs {self.epochs} leaves no checkpoint to judge",
