@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 
 from verovolto.errors import InputError
-from verovolto.evaluation.paired import compare_scores
+from verovolto.evaluation.decisions import decision_rates
+from verovolto.evaluation.paired import Contestant, compare_all, compare_scores
 from verovolto.evaluation.protocol import evaluate_scores
+from verovolto.scoring.calibration import Threshold
 from verovolto.scoring.table import ScoreTable
 
 Make = Callable[..., ScoreTable]
@@ -68,3 +70,55 @@ def test_what_cannot_be_compared_is_refused(make_table: Make) -> None:
         compare_scores([("a", table, "rmse"), ("a", table, "rmse")])
     with pytest.raises(InputError, match="at least two"):
         compare_scores([("a", table, "rmse")])
+
+
+def contestants(make_table: Make, *, value: float = 0.5) -> list[Contestant]:
+    tables = {"weak": make_table(shift=0.2), "strong": make_table(shift=2.0)}
+    threshold = Threshold(name="t", score="rmse", value=value, kind="one-class", chosen_on="elsewhere")
+    made = [
+        Contestant(name=name, table=table, score="rmse", threshold=threshold)
+        for name, table in tables.items()
+    ]
+    trivial = Threshold(name="t", score="bytes", value=0.0, kind="one-class", chosen_on="elsewhere")
+    return [*made, Contestant(name="bytes", table=tables["weak"], score="bytes", threshold=trivial)]
+
+
+def test_every_pair_has_the_numbers_of_a_comparison_with_that_reference(make_table: Make) -> None:
+    them = contestants(make_table)
+    found = compare_all(them, resamples=80, seed=3)
+    assert [(one["name"], one["against"]) for one in found["pairs"]] == [
+        ("weak", "strong"), ("weak", "bytes"), ("strong", "bytes"),
+    ]  # fmt: skip
+    by_name = {one.name: (one.name, one.table, one.score) for one in them}
+    for pair in found["pairs"]:
+        order = [by_name[pair["against"]], *(v for name, v in by_name.items() if name != pair["against"])]
+        other = compare_scores(order, resamples=80, seed=3)
+        theirs = next(one for one in other["results"] if one["name"] == pair["name"])
+        assert theirs["differences"].items() <= pair["differences"].items()
+        assert other["interval"] == found["interval"] and other["faces"] == found["faces"]
+        ours = next(one for one in found["results"] if one["name"] == pair["name"])
+        assert theirs["figures"].items() <= ours["figures"].items()
+
+
+def test_decisions_are_compared_where_all_have_a_threshold(make_table: Make) -> None:
+    them = contestants(make_table)
+    found = compare_all(them, resamples=80)
+    strong = them[1]
+    fake = strong.table.strings("label") == "fake"
+    direct = decision_rates(strong.table.values("rmse") > 0.5, fake, np.ones((1, len(fake))))
+    assert found["results"][1]["figures"]["accuracy"]["value"] == pytest.approx(direct["accuracy"][0])
+    assert found["pairs"][0]["differences"]["accuracy"]["verdict"] == "worse"
+    without = [*them[:2], Contestant(name="bytes", table=them[2].table, score="bytes")]
+    assert "accuracy" not in compare_all(without, resamples=20)["pairs"][0]["differences"]
+
+
+def test_a_threshold_is_strict_where_it_says_so(make_table: Make) -> None:
+    table = make_table()
+    ties = replaced(table, "rmse", (table.strings("label") == "fake").astype(float))
+    one = Threshold(name="t", score="rmse", value=1.0, kind="thesis", chosen_on="the test")
+    pair = [
+        Contestant(name=str(strict), table=ties, score="rmse", threshold=one, strict=strict)
+        for strict in (False, True)
+    ]
+    accuracies = [one["figures"]["accuracy"]["value"] for one in compare_all(pair, resamples=0)["results"]]
+    assert accuracies == [0.5, 1.0]

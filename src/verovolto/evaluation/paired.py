@@ -7,20 +7,38 @@ each resample judges all of them, and the difference has an interval of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from verovolto.errors import InputError
+from verovolto.evaluation.decisions import decision_rates
 from verovolto.evaluation.intervals import Statistics, interval
 from verovolto.evaluation.protocol import Sample
 from verovolto.evaluation.ranking import ranking_statistics
 from verovolto.evaluation.units import find_pairs, scored_rows
+from verovolto.scoring.calibration import Threshold, flagged
 from verovolto.scoring.table import ScoreTable
 
 SCHEMA_VERSION = 1
 HIGHER_IS_BETTER = ("auroc", "ap_fake", "ap_real", "pairs_ordered")
 LOWER_IS_BETTER = ("eer", "fpr_at_95_tpr")
+DECIDED = ("accuracy", "balanced_accuracy")
+"""What is compared besides where each contestant has a threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """A result that is compared: a score of a table, and the threshold it is used at, if there is one; `strict` flags
+    a face that scores the threshold itself."""
+
+    name: str
+    table: ScoreTable
+    score: str
+    threshold: Threshold | None = None
+    strict: bool = False
 
 
 def compare_scores(
@@ -34,42 +52,99 @@ def compare_scores(
     excludes 0. Raises InputError for fewer than two tables, repeated names or faces, tables that share too
     little to judge, and labels that differ.
     """
-    if len(tables) < 2:
-        raise InputError("a comparison needs at least two results", hint="give two or more evaluate folders")
-    shared = _share(tables)
-    first = Sample.of(shared[0], tables[0][2], resamples=resamples, seed=seed)
-    statistics = [
-        _statistics(table, score, first.fake) for table, (_, _, score) in zip(shared, tables, strict=True)
-    ]
-    values, drawn = _run(statistics, first)
+    together = _Together.of(
+        [Contestant(name=name, table=table, score=score) for name, table, score in tables],
+        resamples=resamples,
+        seed=seed,
+    )
+    results = together.results()
+    for i, result in enumerate(results):
+        result["differences"] = {} if i == 0 else together.differences(i, 0)
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": tables[0][0],
-        "faces": {"real": int((~first.fake).sum()), "fake": int(first.fake.sum())},
-        "interval": first.resamples.about(),
-        "results": [
+        "faces": together.faces(),
+        "interval": together.sample.resamples.about(),
+        "results": results,
+    }
+
+
+def compare_all(contestants: Sequence[Contestant], *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Every contestant against every later one, on the faces that all of them scored.
+
+    The figures and differences of `compare_scores`, which gives the same numbers for the same tables, resamples and
+    seed; where all contestants have a threshold, `DECIDED` at it as well. Thresholds stay as they are in all resamples.
+    `pairs` holds the differences, each of `name` minus `against`; `verdict` is "better" or "worse" only where
+    the interval of the difference excludes 0. Raises as `compare_scores` does.
+    """
+    together = _Together.of(contestants, resamples=resamples, seed=seed)
+    return {
+        "faces": together.faces(),
+        "interval": together.sample.resamples.about(),
+        "results": together.results(),
+        "pairs": [
             {
-                "name": name,
-                "score": score,
-                "faces_scored": len(scored_rows(table, score)),
-                "figures": {key: interval(values[i][key], drawn[i][key]).to_dict() for key in values[i]},
-                "differences": {}
-                if i == 0
-                else {
-                    key: _difference(key, values[i][key] - values[0][key], drawn[i][key] - drawn[0][key])
-                    for key in values[i]
-                },
+                "name": contestants[i].name,
+                "against": contestants[j].name,
+                "differences": together.differences(i, j),
             }
-            for i, (name, table, score) in enumerate(tables)
+            for i, j in combinations(range(len(contestants)), 2)
         ],
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Together:
+    """Contestants judged on the faces they share: their values and resampled values by figure."""
+
+    contestants: Sequence[Contestant]
+    sample: Sample
+    values: Sequence[dict[str, float]]
+    drawn: Sequence[dict[str, np.ndarray]]
+
+    @staticmethod
+    def of(contestants: Sequence[Contestant], *, resamples: int, seed: int) -> _Together:
+        if len(contestants) < 2:
+            raise InputError(
+                "a comparison needs at least two results", hint="give two or more evaluate folders"
+            )
+        shared = _share([(one.name, one.table, one.score) for one in contestants])
+        sample = Sample.of(shared[0], contestants[0].score, resamples=resamples, seed=seed)
+        statistics = [
+            _statistics(table, one, sample.fake) for table, one in zip(shared, contestants, strict=True)
+        ]
+        values, drawn = _run(statistics, sample)
+        return _Together(contestants=contestants, sample=sample, values=values, drawn=drawn)
+
+    def faces(self) -> dict[str, int]:
+        return {"real": int((~self.sample.fake).sum()), "fake": int(self.sample.fake.sum())}
+
+    def results(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": one.name,
+                "score": one.score,
+                "faces_scored": len(scored_rows(one.table, one.score)),
+                "figures": {key: interval(values[key], drawn[key]).to_dict() for key in values},
+            }
+            for one, values, drawn in zip(self.contestants, self.values, self.drawn, strict=True)
+        ]
+
+    def differences(self, i: int, j: int) -> dict[str, Any]:
+        """Contestant i minus contestant j."""
+        return {
+            key: _difference(
+                key, self.values[i][key] - self.values[j][key], self.drawn[i][key] - self.drawn[j][key]
+            )
+            for key in self.values[i]
+        }
 
 
 def _difference(key: str, value: float, drawn: np.ndarray) -> dict[str, Any]:
     figure = interval(value, drawn)
     verdict = "no difference shown"
     if figure.low is not None and figure.high is not None and not figure.low <= 0 <= figure.high:
-        verdict = "better" if (figure.low > 0) == (key in HIGHER_IS_BETTER) else "worse"
+        verdict = "better" if (figure.low > 0) != (key in LOWER_IS_BETTER) else "worse"
     return {**figure.to_dict(), "verdict": verdict}
 
 
@@ -124,15 +199,20 @@ def _examples(scored: list[dict[str, int]]) -> str:
     return "for example " + " and ".join(repr(next(iter(rows))) for rows in scored[:2])
 
 
-def _statistics(table: ScoreTable, score: str, fake: np.ndarray) -> Statistics:
-    values = table.values(score)
+def _statistics(table: ScoreTable, one: Contestant, fake: np.ndarray) -> Statistics:
+    values = table.values(one.score)
     ranking, pairs = ranking_statistics(values, fake), find_pairs(table, values, fake)
+    flags = None if one.threshold is None else flagged(values, one.threshold.value, strict=one.strict)
 
-    def both(weights: np.ndarray) -> dict[str, np.ndarray]:
+    def all_of(weights: np.ndarray) -> dict[str, np.ndarray]:
         figures = ranking(weights) | (pairs.share(weights) if len(pairs.rows) else {})
-        return {key: figures[key] for key in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER) if key in figures}
+        if flags is not None:
+            figures |= decision_rates(flags, fake, weights)
+        return {
+            key: figures[key] for key in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER, *DECIDED) if key in figures
+        }
 
-    return both
+    return all_of
 
 
 def _run(
