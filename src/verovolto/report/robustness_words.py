@@ -19,7 +19,8 @@ def change(value: Mapping[str, float | None]) -> str:
     """`+0.073 [+0.040, +0.109]`, as `words.figure`; what rounds to nothing is +0.000."""
     if value["value"] is None:
         return "–"
-    shown = [f"{round(one, 3) + 0.0:+.3f}" for one in value.values() if one is not None]
+    known = [value[name] for name in ("value", "low", "high")]
+    shown = [f"{round(one, 3) + 0.0:+.3f}" for one in known if one is not None]
     return shown[0] if len(shown) < 3 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 

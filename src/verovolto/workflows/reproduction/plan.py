@@ -8,11 +8,12 @@ from typing import Any, Literal, get_args
 
 from verovolto.errors import InputError
 from verovolto.files import check_out
+from verovolto.workflows.reproduction.quirks import AS_PUBLISHED, NAMES, Quirk, quirks_in
 
 Protocol = Literal["thesis", "honest"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("comparison",)
 """What is done besides the thesis's tables and figures, in the order of the document; each is a module `NAME` beside
 this one, which does it, and a module `NAME` of `report.parts`, which shows it."""
 
@@ -41,6 +42,7 @@ class Plan:
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "32", "bf16"]
     threads: int | None
+    quirks: tuple[Quirk, ...] = AS_PUBLISHED
 
     def __post_init__(self) -> None:
         from verovolto.models.catalogue import entry
@@ -52,6 +54,8 @@ class Plan:
         for part in self.parts:
             if part not in PARTS:
                 raise InputError(f"--parts: no part is called {part!r}", hint=f"there are {', '.join(PARTS)}")
+        if self.quirks:
+            quirks_in(self.quirks)  # raises the error that lists what there is
         if not 1 <= self.every <= self.epochs:
             raise InputError(
                 f"--every {self.every} of --epochs {self.epochs} leaves no checkpoint to judge",
@@ -72,6 +76,15 @@ class Plan:
     def checkpoints(self) -> tuple[int, ...]:
         """Epochs that are judged, counted from 1."""
         return tuple(range(self.every, self.epochs + 1, self.every))
+
+    def kept(self, protocol: Protocol, *of: Quirk) -> list[Quirk]:
+        """The quirks, of those named or of all, that the arm of a protocol keeps: the sound one has none."""
+        return [name for name in of or NAMES if protocol == "thesis" and name in self.quirks]
+
+    def score_of(self, protocol: Protocol, model: str) -> str:
+        """The score that a model is judged by under a protocol."""
+        score = score_of(model)
+        return "mse" if score == "rmse" and self.kept(protocol, "mse") else score
 
     def training(self) -> dict[str, Any]:
         """The settings that weights depend on."""
