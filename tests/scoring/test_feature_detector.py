@@ -11,10 +11,10 @@ from tests.conftest import draw_face
 from verovolto import Detector
 from verovolto.data.croprule import TIGHT
 from verovolto.errors import DetectorError, InputError
-from verovolto.models.lite0 import CHANNELS, MEAN, STD
+from verovolto.models.lite import MEAN, STD
 from verovolto.scoring.batch import to_batch
 from verovolto.scoring.calibration import Calibration
-from verovolto.scoring.feature_detector import SCORE, FeatureDetector, LinearHead
+from verovolto.scoring.feature_detector import SCORE, FeatureDetector, LinearHead, head_size
 from verovolto.scoring.preprocessing import Preprocessing
 from verovolto.scoring.regions import REGIONS
 
@@ -23,9 +23,10 @@ FACE = torch.tensor([[20.0, 20], [44, 20], [32, 32], [22, 48], [42, 48]])
 
 
 def made(**head: object) -> FeatureDetector:
-    size = sum(CHANNELS[tap] for tap in TAPS) * len(REGIONS) * 2
+    size = head_size("lite0", TAPS, REGIONS)
     random = torch.Generator().manual_seed(0)
     given = {
+        "trunk": "lite0",
         "taps": TAPS,
         "regions": REGIONS,
         "landmarks": FACE,

@@ -57,7 +57,7 @@ def test_columns_are_named_in_the_order_of_pooled() -> None:
         assert abs(value - (7.0 if (number, statistic) == (0, "mean") else 0.0)) < 1e-2
 
 
-@given(st.integers(0, 2**31), st.sampled_from([(112, 56, 7), (28, 14), (8, 56)]))
+@given(st.integers(0, 2**31), st.sampled_from([(112, 56, 7), (28, 14), (8, 56), (64, 16), (64, 32, 8)]))
 def test_the_shares_of_all_places_add_up_to_the_score(seed: int, sizes: tuple[int, ...]) -> None:
     maps = drawn(seed, *((2, 3, edge, edge) for edge in sizes))
     features = pooled(maps, MASKS)

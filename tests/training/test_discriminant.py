@@ -122,6 +122,18 @@ def test_unreadable_faces_past_the_share_stop_it(tmp_path: Path) -> None:
     assert about["unreadable"] == 1
 
 
+def test_another_trunk_and_another_size(small: Path, tmp_path: Path) -> None:
+    out = train(config(small, tmp_path / "run", trunk="lite2", size=64))
+    detector = Detector.load(out)
+    assert isinstance(detector, FeatureDetector) and detector.head.trunk == "lite2"
+    assert detector.preprocessing.size == 64 and len(detector.head.slope) == discriminant.parameters("lite2")
+    assert detector.about["weights"] == "lite2, ImageNet, frozen"
+    heat = detector.explain([np.zeros((50, 50, 3), np.uint8)]).heat
+    assert heat is not None and heat.shape == (1, 56, 56)
+    with pytest.raises(InputError, match="48 is no multiple of 32"):
+        train(config(small, tmp_path / "odd", size=48))
+
+
 @pytest.mark.parametrize("wrong", [{"forgeries": 0}, {"shrinkage": 0.0}, {"shrinkage": float("nan")}])
 def test_values_that_make_no_sense(small: Path, tmp_path: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=f"--{next(iter(wrong))}"):

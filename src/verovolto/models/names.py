@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 ModelName = Literal[
-    "oc-ae", "oc-fakedect1", "oc-fakedect2", "resnet-ocvae1", "resnet-ocvae2", "resnet-ocvae-latent"
-]
+    "oc-ae", "oc-fakedect1", "oc-fakedect2", "resnet-ocvae1", "resnet-ocvae2", "resnet-ocvae-latent",
+    "resnet-ocvae1-flat", "lite0-ocvae",
+]  # fmt: skip
 DISCRIMINANT = "region-discriminant"
-AnyModel = Literal[ModelName, "region-discriminant"]
-"""What can be trained: the networks, and the linear head on frozen features."""
+TWO_HEADS = "resnet-ocvae2-blend"
+MAHALANOBIS, PADIM, PATCHCORE = "mahalanobis", "padim", "patchcore"
+AnyModel = Literal[ModelName, "region-discriminant", "resnet-ocvae2-blend", "mahalanobis", "padim", "patchcore"]
+"""What can be trained: the networks, and what is fitted on frozen features."""
 
+Trunk = Literal["lite0", "lite1", "lite2"]
 Bottleneck = Literal["flat", "spatial", "pooled"]
 SecondEncoder = Literal["shared", "separate"]
 Flips = Literal["none", "h", "hv"]

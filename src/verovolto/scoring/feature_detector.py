@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from verovolto.errors import InputError
-from verovolto.models.lite0 import CHANNELS, Lite0
+from verovolto.models.lite import Lite, variant
 from verovolto.scoring.batch import Explanation, FaceBatch, Scores, to_batch
 from verovolto.scoring.calibration import Calibration, Threshold
 from verovolto.scoring.detector import SavedDetector
@@ -27,11 +27,12 @@ _HEAT_SIDE = 56
 class LinearHead:
     """`score = sum(slope * (features - origin))` over the `D` columns that `scoring.regions.pooled` gives.
 
-    `taps` say after which blocks of the trunk features are taken, `regions` where, `landmarks` `[5, 2]` where the face
-    lies in a crop of `side` pixels: those of the average face, since crops of one rule hold faces in about the same
-    place.
+    `trunk` names the network (`models.lite`), `taps` say after which of its blocks features are taken, `regions` where,
+    `landmarks` `[5, 2]` where the face lies in a crop of `side` pixels: those of the average face, since crops of one
+    rule hold faces in about the same place.
     """
 
+    trunk: str
     taps: tuple[int, ...]
     regions: tuple[str, ...]
     landmarks: Float[Tensor, "5 2"]
@@ -40,22 +41,35 @@ class LinearHead:
     origin: Float[Tensor, " d"]
 
     def __post_init__(self) -> None:
-        size = sum(CHANNELS[tap] for tap in self.taps) * len(self.regions) * len(STATISTICS)
+        size = head_size(self.trunk, self.taps, self.regions)
         if not len(self.slope) == len(self.origin) == size:
             raise InputError(
-                f"a head on taps {list(self.taps)} has {size} columns, not {len(self.slope)} and {len(self.origin)}"
+                f"a head on taps {list(self.taps)} of {self.trunk} has {size} columns, not {len(self.slope)} and "
+                f"{len(self.origin)}"
             )
+
+
+def head_size(trunk: str, taps: Sequence[int], regions: Sequence[str]) -> int:
+    """How many columns there are: a weight each is all that a head learns."""
+    channels = variant(trunk).channels
+    return sum(channels[tap] for tap in taps) * len(regions) * len(STATISTICS)
 
 
 class RegionFeatures:
     """The frozen trunk and the regions: crops in, columns out."""
 
     def __init__(
-        self, taps: tuple[int, ...], regions: tuple[str, ...], landmarks: Tensor, preprocessing: Preprocessing
+        self,
+        trunk: str,
+        taps: tuple[int, ...],
+        regions: tuple[str, ...],
+        landmarks: Float[Tensor, "5 2"],
+        side: int,
+        preprocessing: Preprocessing,
     ) -> None:
         self.preprocessing = preprocessing
-        self.masks = region_masks(landmarks, preprocessing.size, regions)
-        self.trunk = Lite0(taps).to(memory_format=torch.channels_last)
+        self.masks = region_masks(landmarks, side, regions)
+        self.trunk = Lite(trunk, taps).to(memory_format=torch.channels_last)
         self.device = torch.device("cpu")
 
     def to(self, device: torch.device) -> RegionFeatures:
@@ -97,7 +111,9 @@ class FeatureDetector(SavedDetector):
 
     def __post_init__(self) -> None:
         head = self.head
-        features = RegionFeatures(head.taps, head.regions, head.landmarks, self.preprocessing)
+        features = RegionFeatures(
+            head.trunk, head.taps, head.regions, head.landmarks, head.side, self.preprocessing
+        )
         self.features = features.to(self.device)
         self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
 
@@ -130,7 +146,8 @@ class FeatureDetector(SavedDetector):
         head = self.head
         tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
         about = {
-            "name": self.name, "taps": list(head.taps), "regions": list(head.regions), "side": head.side,
+            "name": self.name, "trunk": head.trunk, "taps": list(head.taps), "regions": list(head.regions),
+            "side": head.side,
         }  # fmt: skip
         return tensors, {"head": about, "preprocessing": asdict(self.preprocessing)}
 
@@ -141,6 +158,7 @@ class FeatureDetector(SavedDetector):
         """Put together what `parts` gave; `common` is what every kind of detector has."""
         written = description["head"]
         head = LinearHead(
+            trunk=written["trunk"],
             taps=tuple(written["taps"]),
             regions=tuple(written["regions"]),
             side=written["side"],

@@ -6,6 +6,7 @@ the same picture, not what either looks like.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -70,7 +71,7 @@ def contributions(
     """Where a linear score `sum(slope * (pooled - origin))` comes from: a map whose sum over places is that score.
 
     A mean is a sum over places; a standard deviation is one too, of `(x - mean)^2 / std`. So each place has its share,
-    and nothing is approximated. `side` is a multiple of each map's size, or a divisor.
+    and nothing is approximated.
     """
     total, at = torch.zeros(()), 0
     for features in maps:
@@ -117,13 +118,12 @@ def _weights(masks: Tensor, edge: int) -> Tensor:
 
 
 def _spread(share: Tensor, side: int) -> Tensor:
-    """A map `[B, 1, h, h]` at another size, its sum kept; one size is a multiple of the other."""
+    """A map `[B, 1, h, h]` at another size, its sum kept."""
     edge = int(share.shape[-1])
-    if edge > side:
-        return avg_pool2d(share, edge // side) * (edge // side) ** 2
-    # Twice, four times, ... as many places: bilinear interpolation then gives every place of the map the same weight.
-    resized: Tensor = interpolate(share, size=(side, side), mode="bilinear", align_corners=False)
-    return resized / (side // edge) ** 2
+    fine = math.lcm(edge, side)
+    # To a multiple of its size first: bilinear interpolation then gives every place of the map the same weight.
+    resized: Tensor = interpolate(share, size=(fine, fine), mode="bilinear", align_corners=False)
+    return avg_pool2d(resized, fine // side) * (edge / side) ** 2
 
 
 def _elliptic_distance(eyes: Tensor, mouth: Tensor, down: Tensor, points: Tensor) -> Tensor:

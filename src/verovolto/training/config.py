@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from verovolto.config import cores
 from verovolto.errors import InputError
-from verovolto.models.names import AnyModel, Bottleneck, Flips, Noise, Precision, Reduction, SecondEncoder
+from verovolto.models.names import AnyModel, Bottleneck, Flips, Noise, Precision, Reduction, SecondEncoder, Trunk
 
 # Keys that may change when a run goes on: they do not change what has been computed so far.
 RESUMABLE_CHANGES = frozenset({"out", "epochs"})
@@ -29,7 +29,7 @@ class TrainConfig:
     out: Path
     """Run folder. A run that was stopped goes on where it was."""
     size: int | None = None
-    """Side of the input in pixels: a multiple of 32 (ResNet) or 4 (OC-FakeDect). Default: as published."""
+    """Side of the input in pixels: a multiple of 32 (ResNet, frozen features) or 4 (OC-FakeDect). Default: as published."""
     latent: int | None = None
     """Latent dimensions. Default: as published."""
     bottleneck: Bottleneck = "flat"
@@ -47,6 +47,8 @@ class TrainConfig:
     the detector, which then crops faces out of photos and videos by it."""
     limit: int | None = None
     """Use this many training faces at most, drawn by the seed."""
+    trunk: Trunk = "lite0"
+    """region-discriminant: the frozen EfficientNet-Lite that features are taken of."""
     forgeries: int = 3000
     """region-discriminant: forgeries made of the training reals."""
     shrinkage: float = 3.0
@@ -54,6 +56,16 @@ class TrainConfig:
     wear: float = 1.0
     """region-discriminant: weight of what is no sign of forgery (low resolution, blur, noise, light, compression), 0 or
     more. Without it the ranking is a little better, and small or compressed faces are taken for fakes."""
+    reconstruction_weight: float = 10.0
+    """resnet-ocvae2-blend: weight of the negative ELBO of real faces, in nats a pixel value, which 10 makes about as large
+    as the other head's losses; 0 trains without that head."""
+    blend_weight: float = 1.0
+    """resnet-ocvae2-blend: weight of the blend map's cross-entropy and of the ranking of pairs; 0 trains without that
+    head."""
+    channels: int = 100
+    """padim: channels of the features that are drawn, of 176."""
+    memory: int = 5000
+    """patchcore: patches of training faces that are kept, 10 or more. Time to score a face grows with them."""
     epochs: int = 50
     """Passes over the training reals."""
     batch_size: int | None = None
@@ -107,13 +119,12 @@ class TrainConfig:
         at_least = {
             "size": 4, "latent": 1, "limit": 2, "epochs": 1, "batch_size": 2, "checkpoint_epochs": 1,
             "checkpoint_steps": 1, "patience": 0, "workers": 0, "threads": 1, "kl_warmup": 0, "seed": 0,
-            "forgeries": 1, "wear": 0.0, "beta": 0.0, "clip_norm": 0.0, "weight_decay": 0.0, "max_unreadable": 0.0,
+            "channels": 1, "memory": 10, "forgeries": 1, "wear": 0.0, "beta": 0.0, "clip_norm": 0.0,
+            "weight_decay": 0.0, "max_unreadable": 0.0,
+            "reconstruction_weight": 0.0, "blend_weight": 0.0,
         }  # fmt: skip
         at_most = {"threads": 256, "workers": 256, "seed": 2**32 - 1, "max_unreadable": 1.0}
-        found = []
-        for name in ("lr", "shrinkage", "wear", "beta", "clip_norm", "weight_decay", "max_unreadable"):
-            if (value := getattr(self, name)) is not None and not math.isfinite(value):
-                found.append(f"--{name.replace('_', '-')} {value} is no finite number")
+        found = self._not_finite()
         for name, low in at_least.items():
             value = getattr(self, name)
             if value is not None and value < low:
@@ -126,17 +137,24 @@ class TrainConfig:
             found.append(
                 f"--train-split and --val-split are both {self.val_split}: thresholds need faces not trained on"
             )
-        if self.lr is not None and self.lr <= 0:
-            found.append(f"--lr {self.lr} is not above 0")
-        if self.shrinkage <= 0:
-            found.append(f"--shrinkage {self.shrinkage} is not above 0")
+        for name in ("lr", "shrinkage"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                found.append(f"--{name} {value} is not above 0")
+        if self.reconstruction_weight == self.blend_weight == 0:
+            found.append("--reconstruction-weight and --blend-weight are both 0: nothing would be trained")
         return found
+
+    def _not_finite(self) -> list[str]:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return [
+            f"--{name.replace('_', '-')} {value} is no finite number"
+            for name, value in values.items()
+            if isinstance(value, float) and not math.isfinite(value)
+        ]
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
     """Fill what was left open: the model's published values and this machine's device, threads and arithmetic."""
-    import torch
-
     from verovolto.models.catalogue import entry
     from verovolto.scoring.scores import VAE_SCORES
 
@@ -145,10 +163,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
         raise InputError(
             f"--score: no score is called {config.score!r}", hint=f"there are {', '.join(VAE_SCORES)}"
         )
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
-    workers = 0 if device == "cpu" else min(8, max(1, cores() - 1))
+    config = on_this_machine(config)
+    workers = 0 if config.device == "cpu" else min(8, max(1, cores() - 1))
     return replace(
         config,
         size=config.size or known.size,
@@ -158,9 +174,21 @@ def resolve(config: TrainConfig) -> TrainConfig:
         flips=config.flips or known.flips,
         score=config.score or known.score,
         weights=config.weights if known.pretrained else "none",
+        workers=workers if config.workers is None else config.workers,
+    )
+
+
+def on_this_machine(config: TrainConfig) -> TrainConfig:
+    """Fill device, arithmetic and threads. Raises `InputError` when CUDA is asked for where there is none."""
+    import torch
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
+    return replace(
+        config,
         device=device,
         precision=_fast_precision(device) if config.precision == "auto" else config.precision,
-        workers=workers if config.workers is None else config.workers,
         threads=config.threads or cores(),
     )
 

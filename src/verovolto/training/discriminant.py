@@ -23,19 +23,18 @@ from rich.progress import Progress
 from verovolto.config import cores
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
-from verovolto.errors import DataError, UnreadableImage
+from verovolto.errors import DataError, InputError, UnreadableImage
 from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
 from verovolto.files import check_out
 from verovolto.forge.pseudo import KINDS, Crowd, native_sides, pair
 from verovolto.forge.pseudo.wear import wear
-from verovolto.models.lite0 import CHANNELS, MEAN, STD
+from verovolto.models.lite import MEAN, STD, variant
 from verovolto.models.names import DISCRIMINANT
 from verovolto.scoring.batch import FaceBatch
 from verovolto.scoring.calibrate import calibrated
-from verovolto.scoring.feature_detector import FeatureDetector, LinearHead, RegionFeatures
+from verovolto.scoring.feature_detector import FeatureDetector, LinearHead, RegionFeatures, head_size
 from verovolto.scoring.preprocessing import Preprocessing
-from verovolto.scoring.regions import STATISTICS
 from verovolto.scoring.store import JSON_NAME
 from verovolto.training.blocks import in_blocks
 from verovolto.training.config import TrainConfig
@@ -43,15 +42,20 @@ from verovolto.training.fisher import fisher
 from verovolto.training.papers import about_run, as_begun, check_folder, check_same, write_papers
 from verovolto.training.sets import Sets, open_sets
 
-TAPS = (2, 4, 7, 10, 14)
+STAGES = slice(1, 6)
+"""The stages of the trunk after whose last block features are taken: all but the first and the last."""
+
 REGIONS = ("inner", "eyes")
-SIZE = 224
+SIDE = 224
+"""Side in pixels at which faces are forged and worn, and in which landmarks are given."""
+
 REALS = 3000
 """Untouched faces that the spread of real faces is measured on, at most."""
 
 WORN = 1500
 """Those of them of which worn versions are looked at as well, at most."""
 
+_HALVED = 32
 _WEAR = 2  # keeps these draws apart from those of pairs
 _FINDER = "mtcnn"
 _WORK = "work"
@@ -78,15 +82,25 @@ def run(config: TrainConfig, progress: Progress) -> Path:
     return config.out
 
 
-def head_size() -> int:
+def taps_of(trunk: str) -> tuple[int, ...]:
+    """The blocks of a trunk after which features are taken."""
+    return variant(trunk).ends[STAGES]
+
+
+def parameters(trunk: str) -> int:
     """Numbers that are learned: a weight a column of features."""
-    return sum(CHANNELS[tap] for tap in TAPS) * len(REGIONS) * len(STATISTICS)
+    return head_size(trunk, taps_of(trunk), REGIONS)
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:
-    """Fill what was left to the machine."""
+    """Fill what was left open; `InputError` for a size that the trunk cannot halve down to its last map."""
+    if config.size is not None and config.size % _HALVED:
+        raise InputError(
+            f"--size {config.size} is no multiple of {_HALVED}", hint="leave it out for the trunk's own"
+        )
     return replace(
         config,
+        size=config.size or variant(config.trunk).size,
         workers=cores() if config.workers is None else config.workers,
         threads=config.threads or cores(),
         device="cpu",
@@ -106,8 +120,11 @@ class _Steps:
         """All steps, one after the other; the detector is not calibrated yet."""
         landmarks = self._landmarks()
         average = torch.from_numpy(np.nanmedian(landmarks, axis=0).astype(np.float32))
-        preprocessing = Preprocessing(size=SIZE, mean=MEAN, std=STD, crop_rule=self.sets.crop_rule)
-        recipe = Recipe(landmarks=average, preprocessing=preprocessing)
+        assert self.config.size is not None, "the configuration is resolved"
+        preprocessing = Preprocessing(
+            size=self.config.size, mean=MEAN, std=STD, crop_rule=self.sets.crop_rule
+        )
+        recipe = Recipe(trunk=self.config.trunk, landmarks=average, preprocessing=preprocessing)
         reals = self._reals(recipe)
         crowd = self._crowd(landmarks)
         self._check_readable(crowd)
@@ -124,10 +141,10 @@ class _Steps:
             wear=self.config.wear,
         )
         head = LinearHead(
-            taps=TAPS, regions=REGIONS, landmarks=average, side=SIZE,
+            trunk=recipe.trunk, taps=taps_of(recipe.trunk), regions=REGIONS, landmarks=average, side=SIDE,
             slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),
         )  # fmt: skip
-        about = about_run(self.config, self.sets, weights="EfficientNet-Lite0, ImageNet, frozen")
+        about = about_run(self.config, self.sets, weights=f"{recipe.trunk}, ImageNet, frozen")
         about |= {"forgeries": len(differences), "kinds": list(KINDS), "unreadable": len(crowd.unreadable)}
         return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, about=about)
 
@@ -171,7 +188,7 @@ class _Steps:
         faces = self.sets.train
         advance = self._task("looking at the training faces", len(faces))
         return Crowd.gather(
-            faces, landmarks, native=native_sides(faces), side=SIZE, seed=self.config.seed, advance=advance
+            faces, landmarks, native=native_sides(faces), side=SIDE, seed=self.config.seed, advance=advance
         )
 
     def _check_readable(self, crowd: Crowd) -> None:
@@ -207,6 +224,7 @@ class _Steps:
 class Recipe:
     """How features are taken; it pickles without the trunk, which each process loads once."""
 
+    trunk: str
     landmarks: torch.Tensor
     preprocessing: Preprocessing
     _features: RegionFeatures | None = None
@@ -217,7 +235,9 @@ class Recipe:
     def columns(self, images: list[torch.Tensor]) -> NDArray[np.float32]:
         """Features of crops, `[n, D]`."""
         if self._features is None:
-            self._features = RegionFeatures(TAPS, REGIONS, self.landmarks, self.preprocessing)
+            self._features = RegionFeatures(
+                self.trunk, taps_of(self.trunk), REGIONS, self.landmarks, SIDE, self.preprocessing
+            )
         batch = FaceBatch(images=images, encoded_bytes=[None] * len(images))
         return np.asarray(self._features.columns(batch).numpy())
 
@@ -244,7 +264,7 @@ class _OfWorn:
         image = _read(self.faces, row)
         if image is None:
             return None
-        return wear(resize(image, SIZE).float(), np.random.default_rng([self.seed, row, _WEAR]))
+        return wear(resize(image, SIDE).float(), np.random.default_rng([self.seed, row, _WEAR]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +284,7 @@ class _OfPairs:
 def _columns(images: list[torch.Tensor | None], recipe: Recipe) -> NDArray[np.float32]:
     """Features, NaN where there is no image."""
     there = [image for image in images if image is not None]
-    known = recipe.columns(there or [torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)])
+    known = recipe.columns(there or [torch.zeros(3, SIDE, SIDE, dtype=torch.uint8)])
     found = np.full((len(images), known.shape[1]), np.nan, dtype=np.float32)
     if there:
         found[[image is not None for image in images]] = known

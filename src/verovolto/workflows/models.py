@@ -126,12 +126,24 @@ def _list(size: int | None) -> None:
 
 
 def _without_network() -> list[tuple[str, str, str, str, str, str]]:
-    """Rows of the models that stand on frozen features."""
-    from verovolto.models.names import DISCRIMINANT
+    """Rows of the models that are more, or less, than a network of the catalogue."""
+    from verovolto.models.lite import VARIANTS, variant
+    from verovolto.models.names import DISCRIMINANT, TWO_HEADS
     from verovolto.scoring.feature_detector import SCORE
-    from verovolto.training.discriminant import SIZE, head_size
+    from verovolto.training import normality
+    from verovolto.training.discriminant import parameters
+    from verovolto.training.two_heads import described
 
-    return [(DISCRIMINANT, "", f"{head_size():,}", f"{SIZE} px", SCORE, "docs/detector.md; frozen features")]
+    rows = [
+        (DISCRIMINANT, f"--trunk {trunk}", f"{parameters(trunk):,}", f"{variant(trunk).size} px", SCORE,
+         "docs/detector.md; frozen features")
+        for trunk in VARIANTS
+    ]  # fmt: skip
+    rows.append((TWO_HEADS, "", *described(), "docs/detector.md; resnet-ocvae2 with a second head"))
+    for name, source in normality.SOURCES.items():
+        numbers = normality.fitted_numbers(name)
+        rows.append((name, "", f"{numbers:,}", f"{normality.SIZE} px", name, f"{source}; frozen features"))
+    return rows
 
 
 def _variants(name: str, size: int) -> list[tuple[str, Architecture]]:
