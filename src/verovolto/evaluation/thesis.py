@@ -47,6 +47,7 @@ class Published:
         }
 
 
+STRICT, FAIR = "real if score < s", "real if score <= s"
 POOLED, MAX_F1 = "p80 of the pooled test scores", "largest F1 on validation"
 _KHALID = "FaceForensics++ Deepfakes, as OC-FakeDect's authors report it (other images)"
 PUBLISHED = (
@@ -117,7 +118,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        rule = "real if score < s" if self.strict else "real if score <= s"
+        rule = STRICT if self.strict else FAIR
         return {"threshold": self.threshold.to_dict(), "rule": rule, "counts": self.counts, **self.figures}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from verovolto.workflows.reproduction.networks import scores
-from verovolto.workflows.reproduction.plan import Protocol, score_of
+from verovolto.workflows.reproduction.plan import Protocol
 
 if TYPE_CHECKING:
     from verovolto.evaluation.paired import Contestant
@@ -43,10 +43,10 @@ def compare(context: Context, protocol: Protocol) -> dict[str, Any]:
 
     plan = context.plan
     tables = {model: context.judged[protocol, model][1].result for model in plan.models}
-    models = [_contestant(context, protocol, model, score_of(model)) for model in plan.models]
+    models = [_contestant(context, protocol, model, tables[model]["score"]) for model in plan.models]
     first = plan.models[0]
     names = list(dict.fromkeys(row["score"] for row in tables[first]["rows"]))
-    trivial = [name for name in names if name != score_of(first)]
+    trivial = [name for name in names if name != tables[first]["score"]]
     statistics = [_contestant(context, protocol, first, name, name=name) for name in trivial]
     found = compare_all([*models, *statistics], resamples=plan.resamples, seed=plan.seed)
     for result, one in zip(found["results"], [*models, *statistics], strict=True):
@@ -61,6 +61,7 @@ def _contestant(
 ) -> Contestant:
     """A score of the faces that a model's chosen epoch scored, at the first threshold of the protocol's table."""
     from verovolto.evaluation.paired import Contestant
+    from verovolto.evaluation.thesis import STRICT
     from verovolto.scoring.calibration import Threshold
 
     rows = context.judged[protocol, model][1].result["rows"]
@@ -70,5 +71,5 @@ def _contestant(
         table=scores(context.chosen(protocol, model).folder, "test"),
         score=score,
         threshold=Threshold.from_dict(first["threshold"]),
-        strict=protocol == "thesis",
+        strict=first["rule"] == STRICT,
     )
