@@ -8,6 +8,7 @@ as the score.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,16 @@ from verovolto.evaluation.intervals import with_intervals
 from verovolto.evaluation.protocol import Sample, clusters_of
 from verovolto.evaluation.ranking import ranking_statistics
 from verovolto.evaluation.units import scored_rows
-from verovolto.scoring.calibration import Calibration, Threshold, one_class_thresholds
+from verovolto.scoring.calibration import (
+    Calibration,
+    Threshold,
+    one_class_thresholds,
+    supervised_thresholds,
+)
 from verovolto.scoring.table import ScoreTable
 
 _SHOWN = ("auroc", "ap_real", "ap_fake", "eer")
+RANDOM_FRAMES = "of the thesis's random test frames"
 
 
 def labels_of(table: ScoreTable, score: str) -> tuple[np.ndarray, np.ndarray]:
@@ -57,15 +64,63 @@ def rankings(sample: Sample, score: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def thesis_thresholds(test: ScoreTable, val: ScoreTable, score: str) -> list[Threshold]:
-    """The pooled 80th percentile of the test itself, and the largest F1 of the validation faces."""
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """Which of the thesis's ways of judging are kept: thresholds of the `pooled` test and of the largest F1 (`max_f1`),
+    faces accepted when `score < s` (`strict`). Where one is not, the sound way stands in its place."""
+
+    pooled: bool = True
+    max_f1: bool = True
+    strict: bool = True
+
+
+AS_PUBLISHED = Judging()
+
+
+def thesis_thresholds(
+    test: ScoreTable,
+    val: ScoreTable,
+    score: str,
+    *,
+    kept: Judging = AS_PUBLISHED,
+    reals: ScoreTable | None = None,
+    false_alarm: float = 0.1,
+) -> list[Threshold]:
+    """The pooled 80th percentile of the test itself, and the largest F1 of the validation faces.
+
+    One that is not `kept` is replaced by its sound counterpart: the same percentile of the reals of the table `reals`
+    (of `val` where None), and, for the largest F1, which needs fakes, the conformal threshold of those reals at a
+    false-alarm rate. Raises `CalibrationError` where they are too few for that rate, `DataError` where a class is
+    missing that a threshold needs.
+    """
+    reals = val if reals is None else reals
+    first = _pooled(test, score) if kept.pooled else percentile_of_reals(reals, score)
+    if kept.max_f1:
+        return [first, _largest_f1(val, score, strict=kept.strict)]
+    return [first, held_out_thresholds(reals, score, false_alarm)[0]]
+
+
+def _pooled(test: ScoreTable, score: str) -> Threshold:
+    judged, _ = labels_of(test, score)
+    return thesis.pooled(judged, score=score)
+
+
+def _largest_f1(val: ScoreTable, score: str, *, strict: bool) -> Threshold:
+    """With `strict` as published; without, `score <= s` with s up to infinity, so that any real can be accepted."""
     values, fake = labels_of(val, score)
     chosen_on = f"{int((~fake).sum())} real and {int(fake.sum())} fake validation faces"
-    judged, _ = labels_of(test, score)
-    return [
-        thesis.pooled(judged, score=score),
-        thesis.largest_f1(values, fake, score=score, chosen_on=chosen_on),
-    ]
+    if strict:
+        return thesis.largest_f1(values, fake, score=score, chosen_on=chosen_on)
+    found = supervised_thresholds(
+        values[~fake], values[fake], score=score, chosen_on=chosen_on, positive="real"
+    )
+    return found[0]
+
+
+def percentile_of_reals(reals: ScoreTable, score: str) -> Threshold:
+    """The 80th percentile of held-out reals. Raises `DataError` where there are none."""
+    known, chosen_on = _held_out(reals, score)
+    return one_class_thresholds(known, (), chosen_on)[-1]
 
 
 def held_out_thresholds(reals: ScoreTable, score: str, false_alarm: float) -> list[Threshold]:
@@ -73,15 +128,20 @@ def held_out_thresholds(reals: ScoreTable, score: str, false_alarm: float) -> li
 
     Raises `CalibrationError` where they are too few for that rate, `DataError` where there are none.
     """
+    known, chosen_on = _held_out(reals, score)
+    known.threshold(false_alarm)  # raises where the sample cannot support the rate
+    return one_class_thresholds(known, (false_alarm,), chosen_on)
+
+
+def _held_out(reals: ScoreTable, score: str) -> tuple[Calibration, str]:
+    """The scores of the reals of a table, and how many they are in words."""
     values = reals.values(score)
     kept = reals.take(np.flatnonzero((reals.strings("label") == "real") & np.isfinite(values)))
     if not len(kept):
         raise DataError("there is no scored real validation face to set a threshold on")
     clusters, kind = clusters_of(kept)
     known = Calibration.of(kept.values(score), score=score, clusters=len(np.unique(clusters)), cluster=kind)
-    known.threshold(false_alarm)  # raises where the sample cannot support the rate
-    chosen_on = f"{len(kept)} held-out real faces ({known.clusters} clusters by {kind})"
-    return one_class_thresholds(known, (false_alarm,), chosen_on)
+    return known, f"{len(kept)} held-out real faces ({known.clusters} clusters by {kind})"
 
 
 def rows(sample: Sample, by_name: dict[str, list[Threshold]], *, strict: bool) -> list[dict[str, Any]]:
@@ -99,19 +159,61 @@ def rows(sample: Sample, by_name: dict[str, list[Threshold]], *, strict: bool) -
 
 
 def leak(
-    leaky: ScoreTable, honest: ScoreTable, score: str, *, resamples: int, seed: int, share: float, faces: int
+    leaky: ScoreTable,
+    honest: ScoreTable,
+    score: str,
+    *,
+    resamples: int,
+    seed: int,
+    share: float,
+    faces: int,
+    uniform: bool = False,
 ) -> Shortcut:
     """Frames at random against people kept apart: two detectors on the faces that both tables scored.
 
     `share` is the part of the judged faces whose person (or video) the leaky one met in training; both were trained on
-    `faces` reals. Raises `DataError` when the tables share too little.
+    `faces` reals. With `uniform` the leaky one was trained with uniform noise besides, and the two are measured as one:
+    to part them would take a third network. Raises `DataError` when the tables share too little.
     """
-    one, other = _shared(leaky, honest, score)
+    met = f"trained on frames drawn at random: {share:.0%} of the judged faces show someone trained on"
+    return _trainings(
+        leaky, honest, score, resamples=resamples, seed=seed, faces=faces,
+        name="leak and uniform noise" if uniform else "leak",
+        published=f"{met}; with uniform noise" if uniform else met,
+        sound="trained on other people's frames alone" + (", with normal noise" if uniform else ""),
+    )  # fmt: skip
+
+
+def noise(
+    uniform: ScoreTable, normal: ScoreTable, score: str, *, resamples: int, seed: int, faces: int
+) -> Shortcut:
+    """Uniform noise in the reparametrisation against normal noise: two detectors on the faces that both tables scored,
+    trained on the same `faces` reals. Raises `DataError` when the tables share too little."""
+    return _trainings(
+        uniform, normal, score, resamples=resamples, seed=seed, faces=faces, name="uniform noise",
+        published="trained with noise drawn uniformly from [0, 1)", sound="trained with noise from N(0, 1)",
+    )  # fmt: skip
+
+
+def _trainings(
+    published_table: ScoreTable,
+    sound_table: ScoreTable,
+    score: str,
+    *,
+    resamples: int,
+    seed: int,
+    faces: int,
+    name: str,
+    published: str,
+    sound: str,
+) -> Shortcut:
+    """Two detectors, on the faces that both scored."""
+    one, other = _shared(published_table, sound_table, score)
     sample = Sample.of(one, score, resamples=resamples, seed=seed)
     return Shortcut(
-        name="leak",
-        published=f"trained on frames drawn at random: {share:.0%} of the judged faces show someone trained on",
-        honest="trained on other people's frames alone",
+        name=name,
+        published=published,
+        honest=sound,
         judged_on=_told(sample, "kept out of both trainings, of the identity-disjoint test split"),
         figures=ablation.of_rankings(
             sample.scores.values(score), other.values(score), sample.fake, sample.resamples
@@ -122,16 +224,24 @@ def leak(
 
 
 def selection(
-    tables: dict[int, ScoreTable], score: str, on_test: int, on_reals: int, *, resamples: int, seed: int
+    tables: dict[int, ScoreTable],
+    score: str,
+    on_test: int,
+    on_reals: int,
+    *,
+    resamples: int,
+    seed: int,
+    judged: str = RANDOM_FRAMES,
 ) -> Shortcut:
-    """The epoch chosen on the test set against that of least loss on validation reals, on that test set."""
+    """The epoch chosen on the test set against that of least loss on validation reals, on that test set; `judged` says
+    which faces it holds."""
     first, second = _shared(tables[on_test], tables[on_reals], score)
     sample = Sample.of(first, score, resamples=resamples, seed=seed)
     return Shortcut(
         name="selection",
         published=f"epoch {on_test}: largest area under PR on the test set",
         honest=f"epoch {on_reals}: least loss on validation reals",
-        judged_on=_told(sample, "of the thesis's random test frames"),
+        judged_on=_told(sample, judged),
         figures=ablation.of_rankings(sample.scores.values(score), second.values(score), sample.fake, sample.resamples),
         interval=sample.resamples.about(),
         note="both ways chose the same epoch, so nothing was gained" if on_test == on_reals else
@@ -140,16 +250,25 @@ def selection(
 
 
 def thresholds(
-    sample: Sample, score: str, published: Threshold, held_out: Threshold, *, name: str, says: tuple[str, str]
+    sample: Sample,
+    score: str,
+    published: Threshold,
+    held_out: Threshold,
+    *,
+    name: str,
+    says: tuple[str, str],
+    strict: bool = True,
+    judged: str = RANDOM_FRAMES,
 ) -> Shortcut:
-    """A threshold of the thesis against one of held-out reals, on the same scores of the same faces."""
+    """A threshold of the thesis, and its `strict` rule where that is kept, against one of held-out reals, on the same
+    scores of the same faces; `judged` says which those are."""
     return Shortcut(
         name=name,
         published=says[0],
         honest=says[1],
-        judged_on=_told(sample, "of the thesis's random test frames"),
+        judged_on=_told(sample, judged),
         figures=ablation.of_thresholds(
-            sample.scores.values(score), sample.fake, (published, True), (held_out, False), sample.resamples
+            sample.scores.values(score), sample.fake, (published, strict), (held_out, False), sample.resamples
         ),
         interval=sample.resamples.about(),
         note="the thresholds stay as they are in all resamples",

@@ -24,6 +24,9 @@ METRICS = {
     "selection": "ap_real",
     "pooled threshold": "accuracy",
     "threshold chosen with fakes": "f1_real",
+    "uniform noise": "auroc",
+    "leak and uniform noise": "auroc",
+    "strict rule": "accuracy",
 }
 METRIC_NAMES = {
     "auroc": "AUROC", "ap_real": "area under PR of the reals", "ap_fake": "area under PR of the fakes",
@@ -41,7 +44,7 @@ CAPTIONS = (
     ("latent_use", "Beside 8 and 11", "What each latent dimension carries: mean KL to N(0, I) in nats, by rank."),
     ("faces_real", "Figures 12-15, 17, 18", "Ten test reals drawn by the seed: input, reconstruction, error."),
     ("faces_fake", "Figures 12-15, 17, 18", "Ten test fakes drawn by the seed; their errors on the reals' scale."),
-    ("spectra", "Figures 16 and 19", "Errors of three reals and three fakes: 3-D amplitude as published, 2-D power."),
+    ("spectra", "Figures 16 and 19", "Errors of three reals and three fakes: 2-D power, and 3-D amplitude if kept."),
     ("radial", "Beside 16 and 19", "Mean radial power of the errors of reals and fakes, with 95 % bands by cluster."),
 )  # fmt: skip
 WIDE = {"network", "histograms", "faces_real", "faces_fake", "spectra", "radial"}
@@ -65,7 +68,7 @@ class Arm:
 def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide_faces: bool) -> Page:
     """The page, from what `tables.json` holds and the arms behind it."""
     drawn = {f"{arm.name}-{name}": png for arm in arms for name, png in arm.figures.items()}
-    for one in content["ablations"]:
+    for one in (one for one in content["ablations"] if one["shortcuts"]):
         drawn[f"shortcuts-{one['model']}"] = shortcut_forest(one["shortcuts"], METRICS)
     parts = [
         (name, import_module(f"verovolto.report.parts.{name}"), found)
@@ -80,7 +83,8 @@ def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide
         findings=findings(content),
         parts=parts,
         measured=measured,
-        titles=TITLES,
+        titles=titles_of(content),
+        kept={one["name"] for one in content["quirks"] if one["kept"]},
         metric_names=METRIC_NAMES,
         metrics=METRICS,
         command=command,
@@ -89,16 +93,26 @@ def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide
     return Page(html=html, figures=drawn)
 
 
+def titles_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """The protocols in words: the arm as published says which quirks were switched, where any was."""
+    usual = ("uniform-noise", "mse")
+    lost = [one["name"] for one in content["quirks"] if not one["kept"] and one["name"] not in usual]
+    added = [one["name"] for one in content["quirks"] if one["kept"] and one["name"] in usual]
+    said = [f"{word} {', '.join(names)}" for word, names in (("without", lost), ("with", added)) if names]
+    return {**TITLES, "thesis": "; ".join([TITLES["thesis"], *said])}
+
+
 def findings(content: Mapping[str, Any]) -> dict[str, list[str]]:
     """What came out, by model: a sentence for each protocol, then one for what each shortcut adds."""
     said: dict[str, list[str]] = {}
+    titles = titles_of(content)
     for table in content["tables"]:
         first = next(row for row in table["rows"] if row["score"] == table["score"])
         said.setdefault(table["model"], []).append(
-            f"{TITLES[table['protocol']].capitalize()}: accuracy {figure(first['accuracy'])}, balanced accuracy "
+            f"{titles[table['protocol']].capitalize()}: accuracy {figure(first['accuracy'])}, balanced accuracy "
             f"{figure(first['balanced_accuracy'])}, AUROC {figure(table['ranking'][table['score']]['auroc'])}."
         )
-    for one in content["ablations"]:
+    for one in (one for one in content["ablations"] if one["shortcuts"]):
         effects = "; ".join(effect(shortcut) for shortcut in one["shortcuts"])
         said[one["model"]].append(f"What the shortcuts add: {effects}.")
     return said
@@ -136,6 +150,8 @@ def as_csv(content: Mapping[str, Any]) -> str:
                "rule", "tp", "fp", "tn", "fn"]  # fmt: skip
     columns += [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
     columns += [f"{name}{end}" for name in ("auroc", "ap_real") for end in ("", "_low", "_high")]
+    columns.append("quirks")
+    kept = " ".join(one["name"] for one in content["quirks"] if one["kept"]) or "none"
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -155,6 +171,7 @@ def as_csv(content: Mapping[str, Any]) -> str:
                 "data": data, "epoch": table["epoch"], "threshold_name": row["threshold"]["name"],
                 "threshold": row["threshold"]["value"], "chosen_on": row["threshold"]["chosen_on"],
                 "rule": row["rule"], **row["counts"], **_flat(known),
+                "quirks": kept if table["protocol"] == "thesis" else "none",
             })  # fmt: skip
     return text.getvalue()
 

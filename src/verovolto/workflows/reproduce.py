@@ -20,6 +20,7 @@ def reproduce(
     protocol: Literal["thesis", "honest", "both"] = "both",
     models: str = MODELS,
     parts: str | None = None,
+    quirks: str | None = None,
     method: str | None = None,
     epochs: int = 50,
     every: int = 10,
@@ -35,6 +36,8 @@ def reproduce(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
     threads: int | None = None,
+    control_size: int = 64,
+    control_epochs: int = 8,
 ) -> None:
     """Reproduce the thesis on a face set: its protocol as published, a sound one, and what each shortcut adds.
 
@@ -43,7 +46,8 @@ def reproduce(
 
     As published (`thesis`): frames split at random, the epoch chosen on the test set, thresholds from the pooled test
     scores or with the help of fakes, real as positive. As it should be (`honest`): splits that share nobody, the
-    epoch and the thresholds from validation reals, both classes. With `both`, the two are set side by side.
+    epoch and the thresholds from validation reals, both classes. With `both`, the two are set side by side. `--quirks`
+    says which of the first one's ways are kept; without one, that arm does there what the sound one does.
 
     Parameters
     ----------
@@ -58,6 +62,12 @@ def reproduce(
     parts
         What to do besides the thesis's own tables and figures, separated by commas. Default: all there is; none for
         nothing.
+    quirks
+        What `thesis` keeps of the thesis, separated by commas, or none, or all. leak: frames at random; test-epoch: the
+        epoch chosen on the test set; pooled: the 80th percentile of the pooled test scores; max-f1: the threshold of
+        largest F1, fakes included; strict: accepted if score < s; 3d-spectrum: the figure of the 3-D DFT;
+        uniform-noise: trained with noise uniform in [0, 1); mse: the score is the mean squared error. Default: all but
+        the last two, as the thesis's text and tables have it.
     method
         Take the fakes of this method alone, such as Deepfakes; else every fake of the set.
     epochs
@@ -73,7 +83,8 @@ def reproduce(
     batch_size
         Images a step. Default: as published.
     weights
-        Trunk of resnet-ocvae1: imagenet (needs a network once), a .pth or .safetensors file, or none.
+        Trunk of resnet-ocvae1: imagenet (needs a network once), a .pth or .safetensors file, or none; of lite0-ocvae:
+        imagenet (comes with the package) or none.
     seed
         Seed of the splits, the training, the resamples and the pictures.
     false_alarm
@@ -88,9 +99,20 @@ def reproduce(
         Arithmetic of training.
     threads
         Threads of the arithmetic. Default: all cores.
+    control_size
+        Side in pixels of the networks of the part `controls`, a multiple of 32.
+    control_epochs
+        Passes over the training reals of those networks.
     """
+    from verovolto.errors import InputError
     from verovolto.workflows.reproduction.plan import PARTS, PROTOCOLS, Plan, names_in
+    from verovolto.workflows.reproduction.quirks import AS_PUBLISHED, quirks_in
 
+    if quirks is not None and protocol == "honest":
+        raise InputError(
+            "--quirks are the thesis's, and --protocol honest has none of them",
+            hint="leave out --quirks, or ask for --protocol thesis or both",
+        )
     plan = Plan(
         data=data,
         out=out,
@@ -112,6 +134,9 @@ def reproduce(
         device=device,
         precision=precision,
         threads=threads,
+        quirks=AS_PUBLISHED if quirks is None else quirks_in(names_in(quirks)),
+        control_size=control_size,
+        control_epochs=control_epochs,
     )
     print(f"report: {run_reproduction(plan).resolve()}")
 
@@ -124,7 +149,7 @@ def run_reproduction(plan: Plan) -> Path:
     from verovolto.data.faceset import FaceSet
     from verovolto.workflows.reproduction.context import Context, take_part
     from verovolto.workflows.reproduction.document import write_document
-    from verovolto.workflows.reproduction.judge import ablate
+    from verovolto.workflows.reproduction.judge import ABLATED, ablate
     from verovolto.workflows.reproduction.networks import check_networks
     from verovolto.workflows.reproduction.splits import cut_splits
     from verovolto.workflows.reproduction.steps import Steps
@@ -133,7 +158,7 @@ def run_reproduction(plan: Plan) -> Path:
     steps = Steps(folder=plan.out / "steps")
     wanted = {
         "data": FaceSet.open(plan.data).fingerprint(), "protocols": list(plan.protocols), "method": plan.method,
-        "limit": plan.limit, "seed": plan.seed,
+        "limit": plan.limit, "seed": plan.seed, "quirks": plan.kept("thesis", "leak"),
     }  # fmt: skip
     splits = steps.take("splits", lambda folder: cut_splits(plan, folder), inputs=wanted)
     scored = {protocol: _train_and_score(plan, steps, protocol, splits) for protocol in plan.protocols}
@@ -153,7 +178,7 @@ def run_reproduction(plan: Plan) -> Path:
                 lambda _, model=model, chosen=chosen, both=both: ablate(  # type: ignore[misc]
                     plan, model, splits.result, chosen, *both
                 ),
-                inputs=plan.judging(),
+                inputs={**plan.judging(), "quirks": plan.kept("thesis", *ABLATED)},
                 after=after,
             )
         )
@@ -171,18 +196,18 @@ def _of(scored: dict[Protocol, Arm], protocol: Protocol, model: str) -> dict[int
 def _train_and_score(plan: Plan, steps: Steps, protocol: Protocol, splits: Done) -> Arm:
     """Train the networks of a protocol and score its faces by every checkpoint."""
     from verovolto.workflows.reproduction.context import Arm
-    from verovolto.workflows.reproduction.networks import score_checkpoint, train_network
-    from verovolto.workflows.reproduction.splits import split_file
+    from verovolto.workflows.reproduction.networks import noise_of, score_checkpoint, train_network
+    from verovolto.workflows.reproduction.splits import cut_of, split_file
 
-    data = split_file(splits.folder, protocol)
+    data, cut = split_file(splits.folder, protocol), cut_of(splits, protocol)
     trained: dict[str, Done] = {}
     scored: dict[str, dict[int, Done]] = {}
     for network in plan.networks:
         done = steps.take(
             f"train-{protocol}-{network}",
             lambda _, network=network: train_network(plan, protocol, network, data),  # type: ignore[misc]
-            inputs=plan.training(),
-            after=(splits,),
+            inputs={**plan.training(), "noise": noise_of(plan, protocol)},
+            after=(cut,),
         )
         trained[network] = done
         scored[network] = {
@@ -192,7 +217,7 @@ def _train_and_score(plan: Plan, steps: Steps, protocol: Protocol, splits: Done)
                     plan, protocol, network, epoch, data, folder
                 ),
                 inputs={"epoch": epoch},
-                after=(splits, done),
+                after=(cut, done),
             )
             for epoch in plan.checkpoints
         }
@@ -206,26 +231,30 @@ def _judge(
     from verovolto.workflows.reproduction.draw import draw
     from verovolto.workflows.reproduction.judge import choose, tabulate
     from verovolto.workflows.reproduction.plan import network_of
-    from verovolto.workflows.reproduction.splits import split_file
+    from verovolto.workflows.reproduction.splits import cut_of, split_file
 
     trained, scored = arm.trained[network_of(model)], arm.scored[network_of(model)]
     data = split_file(splits.folder, protocol)
     chosen = steps.take(
         f"choose-{protocol}-{model}",
         lambda _: choose(plan, protocol, model, trained, scored),
-        inputs=plan.judging(),
+        inputs={
+            **plan.judging(),
+            "score": plan.score_of(protocol, model),
+            "quirks": plan.kept(protocol, "test-epoch"),
+        },
         after=(trained, *scored.values()),
     )
     table = steps.take(
         f"table-{protocol}-{model}",
         lambda _: tabulate(plan, protocol, model, chosen, scored),
-        inputs=plan.judging(),
+        inputs={**plan.judging(), "quirks": plan.kept(protocol, "pooled", "max-f1", "strict")},
         after=(chosen,),
     )
     drawn = steps.take(
         f"draw-{protocol}-{model}",
         lambda folder: draw(plan, protocol, model, data, chosen, table, scored, folder),
-        inputs={"no_faces": plan.no_faces},
-        after=(splits, table),
+        inputs={"no_faces": plan.no_faces, "quirks": plan.kept(protocol, "3d-spectrum")},
+        after=(cut_of(splits, protocol), table),
     )
     return chosen, table, drawn

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.workflows.reproduction.plan import Plan, Protocol
+from verovolto.workflows.reproduction.quirks import told
 
 if TYPE_CHECKING:
     from verovolto.workflows.reproduction.steps import Done
@@ -34,6 +35,7 @@ def write_document(
         "version": __version__,
         "data": splits.result,
         "settings": _settings(plan),
+        "quirks": told(plan.quirks) if "thesis" in plan.protocols else [],
         "published": [one.to_dict() for one in PUBLISHED],
         "tables": [table.result for _, table, _ in judged.values()],
         "checkpoints": [chosen.result for chosen, _, _ in judged.values()],
@@ -74,9 +76,12 @@ def command_of(plan: Plan) -> str:
     ]
     words += ["--models", ",".join(plan.models)]
     words += ["--parts", ",".join(plan.parts) or "none"]
+    if "thesis" in plan.protocols:
+        words += ["--quirks", ",".join(plan.quirks) or "none"]
     for field in fields(plan):
         value = getattr(plan, field.name)
-        if field.name in ("data", "out", "protocols", "models", "parts") or value is None or value is False:
+        named = field.name in ("data", "out", "protocols", "models", "parts", "quirks")
+        if named or value is None or value is False:
             continue
         words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from verovolto.workflows.reproduction.plan import Plan, Protocol
 
 if TYPE_CHECKING:
+    from verovolto.models.names import Noise
     from verovolto.scoring.table import ScoreTable
     from verovolto.training.config import TrainConfig
 
@@ -16,8 +17,18 @@ SCORED = ("val", "test", "probe")
 
 
 def run_folder(plan: Plan, protocol: Protocol, network: str) -> Path:
-    """The run of a network by a protocol's split."""
-    return plan.out / "runs" / f"{protocol}-{network}"
+    """The run of a network by a protocol's split; other quirks of training than the published ones have their own."""
+    name = f"{protocol}-{network}"
+    if protocol == "thesis" and not plan.kept(protocol, "leak"):
+        name += "-without-leak"
+    if plan.kept(protocol, "uniform-noise"):
+        name += "-uniform-noise"
+    return plan.out / "runs" / name
+
+
+def noise_of(plan: Plan, protocol: Protocol) -> Noise:
+    """The noise that a protocol's networks are trained with."""
+    return "uniform" if plan.kept(protocol, "uniform-noise") else "normal"
 
 
 def check_networks(plan: Plan) -> None:
@@ -43,13 +54,13 @@ def check_networks(plan: Plan) -> None:
 def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> dict[str, Any]:
     """Train on the reals of a split file, or go on; returns the losses on validation reals by epoch.
 
-    The thesis's split shares people between training and test: the run is told so and marked.
+    Where the thesis's split shares people between training and test, the run is told so and marked.
     """
     from verovolto.training.checkpoints import validation_losses
     from verovolto.training.run import run
 
     config = _config(plan, protocol, network, data)
-    run(config, leaky=protocol == "thesis")
+    run(config, leaky=bool(plan.kept(protocol, "leak")))
     losses = validation_losses(config.out)
     return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
 
@@ -66,6 +77,7 @@ def _config(plan: Plan, protocol: Protocol, network: str, data: Path) -> TrainCo
         latent=plan.latent,
         batch_size=plan.batch_size,
         weights=plan.weights,
+        noise=noise_of(plan, protocol),
         epochs=plan.epochs,
         checkpoint_epochs=plan.every,
         seed=plan.seed,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from verovolto.errors import InputError
 from verovolto.workflows.reproduction.plan import Plan, Protocol
+from verovolto.workflows.reproduction.steps import Done
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,13 @@ def split_file(folder: Path, protocol: Protocol) -> Path:
     return folder / f"{protocol}.parquet"
 
 
+def cut_of(splits: Done, protocol: Protocol) -> Done:
+    """The split of one protocol alone, for the steps that read nothing of the other: they are done again when it
+    changes, and not when the other does."""
+    result = splits.result["cuts"][protocol]
+    return Done(name=f"splits-{protocol}", folder=splits.folder, key=result["fingerprint"], result=result)
+
+
 def cut_splits(plan: Plan, folder: Path) -> dict[str, Any]:
     """Cut the set by each protocol; both train on as many reals, so that they can be compared.
 
@@ -28,21 +36,19 @@ def cut_splits(plan: Plan, folder: Path) -> dict[str, Any]:
     """
     from verovolto.data.faceset import FaceSet
     from verovolto.data.splitfile import write_split_file
-    from verovolto.data.thesis_split import draw_probe, frames_at_random, keep_train
+    from verovolto.data.thesis_split import keep_train
 
     faces = FaceSet.open(plan.data)
     table = faces.columns()
     cuts: dict[Protocol, pa.Array] = {}
     notes: dict[Protocol, list[str]] = {}
-    probe = None
     if "honest" in plan.protocols:
         cuts["honest"], notes["honest"] = _disjoint(table, plan)
         _check_rate(table, cuts["honest"], plan)
     if "thesis" in plan.protocols:
-        if "honest" in cuts:
-            probe = draw_probe(table, _rows(cuts["honest"], "test"), seed=plan.seed, method=plan.method)
-        drawn = frames_at_random(table, seed=plan.seed, method=plan.method, probe=probe)
-        cuts["thesis"], notes["thesis"] = drawn.split, list(drawn.notes)
+        cuts["thesis"], notes["thesis"] = _as_published(table, cuts.get("honest"), plan)
+        if not plan.kept("thesis", "max-f1"):
+            _check_rate(table, cuts["thesis"], plan, halved=not plan.kept("thesis", "test-epoch"))
     there = min(int((_rows(cut, "train") & _real(table)).sum()) for cut in cuts.values())
     count = there if plan.limit is None else min(there, plan.limit)
     told = {}
@@ -50,10 +56,28 @@ def cut_splits(plan: Plan, folder: Path) -> dict[str, Any]:
         whole = keep_train(cut, count, seed=plan.seed)
         recipe = {"protocol": protocol, "seed": plan.seed, "method": plan.method, "train": count}
         write_split_file(split_file(folder, protocol), faces.path, table["face"], whole, recipe=recipe)
-        told[protocol] = {"faces": _counts(table, whole), "notes": notes[protocol], **_shared(table, whole)}
+        told[protocol] = {
+            "faces": _counts(table, whole), "notes": notes[protocol], **_shared(table, whole),
+            "fingerprint": FaceSet.open(split_file(folder, protocol)).fingerprint(),
+        }  # fmt: skip
     return {
         "set": faces.name, "faces": len(faces), "fingerprint": faces.fingerprint(), "train": count, "cuts": told,
     }  # fmt: skip
+
+
+def _as_published(table: pa.Table, honest: pa.Array | None, plan: Plan) -> tuple[pa.Array, list[str]]:
+    """Frames at random; without the quirk `leak`, as many of the splits that share nobody."""
+    from verovolto.data.thesis_split import draw_probe, frames_apart, frames_at_random
+
+    probe = None
+    if honest is not None:
+        probe = draw_probe(table, _rows(honest, "test"), seed=plan.seed, method=plan.method)
+    drawn = frames_at_random(table, seed=plan.seed, method=plan.method, probe=probe)
+    if plan.kept("thesis", "leak"):
+        return drawn.split, list(drawn.notes)
+    cut, notes = _disjoint(table, plan) if honest is None else (honest, ["cut as the sound protocol's"])
+    apart = frames_apart(table, cut, each=drawn.each, seed=plan.seed)
+    return apart.split, [*notes, *drawn.notes, *apart.notes]
 
 
 def _disjoint(table: pa.Table, plan: Plan) -> tuple[pa.Array, list[str]]:
@@ -81,15 +105,19 @@ def _disjoint(table: pa.Table, plan: Plan) -> tuple[pa.Array, list[str]]:
     return pa.array(names, pa.string()), [f"cut by person and video ({cut}); {dropped}", *made.notes]
 
 
-def _check_rate(table: pa.Table, cut: pa.Array, plan: Plan) -> None:
-    """Refuse before training a false-alarm rate that the held-out reals could not support after it."""
+def _check_rate(table: pa.Table, cut: pa.Array, plan: Plan, *, halved: bool = True) -> None:
+    """Refuse before training a false-alarm rate that the held-out reals could not support after it: those that chose
+    no epoch, half of the validation faces where it is chosen on these."""
+    import numpy as np
+
     from verovolto.data.splits import halve
     from verovolto.scoring.calibration import needed
 
     val = table.set_column(table.column_names.index("split"), "split", cut).take(
         _rows(cut, "val").nonzero()[0]
     )
-    reals = int((~halve(val, seed=plan.seed) & _real(val)).sum())
+    chose = halve(val, seed=plan.seed) if halved else np.zeros(len(val), dtype=bool)
+    reals = int((~chose & _real(val)).sum())
     if reals < needed(plan.false_alarm):
         raise InputError(
             f"a false-alarm rate of {plan.false_alarm:g} needs {needed(plan.false_alarm)} real faces to set the "
