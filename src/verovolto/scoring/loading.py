@@ -15,12 +15,14 @@ from verovolto.scoring.calibration_io import read_calibration
 from verovolto.scoring.detector import SavedDetector
 from verovolto.scoring.domain import Domain
 from verovolto.scoring.feature_detector import FeatureDetector
+from verovolto.scoring.normality.detector import NormalityDetector
 from verovolto.scoring.store import find_folder, read_description, read_tensors
 from verovolto.scoring.vae_detector import VAEDetector
 
 _KINDS: dict[str, Callable[..., SavedDetector]] = {
     VAEDetector.kind: VAEDetector.assemble,
     FeatureDetector.kind: FeatureDetector.assemble,
+    NormalityDetector.kind: NormalityDetector.assemble,
 }
 
 

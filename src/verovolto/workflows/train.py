@@ -11,12 +11,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from verovolto.errors import InputError
-from verovolto.models.names import DISCRIMINANT
+from verovolto.models.names import DISCRIMINANT, MAHALANOBIS, PADIM, PATCHCORE, TWO_HEADS
 from verovolto.training.config import TrainConfig
 from verovolto.workflows.progress import counting_bar
 
-# What is no network trained by steps of gradient descent has a module with a `run(config, progress)` of its own.
-_TRAINERS = {DISCRIMINANT: "verovolto.training.discriminant"}
+# What is not trained on real faces alone by the negative ELBO has a module with a `run(config, progress)` of its own.
+_TRAINERS = {
+    DISCRIMINANT: "verovolto.training.discriminant",
+    TWO_HEADS: "verovolto.training.two_heads",
+    **dict.fromkeys((MAHALANOBIS, PADIM, PATCHCORE), "verovolto.training.normality"),
+}
 
 
 def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(name="--from")] = None) -> None:
@@ -53,11 +57,12 @@ def told(run: Path) -> list[str]:
 
     about = load_detector(run).about
     known = about["calibrated_on"]
-    how = (
-        f"{about['forgeries']:,} forgeries made of them"
-        if "forgeries" in about
-        else f"the epoch chosen on {about['chosen_on']['faces']} other reals"
-    )
+    if "fitted" in about:
+        how = f"{about['fitted']} kept"
+    elif "forgeries" in about:
+        how = f"{about['forgeries']:,} forgeries made of them"
+    else:
+        how = f"the epoch chosen on {about['chosen_on']['faces']} other reals"
     lines = [
         f"trained on {about['trained_on']['faces']:,} real faces; {how}, thresholds set on {known['real']} more "
         f"({known['clusters']} clusters by {known['cluster']})"
