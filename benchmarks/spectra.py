@@ -20,59 +20,28 @@ Figures and `spectra.json` go to --out; `spectra.png` shows errors of single fac
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
 from verovolto.errors import InputError
-from verovolto.evaluation.intervals import with_intervals
-from verovolto.evaluation.protocol import Sample
-from verovolto.evaluation.ranking import ranking_statistics
-from verovolto.evaluation.spectra import compare_bands, pair_keys, unexplained, verdict
-from verovolto.evaluation.units import find_pairs
+from verovolto.evaluation.error_spectra import BAND, GIVEN, MeanSpectra, judge_spectra
+from verovolto.evaluation.spectra import SpectralComparison
 from verovolto.files import write_json
 from verovolto.report.spectrum_figures import FaceSpectra, band_effects, radial_spectra, spectrum_gallery
 from verovolto.scoring.detector import Detector
-from verovolto.scoring.run import read_batch
-from verovolto.scoring.scores import TRIVIAL_SCORES, trivial_scores
-from verovolto.scoring.spectrum import (
-    Region,
-    amplitude_3d,
-    band_energies,
-    fit_typicality,
-    linear_bands,
-    log_power,
-    luma_plane,
-    octave_bands,
-    power_spectrum,
-    radial_power,
-    taper,
-)
-from verovolto.scoring.table import METADATA_COLUMNS, ScoreTable
+from verovolto.scoring.error_spectra import ERROR, IMAGE, error_spectra, measure_bands
+from verovolto.scoring.run import score_faces
+from verovolto.scoring.spectrum import linear_bands, octave_bands
 from verovolto.scoring.vae_detector import VAEDetector
 
 BANDS = {"linear": linear_bands(8), "octave": octave_bands(8)}
-GIVEN = "error given input"
-REGIONS: dict[str, Region] = {"error": "whole", "error, inner face": "inner", "error, surround": "surround"}
-COLOURS = ("red", "green", "blue")
 PICTURES = 3  # faces of each class in the gallery
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A set of faces, measured. `bands` maps what was measured to log10 powers `[n, K]`; `radial` `[n, F]`."""
-
-    table: pa.Table
-    bands: dict[str, np.ndarray]
-    frequency: np.ndarray
-    radial: np.ndarray
 
 
 def main() -> None:
@@ -88,19 +57,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     faces, edges = FaceSet.open(options.data), BANDS[options.bands]
-    results = {}
+    judged, results = faces.select(split=options.split), {}
     for path in options.detectors:
         detector = load(path)
-        known = measure(detector, reals(faces, detector, options.fit), edges)
-        judged = measure(detector, faces.select(split=options.split), edges)
-        result, pictures = judge(known, judged, edges)
-        result |= {
-            "size": detector.preprocessing.size,
-            "fitted_on": f"{len(known.table)} {options.fit} reals",
-        }
+        known = measure_bands(detector, reals(faces, detector, options.fit), edges, detail=True)
+        measured = measure_bands(detector, judged, edges, detail=True)
+        table = score_faces(detector, judged).take(measured.rows)
+        result = judge_spectra(
+            known, measured, table, own=("rmse_unit",), edges=edges, resamples=1000, seed=0
+        )
+        result["size"] = detector.preprocessing.size
+        result["fitted_on"] = f"{len(known.rows)} {options.fit} reals"
         results[path.name] = result
-        pictures["spectra"] = gallery(detector, faces.select(split=options.split))
-        for name, png in pictures.items():
+        for name, png in (figures(result) | {"spectra": gallery(detector, judged)}).items():
             target = options.out / path.name / f"{name}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(png)
@@ -122,142 +91,51 @@ def reals(faces: FaceSet, detector: VAEDetector, fit: str) -> FaceSet:
         return faces.select(split="train", label="real")
     val = faces.select(split="val")
     choose = halve(val.columns(), seed=detector.about["seed"])
-    real = np.array(val.columns("label")["label"].to_pylist()) == "real"
-    return val.take(np.flatnonzero(~choose & real))
+    return val.take(np.flatnonzero(~choose)).select(label="real")
 
 
-def passes(
-    detector: VAEDetector, faces: FaceSet
-) -> Iterator[tuple[list[int], dict[str, Any], torch.Tensor, torch.Tensor]]:
-    """Rows, trivial statistics, inputs and signed errors `[b, 3, h, w]`, both in units of [0, 1], of each batch."""
-    mean, std = (
-        torch.tensor(part, dtype=torch.float64).view(1, 3, 1, 1)
-        for part in (detector.preprocessing.mean, detector.preprocessing.std)
-    )
-    for start in range(0, len(faces), 64):
-        rows, batch = read_batch(faces, start, min(start + 64, len(faces)))
-        with torch.inference_mode():
-            x = detector.preprocessing(batch, torch.device("cpu"))
-            error = (x - detector.model(x).x_hat).double() * std
-            yield rows, trivial_scores(batch), x.double() * std + mean, error
-
-
-def measure(detector: VAEDetector, faces: FaceSet, edges: tuple[float, ...]) -> Measured:
-    """Band energies, radial spectra, reconstruction error and trivial statistics of all faces that can be read."""
-    kept: list[int] = []
-    parts: list[dict[str, np.ndarray]] = []
-    for rows, trivial, image, error in passes(detector, faces):
-        kept += rows
-        plane = luma_plane(error)
-        found = {name: band_energies(plane, edges, region=region) for name, region in REGIONS.items()}
-        found |= {f"error, {name}": band_energies(error[:, i], edges) for i, name in enumerate(COLOURS)}
-        found["input"] = band_energies(luma_plane(image), edges)
-        rings = radial_power(power_spectrum(plane, taper(*plane.shape[-2:])))
-        found |= {"radial": log_power(rings.power), "rmse_unit": error.square().mean((1, 2, 3)).sqrt()}
-        parts.append({name: np.asarray(values) for name, values in (found | trivial).items()})
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    table = faces.take(kept).columns(*METADATA_COLUMNS).append_column("status", pa.array(["ok"] * len(kept)))
-    for name in ("rmse_unit", *TRIVIAL_SCORES):
-        table = table.append_column(name, pa.array(columns.pop(name).astype(np.float64)))
-    # The ring of frequency zero holds only what the window left of the mean.
-    radial = columns.pop("radial")[:, 1:]
-    return Measured(table=table, bands=columns, frequency=rings.frequency.numpy()[1:], radial=radial)
-
-
-def judge(
-    known: Measured, judged: Measured, edges: tuple[float, ...]
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """All comparisons and AUROCs of one detector, and its figures."""
-    bands = {name: with_given(part.bands, known.bands) for name, part in (("fit", known), ("test", judged))}
-    table = judged.table
-    singles = {f"band {k + 1}": bands["test"]["error"][:, k] for k in range(len(edges) - 1)}
-    typical = {f"typicality of {name}": typicality(bands, name) for name in ("error", "input", GIVEN)}
-    for name, values in (typical | singles).items():
-        table = table.append_column(name, pa.array(values))
-    names = (*typical, "rmse_unit", *singles)
-    sample = Sample.of(
-        ScoreTable(table=table, scores=names, baselines=TRIVIAL_SCORES), names[0], resamples=1000, seed=0
-    )
-    pairs = pair_keys(sample.scores)
+def figures(result: Mapping[str, Any]) -> dict[str, bytes]:
     compared = {
-        name: compare_bands(values, sample.fake, edges=edges, resamples=sample.resamples, pairs=pairs)
-        for name, values in bands["test"].items()
+        name: SpectralComparison.from_dict(result["comparisons"][name]) for name in (ERROR, IMAGE, GIVEN)
     }
-    result = {
-        "verdict": verdict(compared["error"], image=compared["input"], given=compared[GIVEN]),
-        "error_over_input_db": {
-            label: (10 * (bands["test"]["error"] - bands["test"]["input"]))[sample.fake == kind]
-            .mean(0)
-            .tolist()
-            for label, kind in (("real", False), ("fake", True))
-        },
-        "comparisons": {name: one.to_dict() for name, one in compared.items()},
-        "scores": {name: ranked(sample, name) for name in (*names, *TRIVIAL_SCORES)},
+    return {
+        "radial": radial_spectra(MeanSpectra.from_dict(result["radial"])),
+        "effects": band_effects(compared),
     }
-    pictures = {
-        "radial": radial_spectra(judged.frequency, judged.radial, sample.fake, sample.resamples),
-        "effects": band_effects({name: compared[name] for name in ("error", "input", GIVEN)}),
-    }
-    return result, pictures
-
-
-def with_given(bands: Mapping[str, np.ndarray], known: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The bands, and beside them what the input's do not explain of the error's."""
-    rest = unexplained(
-        bands["error"], bands["input"], real_energies=known["error"], real_controls=known["input"]
-    )
-    return {**bands, GIVEN: rest}
-
-
-def typicality(bands: Mapping[str, Mapping[str, np.ndarray]], name: str) -> np.ndarray:
-    fitted = fit_typicality(torch.from_numpy(bands["fit"][name]))
-    return fitted.score(torch.from_numpy(bands["test"][name])).numpy()
-
-
-def ranked(sample: Sample, name: str) -> dict[str, Any]:
-    """AUROC and share of pairs ordered rightly, with intervals."""
-    values = sample.scores.values(name)
-    figures = {"auroc": with_intervals(ranking_statistics(values, sample.fake), sample.resamples)["auroc"]}
-    pairs = find_pairs(sample.scores, values, sample.fake)
-    if len(pairs.rows):
-        figures |= with_intervals(pairs.share, sample.resamples)
-    return {key: figure.to_dict() for key, figure in figures.items()}
 
 
 def gallery(detector: VAEDetector, faces: FaceSet) -> bytes:
     """Spectra of the errors of the first faces of each class."""
     label = np.array(faces.columns("label")["label"].to_pylist())
     rows = np.concatenate([np.flatnonzero(label == kind)[:PICTURES] for kind in ("real", "fake")])
-    _, _, _, error = next(passes(detector, faces.take(rows)))
-    planes = torch.cat([error, luma_plane(error)[:, None]], dim=1)
-    power = log_power(power_spectrum(planes, taper(*planes.shape[-2:]))).numpy()
-    amplitude = amplitude_3d(error).numpy()
+    spectra = error_spectra(detector, faces.take(rows), pictures=np.arange(len(rows)))
     return spectrum_gallery(
         [
-            FaceSpectra(amplitude=amplitude[i], log_power=power[i], caption=str(label[row]))
-            for i, row in enumerate(rows)
+            FaceSpectra(amplitude=amplitude, log_power=planes, caption=str(label[row]))
+            for amplitude, planes, row in zip(spectra.amplitude, spectra.planes, rows, strict=True)
         ]
     )
 
 
 def show(name: str, result: Mapping[str, Any]) -> None:
     """One detector as Markdown: bands in rows, what was compared in columns; then the scores."""
-    shown = ("error", "input", GIVEN, "error, inner face", "error, surround")
+    shown = (ERROR, IMAGE, GIVEN, "error, inner", "error, surround")
     compared = [result["comparisons"][key]["bands"] for key in shown]
     print(f"\n## {name} ({result['size']} px, fitted on {result['fitted_on']})\n")
     columns = ["cycles/pixel", "error over input, reals", *shown, "AUROC of the error's band"]
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for k, row in enumerate(zip(*compared, strict=True)):
-        auroc = written(result["scores"][f"band {k + 1}"]["auroc"])
+        auroc = written(result["scores"][BAND.format(k + 1)]["auroc"])
         cells = [
             f"{written(band['g'], sign='+')}, {band['decibel']['value']:+.2f} dB, p {band['p_corrected']:.4f}"
             for band in row
         ]
         cells = [f"{result['error_over_input_db']['real'][k]:+.1f} dB", *cells, auroc]
         print(f"| {row[0]['low']:.3g}–{row[0]['high']:.3g} | " + " | ".join(cells) + " |")
+    bands = {BAND.format(k + 1) for k in range(len(compared[0]))}
     print("\n| score | AUROC | pairs ordered rightly |\n|---|---|---|")
     for score, figures in result["scores"].items():
-        if not score.startswith("band"):
+        if score not in bands:
             pairs = written(figures["pairs_ordered"]) if "pairs_ordered" in figures else ""
             print(f"| {score} | {written(figures['auroc'])} | {pairs} |")
     print(f"\n{result['verdict']}", flush=True)

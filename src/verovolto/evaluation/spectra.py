@@ -12,7 +12,7 @@ Fake minus real everywhere: above 0 the fakes hold more power.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -77,6 +77,14 @@ class Band:
             "p_corrected": self.p,
         }
 
+    @staticmethod
+    def from_dict(value: Mapping[str, Any]) -> Band:
+        """Back from `to_dict`."""
+        return Band(
+            low=value["low"], high=value["high"], g=Figure(**value["g"]), decibel=Figure(**value["decibel"]),
+            p=value["p_corrected"],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpectralComparison:
@@ -99,6 +107,17 @@ class SpectralComparison:
             "test": self.test,
             "interval": self.interval,
         }
+
+    @staticmethod
+    def from_dict(value: Mapping[str, Any]) -> SpectralComparison:
+        """Back from `to_dict`."""
+        bands = tuple(Band.from_dict(one) for one in value["bands"])
+        return SpectralComparison(
+            bands=bands,
+            faces=dict(value["faces"]),
+            test=dict(value["test"]),
+            interval=dict(value["interval"]),
+        )
 
 
 def compare_bands(

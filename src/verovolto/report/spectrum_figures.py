@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from verovolto.evaluation.intervals import Figure, Resamples, with_intervals
-from verovolto.evaluation.ranking import divide
+from verovolto.evaluation.error_spectra import Curve, MeanSpectra
+from verovolto.evaluation.intervals import Figure
 from verovolto.evaluation.spectra import SpectralComparison
 from verovolto.report.figures import CLASSES, INK, MUTED, Canvas
 
@@ -18,33 +18,23 @@ _COLOURS = (INK, "#6b46c1", "#2f855a", "#b83280", "#8895a7")
 _GAP = 4  # white pixels between the spectra of two faces
 
 
-def radial_spectra(
-    frequency: np.ndarray,
-    log_power: np.ndarray,
-    fake: np.ndarray,
-    resamples: Resamples,
-    *,
-    name: str = "error",
-) -> bytes:
-    """Mean radial log10 power of reals and fakes, and their difference in decibels, with 95 % bands by cluster.
-
-    `frequency` `[F]` in cycles per pixel, `log_power` `[n, F]`, `fake` `[n]` boolean. The bands hold for each
-    frequency by itself; the difference is taken within each resample, since the classes share people.
-    """
-    means = {label: _curve(log_power, resamples, fake == kind) for label, kind, _ in CLASSES}
-    gap = _curve(log_power, resamples, fake, ~fake)
+def radial_spectra(spectra: MeanSpectra, *, name: str = "error") -> bytes:
+    """Mean radial log10 power of reals and fakes, and their difference in decibels, with 95 % bands by cluster, which
+    hold for each frequency by itself."""
     with Canvas(9.0, 3.6, columns=2) as canvas:
         left, right = canvas.all_axes
-        for label, kind, colour in CLASSES:
-            middle, low, high = means[label]
-            left.plot(frequency, middle, color=colour, label=f"{label} (n = {int((fake == kind).sum())})")
-            left.fill_between(frequency, low, high, color=colour, alpha=0.22, linewidth=0)
+        for label, _, colour in CLASSES:
+            curve: Curve = getattr(spectra, label)
+            left.plot(
+                spectra.frequency, curve.value, color=colour, label=f"{label} (n = {spectra.faces[label]})"
+            )
+            left.fill_between(spectra.frequency, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
         left.set(xlabel=CYCLES, ylabel=f"log10 power of the {name}", title="Mean spectrum")
         left.legend()
-        middle, low, high = (10 * part for part in gap)
+        gap = spectra.difference
         right.axhline(0, color=MUTED, linestyle=":", linewidth=1.2)
-        right.plot(frequency, middle, color=INK)
-        right.fill_between(frequency, low, high, color=INK, alpha=0.18, linewidth=0)
+        right.plot(spectra.frequency, 10 * gap.value, color=INK)
+        right.fill_between(spectra.frequency, 10 * gap.low, 10 * gap.high, color=INK, alpha=0.18, linewidth=0)
         right.set(xlabel=CYCLES, ylabel="fake minus real (dB)", title="Difference")
     return canvas.png
 
@@ -84,15 +74,18 @@ class FaceSpectra:
     caption: str
 
 
-def spectrum_gallery(faces: Sequence[FaceSpectra]) -> bytes:
+def spectrum_gallery(faces: Sequence[FaceSpectra], *, cube: bool = True) -> bytes:
     """The 3-D amplitude as the thesis shows it, its three planes as red, green and blue, each face on a scale of its
-    own, beside the power spectra of the channels and the luma, all on one scale. A row a face, at least one."""
+    own, beside the power spectra of the channels and the luma, all on one scale. A row a face, at least one. Without
+    `cube` the power spectra alone."""
     shown = np.stack([face.log_power for face in faces])
     low, high = np.quantile(shown, [0.005, 0.995])
     height, width = shown.shape[-2:]
-    titles = ("3-D, as published", "red", "green", "blue", "luma")
+    titles = (*(["3-D, as published"] if cube else []), "red", "green", "blue", "luma")
     with Canvas(8.6, 0.75 + 1.55 * len(faces) * height / width, columns=len(titles)) as canvas:
-        stacks = [np.stack([np.moveaxis(face.amplitude, 0, 2) for face in faces]), *np.moveaxis(shown, 1, 0)]
+        stacks = [*np.moveaxis(shown, 1, 0)]
+        if cube:
+            stacks.insert(0, np.stack([np.moveaxis(face.amplitude, 0, 2) for face in faces]))
         for axes, title, stack in zip(canvas.all_axes, titles, stacks, strict=True):
             blank = 1.0 if stack.ndim == 4 else np.nan
             mesh = axes.imshow(_column(stack, blank), cmap="inferno", vmin=low, vmax=high, aspect="equal")
@@ -103,7 +96,12 @@ def spectrum_gallery(faces: Sequence[FaceSpectra]) -> bytes:
         middles = [(height + _GAP) * i + height / 2 for i in range(len(faces))]
         canvas.axes.set_yticks(middles, [face.caption for face in faces], fontsize=8)
         canvas.figure.colorbar(
-            mesh, ax=canvas.all_axes[1:], label="log10 power", orientation="horizontal", shrink=0.6, aspect=40
+            mesh,
+            ax=canvas.all_axes[int(cube) :],
+            label="log10 power",
+            orientation="horizontal",
+            shrink=0.6,
+            aspect=40,
         )
     return canvas.png
 
@@ -121,24 +119,3 @@ def _mark(axes: Axes, place: float, figure: Figure, colour: str, *, filled: bool
         axes.plot([place, place], [figure.low, figure.high], color=colour, linewidth=1.4)
     face = colour if filled else "white"
     axes.plot([place], [figure.value], marker="o", color=colour, markerfacecolor=face, markersize=5)
-
-
-def _curve(
-    values: np.ndarray, resamples: Resamples, of: np.ndarray, less: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of the rows `of` `[n]` (boolean) of `values` `[n, F]` with its 95 % interval, `[F]` each; less the mean of
-    the rows `less` where those are given."""
-
-    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        mean = _mean(weights * of, values)
-        mean = mean if less is None else mean - _mean(weights * less, values)
-        return {str(k): mean[:, k] for k in range(mean.shape[1])}
-
-    figures = with_intervals(statistics, resamples).values()
-    columns = [(f.value, f.low, f.high) for f in figures]
-    middle, low, high = (np.array(part, dtype=np.float64) for part in zip(*columns, strict=True))
-    return middle, low, high
-
-
-def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return divide(weights @ values, weights.sum(axis=1, keepdims=True))

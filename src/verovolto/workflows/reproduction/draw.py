@@ -53,7 +53,8 @@ def draw(
     pictures = _of_scores(scored, chosen, table, scores(scored[epoch].folder, "val"))
     latent, facts = _of_latents(detector, faces, rows, fake, plan.seed)
     pictures |= latent | _galleries(plan, detector, faces, drawn, rows, values, fake)
-    pictures |= _of_spectra(plan, detector, faces, test, rows, drawn)
+    cube = bool(plan.kept(protocol, "3d-spectrum"))
+    pictures |= _of_spectra(plan, detector, faces, test, rows, drawn, cube=cube)
     pictures["network"] = diagram(detector.architecture)
     for name, png in pictures.items():
         with atomic_path(folder / f"{name}.png") as part:
@@ -125,11 +126,19 @@ def _galleries(
 
 
 def _of_spectra(
-    plan: Plan, detector: VAEDetector, faces: FaceSet, test: ScoreTable, rows: np.ndarray, drawn: np.ndarray
+    plan: Plan,
+    detector: VAEDetector,
+    faces: FaceSet,
+    test: ScoreTable,
+    rows: np.ndarray,
+    drawn: np.ndarray,
+    *,
+    cube: bool,
 ) -> dict[str, bytes]:
-    """Spectra of single errors, in three dimensions as published and in two; and the means of both classes."""
+    """Spectra of single errors, in two dimensions, and in three (`cube`) as published; and the means of both classes."""
     import numpy as np
 
+    from verovolto.evaluation.error_spectra import mean_spectra
     from verovolto.evaluation.intervals import draw as resample
     from verovolto.evaluation.protocol import clusters_of
     from verovolto.report.spectrum_figures import FaceSpectra, radial_spectra, spectrum_gallery
@@ -152,6 +161,6 @@ def _of_spectra(
         for amplitude, planes, caption in zip(spectra.amplitude, spectra.planes, captions, strict=True)
     ]
     return {
-        "spectra": spectrum_gallery(gallery),
-        "radial": radial_spectra(spectra.frequency, spectra.radial, fake, resamples),
+        "spectra": spectrum_gallery(gallery, cube=cube),
+        "radial": radial_spectra(mean_spectra(spectra.frequency, spectra.radial, fake, resamples)),
     }

@@ -1,0 +1,48 @@
+"""How the power spectra of the errors are shown: effect sizes by band, mean spectra, and the score made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from verovolto.evaluation.error_spectra import GIVEN, TYPICALITY, MeanSpectra
+from verovolto.evaluation.spectra import SpectralComparison
+from verovolto.report.robustness_words import change
+from verovolto.report.spectrum_figures import band_effects, radial_spectra
+from verovolto.report.words import figure
+
+TITLE = "Power spectra of the errors"
+_VERDICTS = {"better": "better than", "worse": "worse than"}
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
+    """Mean spectra and effect sizes of each network."""
+    drawn = {}
+    for one in _judged(found):
+        compared = {name: SpectralComparison.from_dict(of) for name, of in one["comparisons"].items()}
+        drawn[f"radial-{one['network']}"] = radial_spectra(MeanSpectra.from_dict(one["radial"]))
+        drawn[f"effects-{one['network']}"] = band_effects(compared)
+    return drawn
+
+
+def findings(found: Mapping[str, Any]) -> list[str]:
+    """The verdict on the conjecture and the worth of the score, a sentence or two a network."""
+    said = [f"{one['network']}: {one['verdict']} {_of_score(one)}" for one in _judged(found)]
+    return said + [
+        f"{one['network']}: not measured, {one['why_not']}." for one in found["networks"] if "why_not" in one
+    ]
+
+
+def _judged(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in found["networks"] if "why_not" not in one]
+
+
+def _of_score(one: Mapping[str, Any]) -> str:
+    name = TYPICALITY.format(GIVEN)
+    made, own = one["scores"][name], next(iter(one["scores"]))
+    difference = made["difference"]
+    worth = _VERDICTS.get(difference["verdict"], "not shown to differ from")
+    return (
+        f"As a score, the {name}, has an AUROC of {figure(made['auroc'])}, {worth} the model's own {own} of "
+        f"{figure(one['scores'][own]['auroc'])} (difference {change(difference)})."
+    )
