@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from verovolto.config import check_keys, read_toml, write_toml
+from verovolto.data.contamination import Contamination
 from verovolto.errors import InputError, TrainingError
 from verovolto.files import write_json
 from verovolto.training.config import RESUMABLE_CHANGES, TrainConfig
@@ -21,6 +22,7 @@ LAST = "last.ckpt"
 _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
 # What a run writes before its `config.toml`: a kill among these leaves a folder that it may begin in again.
 _BEFORE_CONFIG = ("weights", "run.json")
+_SWAPS = "contaminated_with"  # the digest of a contamination
 _OF_THE_MACHINE = ("device", "precision", "workers", "threads")
 
 
@@ -42,8 +44,17 @@ def about_run(config: TrainConfig, sets: Sets, *, weights: str) -> dict[str, Any
         "seed": config.seed,
         "weights": weights,
         "versions": versions(),
-        **({"leaky": True} if sets.leaky else {}),
+        **{name: value for name, value in marks(sets.leaky, sets.contamination).items() if name != _SWAPS},
     }
+
+
+def marks(leaky: bool, contamination: Contamination | None) -> dict[str, Any]:
+    """What sets a run of an experiment apart from an honest one: `leaky`, and `contaminated` with the share of forged
+    training faces."""
+    found: dict[str, Any] = {"leaky": True} if leaky else {}
+    if contamination is not None:
+        found |= {"contaminated": contamination.share, _SWAPS: contamination.digest}
+    return found
 
 
 def check_folder(config: TrainConfig, sets: Sets) -> None:
@@ -55,7 +66,7 @@ def check_folder(config: TrainConfig, sets: Sets) -> None:
             raise TrainingError(
                 f"{config.data} has changed since {config.out} began", hint="give another --out"
             )
-        check_leave(config.out, leaky=sets.leaky)
+        check_leave(config.out, leaky=sets.leaky, contamination=sets.contamination)
         _check_last(config.out / "checkpoints" / LAST)
     elif config.out.is_dir() and any(one.name not in _BEFORE_CONFIG for one in config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
@@ -63,11 +74,19 @@ def check_folder(config: TrainConfig, sets: Sets) -> None:
         raise InputError(f"{config.out} is a file", hint="--out names a folder")
 
 
-def check_leave(folder: Path, *, leaky: bool) -> None:
-    """Refuse to take a run whose splits may share people for one whose may not, and the other way round."""
-    if read_json(folder / "run.json").get("leaky", False) != leaky:
+def check_leave(folder: Path, *, leaky: bool, contamination: Contamination | None = None) -> None:
+    """Refuse to take a run whose splits may share people for one whose may not, or one that learned from fakes for one
+    that did not or from others, and the other way round."""
+    known, wanted = read_json(folder / "run.json"), marks(leaky, contamination)
+    if known.get("leaky", False) != leaky:
         raise TrainingError(
             f"{folder} was begun {'without' if leaky else 'with'} leave to share people between splits",
+            hint="give another --out",
+        )
+    if known.get(_SWAPS) != wanted.get(_SWAPS):
+        before = f"with {known['contaminated']:.3g} of its" if _SWAPS in known else "with none of its"
+        raise TrainingError(
+            f"{folder} was begun {before} training faces forged, and not with the ones asked for now",
             hint="give another --out",
         )
 
@@ -76,7 +95,7 @@ def write_papers(config: TrainConfig, sets: Sets) -> None:
     """`run.json` and `config.toml`: from now on the folder holds this run."""
     papers = {
         "fingerprint": sets.fingerprint,
-        **({"leaky": True} if sets.leaky else {}),
+        **marks(sets.leaky, sets.contamination),
         "versions": versions(),
         "faces": {"train": len(sets.train), "choose": len(sets.choose), "calibrate": len(sets.calibrate)},
         "machine": {"processor": platform.processor() or platform.machine(), "threads": config.threads},

@@ -17,6 +17,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from verovolto.data.contamination import Contamination
 from verovolto.data.faceset import FaceSet
 from verovolto.files import check_out
 from verovolto.models.catalogue import Architecture, build, entry, network_name
@@ -44,11 +45,12 @@ from verovolto.training.sets import Sets, open_sets
 _AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
 
 
-def run(config: TrainConfig, *, leaky: bool = False) -> Path:
+def run(config: TrainConfig, *, leaky: bool = False, contamination: Contamination | None = None) -> Path:
     """Train, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
 
-    `leaky` lets splits share people, as published protocols do that are reproduced; the run's papers and the detector
-    say so.
+    `leaky` lets splits share people, as published protocols do that are reproduced; with a `contamination` the named
+    training reals are replaced by fakes, as an experiment has it, and no command trains so. The run's papers and the
+    detector say so of either.
 
     Raises `TrainingError` when the folder holds a run of another configuration or other data, and the errors
     of data, weights and configuration.
@@ -57,9 +59,9 @@ def run(config: TrainConfig, *, leaky: bool = False) -> Path:
     asked, config = config, resolve(as_begun(config))
     if (config.out / "detector" / JSON_NAME).is_file() and not is_longer(config):
         check_same(config)
-        check_leave(config.out, leaky=leaky)
+        check_leave(config.out, leaky=leaky, contamination=contamination)
         return asked.out
-    sets = open_sets(config, leaky=leaky)
+    sets = open_sets(config, leaky=leaky, contamination=contamination)
     check_folder(config, sets)
     pl.seed_everything(config.seed, verbose=False)
     torch.set_num_threads(config.threads or 1)
@@ -106,7 +108,7 @@ def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: Sets)
 
 def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
     last = config.out / "checkpoints" / LAST
-    sampler = EpochSampler(sets.train, seed=config.seed)
+    sampler = EpochSampler(sets.clean or sets.train, seed=config.seed)
     train_loader = _loader(config, sets.train, sampler)
     skip = SkipDone(sampler, batch_size=config.batch_size or 1, batches=len(train_loader))
     callbacks, best = _callbacks(config, skip)

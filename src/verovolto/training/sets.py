@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from verovolto.data.contamination import Contamination
 from verovolto.data.croprule import read_rule
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
@@ -27,10 +28,19 @@ class Sets:
     crop_rule: dict[str, Any] | None
     leaky: bool = False
     """Whether the splits may share people and videos."""
+    contamination: Contamination | None = None
+    """Which of the faces to train on are fakes in truth, in an experiment with such."""
+    clean: FaceSet | None = None
+    """The training reals before a contamination: their order is the order of the epochs."""
 
 
-def open_sets(config: TrainConfig, *, leaky: bool = False) -> Sets:
-    """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two."""
+def open_sets(
+    config: TrainConfig, *, leaky: bool = False, contamination: Contamination | None = None
+) -> Sets:
+    """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two.
+
+    Only reals are trained on, but for those that a `contamination` replaces.
+    """
     faces = FaceSet.open(config.data)
     known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")
     check_disjoint(known, leaky=leaky)
@@ -47,9 +57,12 @@ def open_sets(config: TrainConfig, *, leaky: bool = False) -> Sets:
             hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
         )
     held_out = val.take(np.flatnonzero(~choose))
+    clean = None
+    if contamination is not None:
+        clean, train = train, contamination.applied(faces, train)
     return Sets(
         train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
-        crop_rule=_crop_rule(faces, config.crop_rule), leaky=leaky,
+        crop_rule=_crop_rule(faces, config.crop_rule), leaky=leaky, contamination=contamination, clean=clean,
     )  # fmt: skip
 
 

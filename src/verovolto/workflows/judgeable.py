@@ -34,12 +34,17 @@ def check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> Non
 
 def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
     """What to warn of: a split that the detector learned from, chose its epoch or was calibrated on, and a detector of
-    leaky splits, whatever is judged."""
+    leaky splits or that learned from fakes, whatever is judged."""
     about = getattr(detector, "about", {})
     if about.get("leaky"):
         return (
             "the detector was trained leaky: its splits share people between training and test, as the protocol it "
             "reproduces has it, so figures on faces of that set flatter it; use it for nothing but that reproduction"
+        )
+    if about.get("contaminated"):
+        return (
+            f"the detector was trained contaminated: {about['contaminated']:.1%} of its training faces are fakes that "
+            "it learned as real, as an experiment has it; use it for nothing but that experiment"
         )
     trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
     used = {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}

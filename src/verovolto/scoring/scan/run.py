@@ -23,6 +23,8 @@ from verovolto.scoring.scan.settings import ScanSettings, rule_of
 Advance = Callable[[float, int], None]
 """Hears of the media done, with the share of the one at work, and of all there are."""
 
+_TOLD = ("seed", "weights", "trained_on", "leaky", "contaminated")
+
 
 def scan(
     detector: Detector | Path,
@@ -149,7 +151,7 @@ def _about(detector: Detector, path: Path | None) -> dict[str, Any]:
         "name": detector.name,
         "score": detector.default_score,
         "path": None if path is None else str(path),
-        "about": {key: about[key] for key in ("seed", "weights", "trained_on", "leaky") if key in about},
+        "about": {key: about[key] for key in _TOLD if key in about},
     }
 
 

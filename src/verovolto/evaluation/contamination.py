@@ -1,0 +1,146 @@
+"""What forged faces among the training reals do to a detector: each level of them against none.
+
+Every network is judged on the same test faces and the same resamples of the same clusters, at the threshold that
+held-out reals set for it. Differences are *level minus none*. Pure functions of tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verovolto.errors import DataError
+from verovolto.evaluation import ablation, arms
+from verovolto.evaluation.decisions import decision_rates
+from verovolto.evaluation.intervals import Statistics
+from verovolto.evaluation.protocol import Sample
+from verovolto.evaluation.ranking import divide, ranking_statistics
+from verovolto.evaluation.units import scored_rows
+from verovolto.scoring.calibration import flagged
+from verovolto.scoring.table import ScoreTable
+
+ERROR_SCORE = "rmse"
+"""The reconstruction error that is shown beside whatever score a model is judged by."""
+RANKED = ("auroc", "ap_real", "ap_fake")
+ERRORS = ("error_real", "error_fake", "error_gap")
+DECIDED = ("missed_fakes", "false_alarm_rate")
+_LESS_IS_BETTER = frozenset(DECIDED)
+_NEITHER = frozenset(("error_real", "error_fake"))
+"""Of these no direction is good: they are called higher or lower."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A network that learned from `faces` fakes, the `share` of its training faces, taken at `epoch`; `test` is what it
+    scored, `reals` the held-out reals that set its threshold."""
+
+    share: float
+    faces: int
+    epoch: int
+    test: ScoreTable
+    reals: ScoreTable
+
+
+def judge_levels(
+    none: Level, levels: Sequence[Level], score: str, *, false_alarm: float, resamples: int, seed: int
+) -> dict[str, Any]:
+    """All figures of a model at each level, as JSON holds them: `none` and each of `levels` with `share`, `faces`,
+    `epoch`, `threshold` and `figures` (name -> `value`, `difference` to none, `verdict`); `interval`, `judged_on`.
+
+    Figures: areas under the curves (`RANKED`), the mean reconstruction error of either class and fake minus real
+    (`ERRORS`), and rates at the threshold for `false_alarm` (`DECIDED`). Raises `DataError` where the tables share no
+    face, `CalibrationError` where the reals are too few for that rate.
+    """
+    tables = _shared([one.test for one in (none, *levels)], score)
+    sample = Sample.of(tables[0], score, resamples=resamples, seed=seed)
+    judged = [
+        _Judged(level=one, table=table, score=score, fake=sample.fake, false_alarm=false_alarm)
+        for one, table in zip((none, *levels), tables, strict=True)
+    ]
+    clean = judged[0].statistics()
+    return {
+        "score": score,
+        "levels": [
+            {
+                "share": one.level.share,
+                "faces": one.level.faces,
+                "epoch": one.level.epoch,
+                "threshold": one.threshold,
+                "figures": _figures(one.statistics(), clean, sample, first=one is judged[0]),
+            }
+            for one in judged
+        ],
+        "judged_on": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
+        "interval": sample.resamples.about(),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    level: Level
+    table: ScoreTable
+    score: str
+    fake: np.ndarray
+    false_alarm: float
+
+    @property
+    def threshold(self) -> float:
+        return arms.held_out_thresholds(self.level.reals, self.score, self.false_alarm)[0].value
+
+    def statistics(self) -> Statistics:
+        """All figures of this level under weights `[R, n]`."""
+        values, errors = self.table.values(self.score), self.table.values(ERROR_SCORE)
+        ranking = ranking_statistics(values, self.fake)
+        flags = flagged(values, self.threshold)
+
+        def all_of_them(weights: np.ndarray) -> dict[str, np.ndarray]:
+            real, fake = (_mean(weights * of, errors) for of in (~self.fake, self.fake))
+            means = dict(zip(ERRORS, (real, fake, fake - real), strict=True))
+            return ranking(weights) | means | decision_rates(flags, self.fake, weights)
+
+        return all_of_them
+
+
+def _figures(one: Statistics, clean: Statistics, sample: Sample, *, first: bool) -> dict[str, dict[str, Any]]:
+    found = ablation.paired(one, clean, sample.resamples, (*RANKED, *ERRORS, *DECIDED))
+    return {
+        name: {
+            "value": figures["published"],
+            "difference": None if first else figures["difference"],
+            "verdict": None if first else _verdict(name, figures["difference"]),
+        }
+        for name, figures in found.items()
+    }
+
+
+def _verdict(name: str, difference: Mapping[str, float | None]) -> str:
+    """Only where the interval of the difference leaves out 0 is one called better than the other."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return "no difference shown"
+    if name in _NEITHER:
+        return "higher" if low > 0 else "lower"
+    return "better" if (low > 0) != (name in _LESS_IS_BETTER) else "worse"
+
+
+def _shared(tables: Sequence[ScoreTable], score: str) -> list[ScoreTable]:
+    """The faces that all tables scored, in one order."""
+    places = [
+        {str(face): int(row) for face, row in zip(table.strings("face")[rows], rows, strict=True)}
+        for table in tables
+        for rows in [scored_rows(table, score)]
+    ]
+    common = sorted(set.intersection(*(set(place) for place in places)))
+    if not common:
+        raise DataError("the networks scored no face in common")
+    return [
+        table.take(np.array([place[face] for face in common]))
+        for table, place in zip(tables, places, strict=True)
+    ]
+
+
+def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.asarray(divide(weights @ values, weights.sum(axis=1)))

@@ -1,0 +1,90 @@
+"""How forged faces among the training reals are shown: every level against none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from verovolto.report.figures import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.robustness_words import change
+from verovolto.report.words import figure
+
+TITLE = "Forged faces among the training reals"
+SHOWN = {
+    "auroc": "AUROC", "ap_real": "PR area, real", "ap_fake": "PR area, fake", "error_real": "mean error, reals",
+    "error_fake": "mean error, fakes", "error_gap": "fakes minus reals", "missed_fakes": "fakes missed",
+    "false_alarm_rate": "reals flagged",
+}  # fmt: skip
+_ONE_TRAINING = (
+    "One network was trained at each level: what another seed would change is in none of the intervals."
+)
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
+    """By model, what is ranked, reconstructed and missed at each level."""
+    return {one["model"]: _against_level(one["levels"]) for one in found.get("models", ())}
+
+
+def findings(found: Mapping[str, Any]) -> list[str]:
+    """A sentence or two a model on what the largest level does, and whether any is shown to do something."""
+    if "why_not" in found:
+        return [f"Not measured: {found['why_not']}."]
+    return [_said(one) for one in found["models"]] + [_ONE_TRAINING]
+
+
+def share(value: float) -> str:
+    """`5 %` of 0.05, `8.3 %` of 1/12."""
+    return f"{round(100 * value, 1):g} %"
+
+
+def _said(one: Mapping[str, Any]) -> str:
+    clean, *levels = one["levels"]
+    most = levels[-1]["figures"]
+    told = {
+        word: [share(level["share"]) for level in levels if level["figures"]["auroc"]["verdict"] == word]
+        for word in ("worse", "better")
+    }
+    shown = " and ".join(f"{word} with {', '.join(at)} forged" for word, at in told.items() if at)
+    auroc, missed, fakes = (most[name] for name in ("auroc", "missed_fakes", "error_fake"))
+    return (
+        f"{one['model']}: AUROC {figure(clean['figures']['auroc']['value'])} with no training face forged, "
+        f"{figure(auroc['value'])} with {share(levels[-1]['share'])} (change {change(auroc['difference'])}); "
+        f"{'shown to be ' + shown if shown else 'no level is shown to change it'}. At that level the fakes' mean error "
+        f"changes by {change(fakes['difference'])} ({fakes['verdict']}) and the share of fakes missed by "
+        f"{change(missed['difference'])} ({missed['verdict']})."
+    )
+
+
+def _against_level(levels: list[Mapping[str, Any]]) -> bytes:
+    """AUROC, mean error of either class, and fakes missed and reals flagged at the threshold, against the share of
+    forged training faces, each with its interval."""
+    with Canvas(9.6, 3.3, columns=3) as canvas:
+        ranked, errors, rates = canvas.all_axes
+        ranked.axhline(0.5, color=MUTED, linestyle=":", linewidth=1.2)
+        _series(ranked, levels, "auroc", "AUROC", INK, 0.0)
+        _series(errors, levels, "error_real", "reals", REAL, -0.08)
+        _series(errors, levels, "error_fake", "fakes", FAKE, 0.08)
+        _series(rates, levels, "missed_fakes", "fakes missed", FAKE, 0.08)
+        _series(rates, levels, "false_alarm_rate", "reals flagged", REAL, -0.08)
+        titles = ("AUROC", "Mean reconstruction error", "At the threshold")
+        for axes, title in zip(canvas.all_axes, titles, strict=True):
+            axes.set_xticks(range(len(levels)), [share(level["share"]) for level in levels])
+            axes.set(xlabel="training faces forged", title=title)
+        for axes in (errors, rates):
+            axes.legend()
+    return canvas.png
+
+
+def _series(
+    axes: Axes, levels: list[Mapping[str, Any]], name: str, label: str, colour: str, shift: float
+) -> None:
+    found = [(place + shift, level["figures"][name]["value"]) for place, level in enumerate(levels)]
+    known = [(x, value) for x, value in found if value["value"] is not None]
+    axes.plot(
+        [x for x, _ in known], [value["value"] for _, value in known], marker="o", color=colour, label=label
+    )
+    for x, value in known:
+        if value["low"] is not None and value["high"] is not None:
+            axes.plot([x, x], [value["low"], value["high"]], color=colour, linewidth=1.4)
