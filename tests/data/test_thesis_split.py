@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.data.thesis_split import EACH, PROBE, draw_probe, frames_at_random, keep_train, met_in_training
+from verovolto.data.thesis_split import (
+    EACH,
+    PROBE,
+    draw_probe,
+    frames_apart,
+    frames_at_random,
+    keep_train,
+    met_in_training,
+)
 from verovolto.errors import SplitError
 
 
@@ -86,6 +94,25 @@ def test_the_probe_is_apart_and_leaves_others_of_its_split_to_the_random_draw() 
     split = np.array(frames_at_random(data, probe=probe).split.to_pylist(), dtype=object)
     assert (split[probe] == PROBE).all() and not (split[~probe] == PROBE).any()
     assert (split[150:200] == "train").any()
+
+
+def test_frames_apart_are_some_of_those_of_their_split() -> None:
+    data = table(200, 80)
+    names = np.array(["train"] * 120 + ["val"] * 50 + ["test"] * 30 + ["val"] * 40 + ["test"] * 39 + [None])
+    cut = pa.array(names, pa.string())
+    found = frames_apart(data, cut, each=20, seed=3)
+    assert found.each == 20 and not found.notes
+    kept = np.array(found.split.to_pylist(), dtype=object)
+    assert all(name is None or name == before for name, before in zip(kept, names, strict=True))
+    assert counted(found.split, data) == {
+        ("train", "real"): 120, **{(split, label): 20 for split in ("val", "test") for label in ("real", "fake")}
+    }  # fmt: skip
+    assert found.split.equals(frames_apart(data, cut, each=20, seed=3).split)
+    assert not found.split.equals(frames_apart(data, cut, each=20, seed=4).split)
+    fewer = frames_apart(data, cut, each=EACH, seed=3)
+    assert fewer.each == 30 and "30 + 30 faces to test" in fewer.notes[0]
+    with pytest.raises(SplitError, match="the test split holds no fake"):
+        frames_apart(data.slice(0, 200), cut.slice(0, 200), each=5, seed=3)
 
 
 def test_training_is_thinned_by_the_seed_and_nothing_else_is() -> None:

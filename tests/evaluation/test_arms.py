@@ -46,6 +46,46 @@ def test_the_thesis_takes_one_threshold_of_the_test_and_one_of_fakes(make_table:
     assert largest.value in val.values("rmse") and largest.kind == "supervised"
 
 
+def test_each_way_of_the_thesis_is_replaced_by_its_sound_counterpart(make_table: Make) -> None:
+    test, val = make_table(60, seed=1), make_table(40, seed=2)
+    published = arms.thesis_thresholds(test, val, "rmse")
+    reals = arms.calibrate_half(val, seed=0)
+    of_reals, second = arms.thesis_thresholds(test, val, "rmse", kept=arms.Judging(pooled=False), reals=reals)
+    assert second == published[1] and of_reals == arms.held_out_thresholds(reals, "rmse", 0.1)[1]
+    assert arms.thesis_thresholds(test, val, "rmse", kept=arms.Judging(pooled=False))[0] != of_reals
+    first, at_rate = arms.thesis_thresholds(
+        test, val, "rmse", kept=arms.Judging(max_f1=False), reals=reals, false_alarm=0.2
+    )
+    assert first == published[0] and at_rate == arms.held_out_thresholds(reals, "rmse", 0.2)[0]
+    first, fair = arms.thesis_thresholds(test, val, "rmse", kept=arms.Judging(strict=False))
+    assert first == published[0] and fair.name == "max_f1_real"
+    values, fake = arms.labels_of(val, "rmse")
+    f1 = [2 * (values[~fake] <= s).sum() / ((values <= s).sum() + (~fake).sum()) for s in (*values, np.inf)]
+    accepted = values <= fair.value
+    assert 2 * accepted[~fake].sum() / (accepted.sum() + (~fake).sum()) == pytest.approx(max(f1))
+
+
+def test_a_threshold_of_reals_needs_no_rate(make_table: Make) -> None:
+    few = make_table(4)
+    assert arms.percentile_of_reals(few, "rmse").value == np.percentile(few.values("rmse")[:4], 80)
+    with pytest.raises(CalibrationError, match="cannot support"):
+        arms.thesis_thresholds(few, few, "rmse", kept=arms.Judging(max_f1=False), false_alarm=0.1)
+
+
+def test_noise_and_leak_are_measured_together_where_they_cannot_be_parted(make_table: Make) -> None:
+    one, other = make_table(60, seed=1), make_table(60, seed=2)
+    told = {"resamples": 50, "seed": 0, "faces": 1000}
+    noise, leak = arms.noise(one, other, "rmse", **told), arms.leak(one, other, "rmse", share=0.4, **told)
+    both = arms.leak(one, other, "rmse", share=0.4, uniform=True, **told)
+    assert [found.name for found in (noise, leak, both)] == [
+        "uniform noise",
+        "leak",
+        "leak and uniform noise",
+    ]
+    assert noise.figures == leak.figures == both.figures
+    assert "uniform" in both.published and "normal noise" in both.honest and "uniform" not in leak.published
+
+
 def test_two_detectors_are_joined_by_face_whatever_the_order(make_table: Make) -> None:
     one, other = make_table(60, seed=1), make_table(60, seed=2, shift=0.2)
     shuffled = other.take(np.random.default_rng(0).permutation(len(other))[:90])

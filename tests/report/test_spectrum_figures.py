@@ -67,3 +67,11 @@ def test_the_gallery_has_a_row_a_face() -> None:
     one, three = pixels(spectrum_gallery(faces[:1])), pixels(spectrum_gallery(faces))
     assert three.shape[0] > 2 * one.shape[0] * 0.8
     assert three.shape[1] == one.shape[1]
+    # Without the published 3-D amplitude its coloured column is not drawn, and nothing depends on it.
+    flat = spectrum_gallery(faces, cube=False)
+    others = [
+        FaceSpectra(amplitude=1 - one.amplitude, log_power=one.log_power, caption=one.caption)
+        for one in faces
+    ]
+    assert flat == spectrum_gallery(others, cube=False) != spectrum_gallery(faces)
+    assert spectrum_gallery(others) != spectrum_gallery(faces)

@@ -135,7 +135,7 @@ def _of_spectra(
     *,
     cube: bool,
 ) -> dict[str, bytes]:
-    """Spectra of single errors, in two dimensions, and in three (`cube`) as published; and the means of both classes."""
+    """Spectra of single errors, in two dimensions and, as published, in three (`cube`); the means of both classes."""
     import numpy as np
 
     from verovolto.evaluation.error_spectra import mean_spectra
