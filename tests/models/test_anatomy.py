@@ -27,6 +27,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"model": "resnet-ocvae2", "bottleneck": "spatial"},
     {"model": "resnet-ocvae2", "bottleneck": "pooled"},
     {"model": "resnet-ocvae-latent"},
+    {"model": "resnet-ocvae1-flat"},
+    {"model": "lite0-ocvae"},
 ]
 
 

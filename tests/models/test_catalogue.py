@@ -24,6 +24,8 @@ VARIANTS = [
     {"model": "resnet-ocvae2", "bottleneck": "spatial"},
     {"model": "resnet-ocvae2", "bottleneck": "pooled"},
     {"model": "resnet-ocvae-latent"},
+    {"model": "resnet-ocvae1-flat"},
+    {"model": "lite0-ocvae"},
 ]
 
 
@@ -40,6 +42,17 @@ def test_the_catalogue_lists_every_name() -> None:
         ({"model": "resnet-ocvae2", "size": 224}, 41_644_288),
         ({"model": "resnet-ocvae2", "size": 224, "bottleneck": "spatial"}, 22_876_416),
         ({"model": "resnet-ocvae-latent", "size": 224}, 41_644_288),
+        # As resnet-ocvae1 (13,895,827) with 25,088 inputs to mu and logvar instead of 512-1024-768 and 768.
+        (
+            {"model": "resnet-ocvae1-flat", "size": 224},
+            13_895_827 - (512 + 768 + 3) * 1024 - 3 * 768 + 2 * 256 * (25_088 - 768),
+        ),
+        # As resnet-ocvae1 with Lite0's trunk (4,652,008 less a classifier of 1280 x 1000 weights and 1000 biases)
+        # instead of ResNet-18's (11,689,512 less one of 512 x 1000), and 1280 channels to pool instead of 512.
+        (
+            {"model": "lite0-ocvae", "size": 224},
+            13_895_827 - (11_689_512 - 513_000) + (4_652_008 - 1_281_000) + (1280 - 512) * 1024,
+        ),
         # OC-AE: OC-FakeDect1 less the logvar head of 1024 x 1024 weights and 1024 biases.
         ({"model": "oc-ae", "size": 100}, 23_729_776 - 1024 * 1025),
     ],
@@ -83,6 +96,8 @@ def test_every_parameter_gets_a_gradient(given: dict[str, Any]) -> None:
     [
         ({"model": "resnet-ocvae1"}, 100),
         ({"model": "resnet-ocvae2"}, 16),
+        ({"model": "resnet-ocvae1-flat"}, 48),
+        ({"model": "lite0-ocvae"}, 100),
         ({"model": "oc-ae"}, 30),
         ({"model": "oc-ae"}, 4),
     ],

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision.models.resnet import BasicBlock
 
 from verovolto.models.catalogue import Architecture, build
+from verovolto.models.lite0_ocvae import Lite0Block
 from verovolto.models.posterior import VAE
 from verovolto.models.resnet_ocvae2 import DecoderBlock
 
@@ -34,7 +35,7 @@ IMAGE = -1
 """What a stage reads when it reads the face itself."""
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-_RESIDUAL = (BasicBlock, DecoderBlock)
+_RESIDUAL = (BasicBlock, DecoderBlock, Lite0Block)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -237,10 +238,11 @@ def _merged(before: Stage, after: Stage) -> Stage | None:
 
 
 def _units(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The modules that count as one step: residual blocks, and layers without layers inside."""
+    """The modules that count as one step: residual blocks, convolutions (which may pad by a module of their own), and
+    layers without layers inside."""
     for part, module in network.named_children():
         full = f"{name}.{part}" if name else part
-        if isinstance(module, _RESIDUAL) or not any(module.children()):
+        if isinstance(module, _RESIDUAL + _CONVOLUTIONS) or not any(module.children()):
             yield full, module
         else:
             yield from _units(module, full)
@@ -253,6 +255,8 @@ def _module_in_words(module: nn.Module) -> tuple[Kind, str, int]:
         up = "transposed " if isinstance(filters[0], nn.ConvTranspose2d) else ""
         kernel = max(one.kernel_size[0] for one in filters)
         words = f"residual block of {kernel}×{kernel} {up}convolutions"
+        if isinstance(module, Lite0Block):
+            words = f"inverted residual block, {kernel}×{kernel} depthwise"
         return "residual", words + _stride(max(one.stride[0] for one in filters)), kernel
     if isinstance(module, _CONVOLUTIONS):
         kind: Kind = "convolution" if isinstance(module, nn.Conv2d) else "transposed convolution"
@@ -267,7 +271,9 @@ def _module_in_words(module: nn.Module) -> tuple[Kind, str, int]:
         return "linear", "linear", 0
     if isinstance(module, _NORMS):
         return "norm", "batch norm", 0
-    return ("activation", "ReLU", 0) if isinstance(module, nn.ReLU) else ("other", type(module).__name__, 0)
+    if isinstance(module, nn.ReLU | nn.ReLU6):
+        return "activation", type(module).__name__, 0
+    return "other", type(module).__name__, 0
 
 
 def _operation_in_words(name: str, before: Shape, after: Shape) -> tuple[Kind, str]:

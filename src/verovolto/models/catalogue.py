@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from verovolto.errors import InputError
+from verovolto.models.lite0_ocvae import Lite0OCVAE
 from verovolto.models.names import Bottleneck, Flips, ModelName, SecondEncoder
 from verovolto.models.oc_fakedect import OCFakeDect
 from verovolto.models.posterior import VAE
-from verovolto.models.resnet_ocvae1 import ResNetOCVAE1
+from verovolto.models.resnet_ocvae1 import FlatOCVAE1, ResNetOCVAE1
 from verovolto.models.resnet_ocvae2 import ResNetOCVAE2
 from verovolto.models.trunk import NONE
 
@@ -74,6 +75,14 @@ def _resnet1(arch: Architecture, weights: str, cache: Path | None) -> VAE:
     return ResNetOCVAE1(size=arch.size, latent=arch.latent or 256, weights=weights, cache=cache)
 
 
+def _flat1(arch: Architecture, _weights: str, _cache: Path | None) -> VAE:
+    return FlatOCVAE1(size=arch.size, latent=arch.latent or 256)
+
+
+def _lite0(arch: Architecture, weights: str, _cache: Path | None) -> VAE:
+    return Lite0OCVAE(size=arch.size, latent=arch.latent or 256, weights=weights)
+
+
 def _resnet2(arch: Architecture, _weights: str, _cache: Path | None) -> VAE:
     return ResNetOCVAE2(size=arch.size, latent=arch.latent or 256, bottleneck=arch.bottleneck)
 
@@ -105,6 +114,10 @@ CATALOGUE: dict[str, Entry] = {
     "resnet-ocvae2": _resnet_entry(_resnet2, "rmse", f"{_THESIS}, section 4.1.2"),
     "resnet-ocvae-latent": _resnet_entry(
         _resnet2, "latent", f"{_THESIS}, section 8 (future work)", twin="resnet-ocvae2"
+    ),
+    "resnet-ocvae1-flat": _resnet_entry(_flat1, "rmse", "a control: docs/thesis.md; in no publication"),
+    "lite0-ocvae": _resnet_entry(
+        _lite0, "rmse", "a control: docs/thesis.md; in no publication", pretrained=True
     ),
 }
 

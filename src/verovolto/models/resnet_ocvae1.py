@@ -29,35 +29,44 @@ def check_resnet_size(size: int) -> None:
 
 
 class PooledHeads(nn.Module):
-    """Average pooling, 512-1024-768, then mu and logvar: `[B, 512, h, w] -> 2 x [B, Z]`."""
+    """Average pooling, C-1024-768, then mu and logvar: `[B, C, h, w] -> 2 x [B, Z]`; C is 512 behind a ResNet-18."""
 
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int, channels: int = 512) -> None:
         super().__init__()
-        self.dense = nn.Sequential(dense(512, 1024, _MOMENTUM), dense(1024, 768, _MOMENTUM))
+        self.dense = nn.Sequential(dense(channels, 1024, _MOMENTUM), dense(1024, 768, _MOMENTUM))
         self.mu = nn.Linear(768, latent)
         self.logvar = nn.Linear(768, latent)
 
-    def forward(self, h: Float[Tensor, "b 512 h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
+    def forward(self, h: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
         pooled = self.dense(h.mean((2, 3)))
         return self.mu(pooled), self.logvar(pooled)
 
 
-class ResNetOCVAE1(VAE):
-    """Encoder: ResNet-18, fine-tuned; decoder: 64x4x4 by three transposed convolutions to 3x39x39, then resized.
+class FlatHeads(nn.Module):
+    """Flatten, then mu and logvar: `[B, 512, s, s] -> 2 x [B, Z]`, the way into ResNetOCVAE2's flat bottleneck."""
 
-    `size` is a multiple of 32 (published: 224), `latent` the number of latent dimensions (published: 256).
-    `weights`: see `trunk.load_trunk`. Raises `InputError` for a wrong size, `WeightsError` for the weights.
+    def __init__(self, side: int, latent: int) -> None:
+        super().__init__()
+        self.mu = nn.Linear(512 * side * side, latent)
+        self.logvar = nn.Linear(512 * side * side, latent)
+
+    def forward(self, h: Float[Tensor, "b 512 s s"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
+        flat = h.flatten(1)
+        return self.mu(flat), self.logvar(flat)
+
+
+class SmallDecoderVAE(VAE):
+    """A trunk and heads of one's choice before ResNetOCVAE1's decoder: 64x4x4 by three transposed convolutions to
+    3x39x39, then resized.
+
+    `trunk` maps `[B, 3, size, size]` to feature maps, `heads` those to mu and logvar `[B, latent]`.
     """
 
-    def __init__(
-        self, *, size: int = 224, latent: int = 256, weights: str = NONE, cache: Path | None = None
-    ) -> None:
+    def __init__(self, *, size: int, latent: int, trunk: nn.Module, heads: nn.Module) -> None:
         super().__init__()
-        check_resnet_size(size)
         self.size = size
-        self.features = resnet18_features()
-        load_trunk(self.features, weights, cache=cache or Path("weights"))
-        self.heads = PooledHeads(latent)
+        self.features = trunk
+        self.heads = heads
         self.dense = nn.Sequential(dense(latent, 768), dense(768, 1024))
         self.decoder = nn.Sequential(
             *self._up(64, 32),
@@ -77,3 +86,32 @@ class ResNetOCVAE1(VAE):
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 3 h w"]:
         small = self.decoder(self.dense(z).unflatten(1, (64, 4, 4)))
         return F.interpolate(small, (self.size, self.size), mode="bilinear", align_corners=False)
+
+
+class ResNetOCVAE1(SmallDecoderVAE):
+    """Encoder: ResNet-18, fine-tuned, average pooling and heads; the small decoder.
+
+    `size` is a multiple of 32 (published: 224), `latent` the number of latent dimensions (published: 256).
+    `weights`: see `trunk.load_trunk`. Raises `InputError` for a wrong size, `WeightsError` for the weights.
+    """
+
+    def __init__(
+        self, *, size: int = 224, latent: int = 256, weights: str = NONE, cache: Path | None = None
+    ) -> None:
+        check_resnet_size(size)
+        trunk = resnet18_features()
+        load_trunk(trunk, weights, cache=cache or Path("weights"))
+        super().__init__(size=size, latent=latent, trunk=trunk, heads=PooledHeads(latent))
+
+
+class FlatOCVAE1(SmallDecoderVAE):
+    """The control of symmetry: ResNetOCVAE2's encoder from scratch with the way into its `flat` bottleneck, and
+    ResNetOCVAE1's small decoder. Set beside ResNetOCVAE2, only what follows z differs. In no publication.
+
+    `size` is a multiple of 32; raises `InputError` for another.
+    """
+
+    def __init__(self, *, size: int = 224, latent: int = 256) -> None:
+        check_resnet_size(size)
+        trunk = resnet18_features()
+        super().__init__(size=size, latent=latent, trunk=trunk, heads=FlatHeads(size // 32, latent))
