@@ -17,7 +17,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.errors import DataError, InputError, TrainingError
 from verovolto.scoring.normality.detector import NormalityDetector
 from verovolto.scoring.run import score_faces
-from verovolto.training import blocks, normality
+from verovolto.training import blocks, normality, normality_methods
 from verovolto.training.config import TrainConfig
 
 MODELS = ("mahalanobis", "padim", "patchcore")
@@ -54,7 +54,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _small_pictures_and_few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normality, "SIZE", 64)
-    monkeypatch.setattr(normality, "PATCHES", 240)
+    monkeypatch.setattr(normality_methods, "PATCHES", 240)
 
 
 @pytest.mark.parametrize("model", MODELS)
