@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from verovolto.errors import DetectorError, InputError
+from verovolto.scoring.blend_detector import BlendDetector
 from verovolto.scoring.calibration import Threshold
 from verovolto.scoring.calibration_io import read_calibration
 from verovolto.scoring.detector import SavedDetector
@@ -23,6 +24,7 @@ _KINDS: dict[str, Callable[..., SavedDetector]] = {
     VAEDetector.kind: VAEDetector.assemble,
     FeatureDetector.kind: FeatureDetector.assemble,
     NormalityDetector.kind: NormalityDetector.assemble,
+    BlendDetector.kind: BlendDetector.assemble,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,18 +17,21 @@ from verovolto.files import atomic_path
 
 BLOCK = 64
 
-Rows = Callable[[range], NDArray[np.float16]]
-"""Computes the rows of a range, float16 `[len(range), ...]`; the same whatever was computed before."""
+Kept = TypeVar("Kept", np.float16, np.uint8)
+"""What rows consist of: features or pixels, in as few bytes as they need."""
+
+Rows = Callable[[range], NDArray[Kept]]
+"""Computes the rows of a range, `[len(range), ...]`; the same whatever was computed before."""
 
 
 def in_blocks(
     count: int,
-    rows: Rows,
+    rows: Rows[Kept],
     folder: Path,
     *,
     workers: int = 0,
     advance: Callable[[int], None] = lambda done: None,
-) -> NDArray[np.float16]:
+) -> NDArray[Kept]:
     """Rows 0 to `count - 1`, `[count, ...]`. Blocks that lie in `folder` are taken from there.
 
     `rows` must pickle where there are workers, who have one thread each. `advance` hears how many more rows are done.
@@ -48,8 +52,8 @@ def in_blocks(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
-    rows: Rows
+class _Work(Generic[Kept]):
+    rows: Rows[Kept]
     folder: Path
     threads: int | None
 

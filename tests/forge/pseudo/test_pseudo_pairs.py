@@ -25,6 +25,7 @@ from verovolto.forge.pseudo import (
     chain,
     draw_chain,
     forge,
+    forge_with_mask,
     native_sides,
     pair,
     pairs,
@@ -81,6 +82,16 @@ def test_the_real_one_passes_the_very_chain_of_its_forgery(crowd: Crowd) -> None
         drawn = draw_chain(rng, int(crowd.native[one.index]), side=SIDE)
         assert torch.equal(one.real, chain(crowd.pixels(one.index), drawn))
         assert torch.equal(one.fake, chain(forge(crowd, one.index, one.kind, rng), drawn))
+
+
+def test_the_mask_says_where_the_forgery_lies(crowd: Crowd) -> None:
+    for number in range(len(KINDS)):
+        one, rng = pair(crowd, number, seed=5), np.random.default_rng([5, number])
+        draw_chain(rng, int(crowd.native[one.index]), side=SIDE)
+        forged, mask = forge_with_mask(crowd, one.index, one.kind, rng)
+        assert torch.equal(one.mask, mask) and float(mask.min()) >= 0 and float(mask.max()) <= 1
+        untouched = (mask == 0).expand(3, -1, -1)
+        assert torch.equal(forged[untouched], crowd.image(one.index)[untouched])
 
 
 def test_pairs_of_a_crowd_with_unreadable_faces_leave_these_out(crowd: Crowd) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from verovolto.errors import InputError
 from verovolto.forge.pseudo.chain import chain, draw_chain
 from verovolto.forge.pseudo.crowd import Crowd
-from verovolto.forge.pseudo.kinds import KINDS, forge
+from verovolto.forge.pseudo.kinds import KINDS, forge_with_mask
 
 _ORDER = 1  # keeps the generators that order faces apart from those of the pairs themselves
 
@@ -26,12 +26,14 @@ class PseudoPair:
         kind: of the forgery, one of `KINDS`.
         real: uint8 `[3, S, S]`.
         fake: uint8 `[3, S, S]`.
+        mask: float32 `[S, S]`, 0 to 1: how much of the forgery is new at each place, before the chain.
     """
 
     index: int
     kind: str
     real: UInt8[Tensor, "3 s s"]
     fake: UInt8[Tensor, "3 s s"]
+    mask: Float[Tensor, "s s"]
 
 
 def pairs(
@@ -54,8 +56,14 @@ def pair(crowd: Crowd, number: int, *, seed: int, kinds: Sequence[str] = KINDS) 
     index, kind = drawn_face(crowd, number, seed=seed), kinds[number % len(kinds)]
     rng = np.random.default_rng([seed, number])
     parameters = draw_chain(rng, int(crowd.native[index]), side=crowd.side)
-    fake = chain(forge(crowd, index, kind, rng), parameters)
-    return PseudoPair(index=index, kind=kind, real=chain(crowd.pixels(index), parameters), fake=fake)
+    forged, mask = forge_with_mask(crowd, index, kind, rng)
+    return PseudoPair(
+        index=index,
+        kind=kind,
+        real=chain(crowd.pixels(index), parameters),
+        fake=chain(forged, parameters),
+        mask=mask,
+    )
 
 
 def drawn_face(crowd: Crowd, number: int, *, seed: int) -> int:
