@@ -15,6 +15,7 @@ from verovolto.data.contamination import (
     contaminations,
     counts_of,
     forgeries_to_mix_in,
+    sham_of,
 )
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
@@ -105,6 +106,22 @@ def test_smaller_levels_are_parts_of_larger_ones() -> None:
     assert one.digest != three.digest == contaminations(table, forgeries, [3], seed=0)[0].digest
 
 
+def test_a_sham_has_other_reals_in_the_same_places() -> None:
+    table = a_set()
+    (three,) = contaminations(table, forgeries_to_mix_in(table, seed=0), [3], seed=0)
+    sham = sham_of(table, three, seed=0)
+    assert sham.share == 0 and sham.swaps.keys() == three.swaps.keys()
+    place = {face: row for row, face in enumerate(table["face"].to_pylist())}
+    for face in sham.swaps.values():
+        assert (
+            table["label"][place[face]].as_py() == "real" and table["split"][place[face]].as_py() == "train"
+        )
+    assert len({*sham.swaps, *sham.swaps.values()}) == 6
+    (most,) = contaminations(table, forgeries_to_mix_in(table, seed=0), [6], seed=0)
+    with pytest.raises(DataError, match="4 training reals are too few"):
+        sham_of(table, most, seed=0)
+
+
 def test_too_few_fakes_cap_a_level_and_none_leave_it_out() -> None:
     assert counts_of((0.01, 0.05, 0.1), train=1000, there=500) == ([10, 50, 100], [])
     counts, notes = counts_of((0.01, 0.05, 0.1), train=1000, there=70)
@@ -138,3 +155,7 @@ def test_swaps_that_make_no_sense_are_refused(face_set: Path) -> None:
     ):
         with pytest.raises(DataError, match=words):
             Contamination(share=0.1, swaps=swaps).applied(faces, train)
+    with pytest.raises(DataError, match="is a fake face"):  # a sham is of training reals alone
+        Contamination(share=0.0, swaps={train.face(0): val.select(label="fake").face(0)}).applied(
+            faces, train
+        )

@@ -1,7 +1,8 @@
 """Forged faces among those that a network learns as real: an experiment of its own, never a way to train a detector.
 
 A contamination names which training reals are replaced by which fakes; the places stay, and so do the number of faces
-and the order in which they are seen. The fakes show nobody who is in the test split.
+and the order in which they are seen. The fakes show nobody who is in the test split. A sham puts other training reals
+in those places: what it changes is what any other training would, and no work of the fakes.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _STREAM = 5  # keeps these draws apart from others of the same seed
 
 @dataclass(frozen=True, kw_only=True)
 class Contamination:
-    """`swaps` maps ids of training reals to those of the fakes that take their places; `share` in (0, 1) is that of
-    all training faces."""
+    """`swaps` maps ids of training reals to those of the faces that take their places; `share` in [0, 1) is that of
+    fakes among all training faces: 0 for a sham."""
 
     share: float
     swaps: Mapping[str, str]
@@ -42,23 +43,25 @@ class Contamination:
     def applied(self, faces: FaceSet, train: FaceSet) -> FaceSet:
         """The training reals `train` of the whole set `faces`, each that is named replaced where it stands.
 
-        Raises `DataError` where a face to be replaced is no training face, or where what takes its place is no fake or
-        is in the test split.
+        Raises `DataError` where a face to be replaced is no training face, or where what takes its place is no fake
+        (of a sham, no training real) or is in the test split.
         """
         ids = [str(face) for face in train.columns("face")["face"].to_pylist()]
         table = faces.columns("face", "label", "split")
         place = {str(face): row for row, face in enumerate(table["face"].to_pylist())}
-        lost = sorted(self.swaps.keys() - set(ids)) + sorted(set(self.swaps.values()) - place.keys())
+        known = set(ids)
+        lost = sorted(self.swaps.keys() - known) + sorted(set(self.swaps.values()) - place.keys())
         if lost:
             raise DataError(
                 f"{lost[0]} is not in {faces.path} as the swaps have it", hint="draw the swaps from this set"
             )
-        for fake in self.swaps.values():
-            label, split = (table[name][place[fake]].as_py() for name in ("label", "split"))
-            if label != "fake" or split == "test":
+        for face in self.swaps.values():
+            label, split = (table[name][place[face]].as_py() for name in ("label", "split"))
+            fits = face in known if self.share == 0 else label == "fake" and split != "test"
+            if not fits:
                 raise DataError(
-                    f"{fake} is a {label} face of the split {split}, so it cannot stand for a forged training face",
-                    hint="give fakes that are not tested on",
+                    f"{face} is a {label} face of the split {split}, so it cannot be trained on in another's place",
+                    hint="give fakes that are not tested on, or for a sham training reals",
                 )
         return faces.take([place[self.swaps.get(face, face)] for face in ids])
 
@@ -132,6 +135,27 @@ def contaminations(
         (str(faces[real]), str(faces[fake])) for real, fake in zip(replaced, forgeries.rows, strict=False)
     ]
     return [Contamination(share=count / len(train), swaps=dict(swaps[:count])) for count in counts]
+
+
+def sham_of(table: pa.Table, largest: Contamination, *, seed: int) -> Contamination:
+    """The places of a contamination taken by other training reals, drawn by the seed, each of which is then seen twice.
+
+    Raises `DataError` where more than half of the training faces are replaced.
+    """
+    faces, label, split = (table[name].to_pylist() for name in ("face", "label", "split"))
+    others = np.array([
+        row for row, face in enumerate(faces)
+        if label[row] == "real" and split[row] == "train" and face not in largest.swaps
+    ], dtype=np.int64)  # fmt: skip
+    if len(others) < len(largest.swaps):
+        raise DataError(
+            f"{len(others)} training reals are too few to take the places of {len(largest.swaps)}"
+        )
+    drawn = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, _STREAM, 2]))).permutation(
+        others
+    )
+    swaps = {real: str(faces[row]) for real, row in zip(largest.swaps, drawn, strict=False)}
+    return Contamination(share=0.0, swaps=swaps)
 
 
 def _keys(table: pa.Table) -> list[set[tuple[str, str, str]]]:

@@ -1,7 +1,9 @@
 """What forged faces among the training reals do to a detector: each level of them against none.
 
 Every network is judged on the same test faces and the same resamples of the same clusters, at the threshold that
-held-out reals set for it. Differences are *level minus none*. Pure functions of tables.
+held-out reals set for it. Intervals resample faces, not trainings, and any other training gives other figures. So each
+level is set against two networks without fakes: the one trained already, and a sham that saw other reals in the same
+places. It is called better or worse only where it is shown to be so against both. Pure functions of tables.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ _NEITHER = frozenset(("error_real", "error_fake"))
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """A network that learned from `faces` fakes, the `share` of its training faces, taken at `epoch`; `test` is what it
-    scored, `reals` the held-out reals that set its threshold."""
+    """A network that learned from `faces` faces in the places of others, taken at `epoch`; `share` is that of fakes
+    among its training faces; `test` is what it scored, `reals` the held-out reals that set its threshold."""
 
     share: float
     faces: int
@@ -45,22 +47,32 @@ class Level:
 
 
 def judge_levels(
-    none: Level, levels: Sequence[Level], score: str, *, false_alarm: float, resamples: int, seed: int
+    none: Level,
+    sham: Level,
+    levels: Sequence[Level],
+    score: str,
+    *,
+    false_alarm: float,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """All figures of a model at each level, as JSON holds them: `none` and each of `levels` with `share`, `faces`,
-    `epoch`, `threshold` and `figures` (name -> `value`, `difference` to none, `verdict`); `interval`, `judged_on`.
+    """All figures of a model at each level, as JSON holds them: `levels`, of which the first are `none` and `sham`,
+    each with `share`, `faces`, `epoch`, `threshold` and `figures` by name; `interval`, `judged_on`.
 
-    Figures: areas under the curves (`RANKED`), the mean reconstruction error of either class and fake minus real
-    (`ERRORS`), and rates at the threshold for `false_alarm` (`DECIDED`). Raises `DataError` where the tables share no
-    face, `CalibrationError` where the reals are too few for that rate.
+    A figure has its `value`, its differences `to_none` and `to_sham` (level minus those) and a `verdict`, each None
+    where it makes no sense. Figures: areas under the curves (`RANKED`), the mean reconstruction error of either class
+    and fake minus real (`ERRORS`), and rates at the threshold for `false_alarm` (`DECIDED`). Raises `DataError`
+    where the tables share no face, `CalibrationError` where the reals are too few for that rate.
     """
-    tables = _shared([one.test for one in (none, *levels)], score)
+    all_levels = (none, sham, *levels)
+    tables = _shared([one.test for one in all_levels], score)
     sample = Sample.of(tables[0], score, resamples=resamples, seed=seed)
     judged = [
         _Judged(level=one, table=table, score=score, fake=sample.fake, false_alarm=false_alarm)
-        for one, table in zip((none, *levels), tables, strict=True)
+        for one, table in zip(all_levels, tables, strict=True)
     ]
-    clean = judged[0].statistics()
+    known = [one.statistics() for one in judged]
+    figures = [_figures(of, [known[0], known[1]][: min(place, 2)], sample) for place, of in enumerate(known)]
     return {
         "score": score,
         "levels": [
@@ -69,9 +81,9 @@ def judge_levels(
                 "faces": one.level.faces,
                 "epoch": one.level.epoch,
                 "threshold": one.threshold,
-                "figures": _figures(one.statistics(), clean, sample, first=one is judged[0]),
+                "figures": found,
             }
-            for one in judged
+            for one, found in zip(judged, figures, strict=True)
         ],
         "judged_on": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
         "interval": sample.resamples.about(),
@@ -104,26 +116,33 @@ class _Judged:
         return all_of_them
 
 
-def _figures(one: Statistics, clean: Statistics, sample: Sample, *, first: bool) -> dict[str, dict[str, Any]]:
-    found = ablation.paired(one, clean, sample.resamples, (*RANKED, *ERRORS, *DECIDED))
-    return {
-        name: {
-            "value": figures["published"],
-            "difference": None if first else figures["difference"],
-            "verdict": None if first else _verdict(name, figures["difference"]),
+def _figures(one: Statistics, against: Sequence[Statistics], sample: Sample) -> dict[str, dict[str, Any]]:
+    """The figures of a level, and its differences to none and to the sham, as many of them as are given."""
+    names = (*RANKED, *ERRORS, *DECIDED)
+    # Against itself where there is nothing to set it against: for its values.
+    compared = [ablation.paired(one, other, sample.resamples, names) for other in (*against, one)]
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        differences = [figures[name]["difference"] for figures in compared[:-1]]
+        to_none, to_sham = (*differences, None, None)[:2]
+        found[name] = {
+            "value": compared[-1][name]["published"],
+            "to_none": to_none,
+            "to_sham": to_sham,
+            "verdict": _verdict(name, differences) if differences else None,
         }
-        for name, figures in found.items()
-    }
+    return found
 
 
-def _verdict(name: str, difference: Mapping[str, float | None]) -> str:
-    """Only where the interval of the difference leaves out 0 is one called better than the other."""
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None or low <= 0 <= high:
+def _verdict(name: str, differences: Sequence[Mapping[str, float | None]]) -> str:
+    """One is called better than the others only where the intervals of all differences lie on the same side of 0."""
+    lows, highs = ([one[end] for one in differences] for end in ("low", "high"))
+    above = all(low is not None and low > 0 for low in lows)
+    if not above and not all(high is not None and high < 0 for high in highs):
         return "no difference shown"
     if name in _NEITHER:
-        return "higher" if low > 0 else "lower"
-    return "better" if (low > 0) != (name in _LESS_IS_BETTER) else "worse"
+        return "higher" if above else "lower"
+    return "better" if above != (name in _LESS_IS_BETTER) else "worse"
 
 
 def _shared(tables: Sequence[ScoreTable], score: str) -> list[ScoreTable]:

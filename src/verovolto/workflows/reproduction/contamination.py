@@ -2,7 +2,8 @@
 
 By the honest split, with 1, 5 and 10 % of the training faces replaced where they stand, everything else equal; the
 network without any is the one that the protocol trained already. The epoch and the thresholds come from validation
-reals, as always, and the test faces are the same.
+reals, as always, and the test faces are the same. A sham network, with other reals in the places of the largest level,
+shows how much any other training changes.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ def run(context: Context) -> dict[str, Any]:
         after=(cut,),
     )
     about = {name: value for name, value in drawn.result.items() if name != "levels"}
-    levels = [_mixed(level) for level in drawn.result["levels"]]
-    if not levels:
+    mixed = [_mixed(level) for level in drawn.result["levels"]]
+    if not mixed:
         return {**about, "why_not": "there is no fake to train on: " + "; ".join(about["notes"])}
     scored = {
-        network: [_train_and_score(context, network, level, drawn) for level in levels]
+        network: [_train_and_score(context, network, one, drawn) for one in mixed]
         for network in plan.networks
     }
-    models = [_judge(context, model, levels, scored[network_of(model)]).result for model in plan.models]
+    models = [_judge(context, model, mixed, scored[network_of(model)]).result for model in plan.models]
     return {**about, "models": models}
 
 
@@ -55,10 +56,10 @@ def _mixed(level: dict[str, Any]) -> Contamination:
 
 
 def _draw(context: Context) -> dict[str, Any]:
-    """Which fakes take whose places at each level, where they are from, and what could not be done."""
+    """Which faces take whose places, in a sham and at each level; where they are from, and what cannot be done."""
     from collections import Counter
 
-    from verovolto.data.contamination import contaminations, counts_of, forgeries_to_mix_in
+    from verovolto.data.contamination import contaminations, counts_of, forgeries_to_mix_in, sham_of
     from verovolto.data.faceset import FaceSet
     from verovolto.workflows.reproduction.splits import split_file
 
@@ -68,10 +69,11 @@ def _draw(context: Context) -> dict[str, Any]:
     there = len(forgeries.rows)
     counts, notes = counts_of(SHARES, train=train, there=there)
     drawn = contaminations(table, forgeries, counts, seed=plan.seed)
+    sham = [sham_of(table, one, seed=plan.seed) for one in drawn[-1:]]
     return {
         "train": train, "there": there, "notes": notes,
         "sources": {f"{len(one.swaps)}": dict(Counter(forgeries.sources[: len(one.swaps)])) for one in drawn},
-        "levels": [{"share": one.share, "swaps": dict(one.swaps)} for one in drawn],
+        "levels": [{"share": one.share, "swaps": dict(one.swaps)} for one in (*sham, *drawn)],
     }  # fmt: skip
 
 
@@ -82,7 +84,7 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
     from verovolto.workflows.reproduction.splits import cut_of, split_file
 
     data = split_file(context.splits.folder, "honest")
-    name = f"contaminated-{len(level.swaps)}-{network}"
+    name = f"contaminated-{len(level.swaps) if level.share else 'sham'}-{network}"
     trained = context.steps.take(
         f"train-{name}",
         lambda _: _train(context, network, level, name),
@@ -129,20 +131,23 @@ def _score(run: Path, epoch: int, data: Path, folder: Path) -> dict[str, Any]:
     return {"faces": counted}
 
 
-def _judge(context: Context, model: str, levels: list[Contamination], scored: list[tuple[int, Done]]) -> Done:
-    """Each level of a model against none, and what the trivial statistics give on the same faces."""
+def _judge(context: Context, model: str, mixed: list[Contamination], scored: list[tuple[int, Done]]) -> Done:
+    """Each level of a model against none and the sham, which is the first of `mixed`; beside them what the trivial
+    statistics give on the same faces."""
     from verovolto.evaluation.contamination import judge_levels
 
     plan, clean = context.plan, context.chosen("honest", model)
     chosen, table, _ = context.judged["honest", model]
 
     def judge() -> dict[str, Any]:
+        sham, *levels = (
+            _level(context, one.share, len(one.swaps), epoch, done)
+            for one, (epoch, done) in zip(mixed, scored, strict=True)
+        )
         found = judge_levels(
             _level(context, 0.0, 0, chosen.result["epoch"], clean),
-            [
-                _level(context, level.share, len(level.swaps), epoch, done)
-                for level, (epoch, done) in zip(levels, scored, strict=True)
-            ],
+            sham,
+            levels,
             chosen.result["score"],
             false_alarm=plan.false_alarm,
             resamples=plan.resamples,
