@@ -23,6 +23,7 @@ from verovolto.scoring.loading import load_detector
 from verovolto.scoring.table import ScoreTable
 from verovolto.workflows.reproduce import reproduce, run_reproduction
 from verovolto.workflows.reproduction import steps as steps_module
+from verovolto.workflows.reproduction.document import command_of
 from verovolto.workflows.reproduction.draw import draw  # as it is, before the fixture takes its place
 from verovolto.workflows.reproduction.networks import run_folder
 from verovolto.workflows.reproduction.plan import Plan, Protocol
@@ -349,6 +350,7 @@ def test_without_any_quirk_the_arm_is_the_sound_one_on_fewer_faces(base: Found) 
     found = look(replace(base.plan, quirks=()))
     assert [row["threshold"]["name"] for row in found.own] == ["p80_reals", "far_0.3"]
     assert all(row["threshold"]["kind"] == "one-class" for row in found.own)
+    assert "Measured as published; without any quirk" in found.page
     assert not found.shortcuts and "keeps no shortcut" in found.page and found.csv[0]["quirks"] == "none"
     for epoch in (1, 2):
         ours, sound = (scored(found.plan, protocol, epoch) for protocol in ("thesis", "honest"))
@@ -399,6 +401,8 @@ def test_names_that_are_not_there_are_refused_with_the_list(faces: Path, tmp_pat
             quirks_in(words)
     with pytest.raises(InputError, match="no quirk is called 'leek'"):
         plan(faces, tmp_path, quirks=("leek",))
+    sound = plan(faces, tmp_path, protocols=("honest",))
+    assert "--quirks" not in command_of(sound) and not sound.kept("honest")
     with pytest.raises(InputError, match="--protocol honest has none"):
         reproduce(data=faces, out=tmp_path, protocol="honest", quirks="leak")
     with pytest.raises(InputError, match="no quirk is called 'leek'"):

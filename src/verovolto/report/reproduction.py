@@ -95,9 +95,10 @@ def build(content: Mapping[str, Any], arms: Sequence[Arm], *, command: str, hide
 
 def titles_of(content: Mapping[str, Any]) -> dict[str, str]:
     """The protocols in words: the arm as published says which quirks were switched, where any was."""
-    usual = ("uniform-noise", "mse")
-    lost = [one["name"] for one in content["quirks"] if not one["kept"] and one["name"] not in usual]
-    added = [one["name"] for one in content["quirks"] if one["kept"] and one["name"] in usual]
+    lost = [one["name"] for one in content["quirks"] if one["default"] and not one["kept"]]
+    added = [one["name"] for one in content["quirks"] if one["kept"] and not one["default"]]
+    if content["quirks"] and not any(one["kept"] for one in content["quirks"]):
+        lost = ["any quirk"]
     said = [f"{word} {', '.join(names)}" for word, names in (("without", lost), ("with", added)) if names]
     return {**TITLES, "thesis": "; ".join([TITLES["thesis"], *said])}
 

@@ -92,4 +92,6 @@ def _settings(plan: Plan) -> dict[str, Any]:
     values = {
         field.name: getattr(plan, field.name) for field in fields(plan) if field.name not in ("data", "out")
     }
+    if "thesis" not in plan.protocols:
+        del values["quirks"]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

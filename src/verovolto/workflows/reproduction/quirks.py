@@ -82,9 +82,9 @@ def quirks_in(names: Sequence[str]) -> tuple[Quirk, ...]:
 
 
 def told(kept: Sequence[Quirk]) -> list[dict[str, Any]]:
-    """All quirks as JSON holds them, with whether each was kept."""
+    """All quirks as JSON holds them, with whether each was kept, and whether it is where nothing is asked for."""
     return [
-        {"name": name, "number": one.number, "kept": name in kept, "published": one.published,
-         "instead": one.instead}
+        {"name": name, "number": one.number, "kept": name in kept, "default": name in AS_PUBLISHED,
+         "published": one.published, "instead": one.instead}
         for name, one in QUIRKS.items()
     ]  # fmt: skip
