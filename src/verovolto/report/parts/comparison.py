@@ -58,16 +58,20 @@ def _said(one: Mapping[str, Any]) -> Iterator[str]:
     if not models:
         yield "one model alone, so there is no other to set it against"
     elif len(better) < len(models):
-        yield f"{'the other' if better else 'all'} models cannot be told apart by AUROC"
-    for model in one["models"]:
+        yield (
+            "no other two models can be told apart by AUROC"
+            if better
+            else "no two models can be told apart by AUROC"
+        )
+    unproven = [model for model in one["models"] if not _above(one, model)]
+    if unproven:
+        yield f"not shown to be above 0.5: the AUROC of {' and '.join(unproven)}"
+    for model in (model for model in one["models"] if model not in unproven):
         against = [
             pair for pair in one["pairs"] if pair["name"] == model and pair["against"] in one["trivial"]
         ]
         beaten = [pair["against"] for pair in against if _verdict(pair) == "better"]
-        if not _above(one, model):
-            yield f"the AUROC of {model} is not shown to be above 0.5"
-        else:
-            yield f"{model} is shown to be better than {_listed(beaten, len(against))}"
+        yield f"{model} is shown to be better than {_listed(beaten, len(against))}"
 
 
 def _listed(beaten: list[str], there: int) -> str:

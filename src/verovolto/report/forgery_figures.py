@@ -1,0 +1,40 @@
+"""A table of models and forgeries as a picture: a pure function from figures to PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from verovolto.report.figures import INK, Canvas
+
+_SPAN = 0.5  # AUROC runs from 0 to 1, about the 0.5 of chance
+
+
+def forgery_matrix(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+    """AUROC of every contestant (a row) on every forgery (a column), as `evaluation.forgeries.matrix` gives it.
+
+    Orange above chance, purple below it, white at 0.5; a number in bold has an interval that leaves out 0.5.
+    """
+    names, forgeries = list(rows), [one["forgery"] for one in next(iter(rows.values()))]
+    figures = [[one["auroc"] for one in rows[name]] for name in names]
+    values = np.array([[np.nan if one["value"] is None else one["value"] for one in row] for row in figures])
+    with Canvas(2.0 + 0.85 * len(forgeries), 1.2 + 0.34 * len(names)) as canvas:
+        axes = canvas.axes
+        axes.imshow(values, cmap="PuOr_r", vmin=0.5 - _SPAN, vmax=0.5 + _SPAN, aspect="auto")
+        for i, row in enumerate(figures):
+            for j, one in enumerate(row):
+                shown = "–" if one["value"] is None else f"{one['value']:.2f}"
+                weight = "bold" if _clear(one) else "normal"
+                axes.text(j, i, shown, ha="center", va="center", color=INK, fontsize=8.5, fontweight=weight)
+        axes.set_xticks(range(len(forgeries)), forgeries, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+    return canvas.png
+
+
+def _clear(figure: Mapping[str, float | None]) -> bool:
+    low, high = figure["low"], figure["high"]
+    return low is not None and high is not None and not low <= 0.5 <= high
