@@ -11,8 +11,11 @@ ModelName = Literal[
 DISCRIMINANT = "region-discriminant"
 TWO_HEADS = "resnet-ocvae2-blend"
 MAHALANOBIS, PADIM, PATCHCORE = "mahalanobis", "padim", "patchcore"
-AnyModel = Literal[ModelName, "region-discriminant", "resnet-ocvae2-blend", "mahalanobis", "padim", "patchcore"]
-"""What can be trained: the networks, and what is fitted on frozen features."""
+ERROR_TYPICALITY = "error-typicality"
+AnyModel = Literal[
+    ModelName, "region-discriminant", "resnet-ocvae2-blend", "mahalanobis", "padim", "patchcore", "error-typicality"
+]  # fmt: skip
+"""What can be trained: the networks, what is fitted on frozen features, and what is made of a finished network."""
 
 Trunk = Literal["lite0", "lite1", "lite2"]
 Bottleneck = Literal["flat", "spatial", "pooled"]
@@ -21,3 +24,5 @@ Flips = Literal["none", "h", "hv"]
 Noise = Literal["normal", "uniform", "none"]
 Reduction = Literal["sum", "mean"]
 Precision = Literal["32", "bf16"]
+Density = Literal["gaussian", "mixture"]
+FusionRule = Literal["fisher", "stouffer", "min", "cauchy"]
