@@ -35,6 +35,7 @@ app.command(f"{_WORKFLOWS}.scan:scan", name="scan", help="Look for signs of forg
 app.command(f"{_WORKFLOWS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
 app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class model on real faces.")
 app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
+app.command(f"{_WORKFLOWS}.fuse:fuse", name="fuse", help="Make one detector of several.")
 app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
 app.command(
     f"{_WORKFLOWS}.reproduce:reproduce",

@@ -16,13 +16,17 @@ from verovolto.scoring.calibration_io import read_calibration
 from verovolto.scoring.detector import SavedDetector
 from verovolto.scoring.domain import Domain
 from verovolto.scoring.feature_detector import FeatureDetector
+from verovolto.scoring.fused_detector import PARTS, FusedDetector
 from verovolto.scoring.normality.detector import NormalityDetector
-from verovolto.scoring.store import find_folder, read_description, read_tensors
+from verovolto.scoring.store import digest_of, find_folder, read_description, read_tensors
+from verovolto.scoring.typicality_detector import TypicalityDetector
 from verovolto.scoring.vae_detector import VAEDetector
 
 _KINDS: dict[str, Callable[..., SavedDetector]] = {
     VAEDetector.kind: VAEDetector.assemble,
     FeatureDetector.kind: FeatureDetector.assemble,
+    TypicalityDetector.kind: TypicalityDetector.assemble,
+    FusedDetector.kind: FusedDetector.assemble,
     NormalityDetector.kind: NormalityDetector.assemble,
     BlendDetector.kind: BlendDetector.assemble,
 }
@@ -42,11 +46,26 @@ def load_detector(path: Path, device: str = "cpu") -> SavedDetector:
         )
     try:
         common = _common(description, tensors)
+        if kind == FusedDetector.kind:
+            common["detectors"] = _parts(folder, description, device)
         return _KINDS[kind](description, tensors, torch.device(device), **common)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DetectorError(
             f"{folder} does not describe a detector: {error}", hint="train it again"
         ) from error
+
+
+def _parts(folder: Path, description: Mapping[str, Any], device: str) -> list[SavedDetector]:
+    """The detectors that a fusion is made of, each a folder of its own; they must be those that it was made of."""
+    found = []
+    for i, written in enumerate(description["parts"]):
+        part = folder / PARTS / str(i)
+        if digest_of(read_description(part)) != written["digest"]:
+            raise DetectorError(
+                f"{part} is another detector than the one that was fused", hint="copy the whole folder again"
+            )
+        found.append(load_detector(part, device))
+    return found
 
 
 def _common(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -11,7 +11,17 @@ from cyclopts import Parameter
 
 from verovolto.config import cores
 from verovolto.errors import InputError
-from verovolto.models.names import AnyModel, Bottleneck, Flips, Noise, Precision, Reduction, SecondEncoder, Trunk
+from verovolto.models.names import (
+    AnyModel,
+    Bottleneck,
+    Density,
+    Flips,
+    Noise,
+    Precision,
+    Reduction,
+    SecondEncoder,
+    Trunk,
+)
 
 # Keys that may change when a run goes on: they do not change what has been computed so far.
 RESUMABLE_CHANGES = frozenset({"out", "epochs"})
@@ -37,7 +47,8 @@ class TrainConfig:
     second_encoder: SecondEncoder = "shared"
     """OC-FakeDect2: encode reconstructions by the same encoder, or by one of its own."""
     weights: str = "imagenet"
-    """Trunk of resnet-ocvae1: imagenet (needs a network once), a .pth or .safetensors file, or none."""
+    """Trunk of resnet-ocvae1: imagenet (needs a network once), a .pth or .safetensors file, or none; of lite0-ocvae:
+    imagenet (comes with the package) or none."""
     train_split: str = "train"
     """Split to train on; its reals alone are used."""
     val_split: str = "val"
@@ -66,6 +77,8 @@ class TrainConfig:
     """padim: channels of the features that are drawn, of 176."""
     memory: int = 5000
     """patchcore: patches of training faces that are kept, 10 or more. Time to score a face grows with them."""
+    density: Density = "gaussian"
+    """error-typicality: what the errors of real faces are thought to be spread like."""
     epochs: int = 50
     """Passes over the training reals."""
     batch_size: int | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from verovolto.errors import InputError
 
@@ -46,14 +47,22 @@ def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
             f"the detector was trained contaminated: {about['contaminated']:.1%} of its training faces are fakes that "
             "it learned as real, as an experiment has it; use it for nothing but that experiment"
         )
-    trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
-    used = {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
-    if split not in {*used, "all"} or trained.get("fingerprint") != whole.fingerprint():
+    used = _used(about, whole.fingerprint())
+    if not used or split not in {*used, "all"}:
         return None
     return (
         f"the detector was trained or calibrated on faces of this set ({' and '.join(sorted(used))}), so these figures "
         "flatter it: judge it on a split that it has not seen"
     )
+
+
+def _used(about: Mapping[str, Any], fingerprint: str) -> set[str]:
+    """The splits of a set that a detector, or a part of it, learned from or was chosen or calibrated on."""
+    used = set().union(*(_used(part, fingerprint) for part in about.get("parts", ())))
+    trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
+    if trained.get("fingerprint") == fingerprint:
+        used |= {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
+    return used
 
 
 def check_crop(detector: Detector, faces: FaceSet, any_crop: bool) -> None:

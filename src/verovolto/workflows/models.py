@@ -128,8 +128,10 @@ def _list(size: int | None) -> None:
 def _without_network() -> list[tuple[str, str, str, str, str, str]]:
     """Rows of the models that are more, or less, than a network of the catalogue."""
     from verovolto.models.lite import VARIANTS, variant
-    from verovolto.models.names import DISCRIMINANT, TWO_HEADS
+    from verovolto.models.names import DISCRIMINANT, ERROR_TYPICALITY, TWO_HEADS
     from verovolto.scoring.feature_detector import SCORE
+    from verovolto.scoring.typicality_detector import CONTROLS, VALUES
+    from verovolto.scoring.typicality_detector import SCORE as TYPICALITY
     from verovolto.training import normality
     from verovolto.training.discriminant import parameters
     from verovolto.training.two_heads import described
@@ -140,6 +142,11 @@ def _without_network() -> list[tuple[str, str, str, str, str, str]]:
         for trunk in VARIANTS
     ]  # fmt: skip
     rows.append((TWO_HEADS, "", *described(), "docs/detector.md; resnet-ocvae2 with a second head"))
+    vectors = len(CONTROLS) + len(VALUES)
+    numbers = 2 * vectors + vectors * (vectors + 1) // 2
+    rows.append(
+        (ERROR_TYPICALITY, "", f"{numbers:,}", "its VAE's", TYPICALITY, "docs/detector.md; of a finished VAE")
+    )
     for name, source in normality.SOURCES.items():
         numbers = normality.fitted_numbers(name)
         rows.append((name, "", f"{numbers:,}", f"{normality.SIZE} px", name, f"{source}; frozen features"))

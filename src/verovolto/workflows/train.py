@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from verovolto.errors import InputError
-from verovolto.models.names import DISCRIMINANT, MAHALANOBIS, PADIM, PATCHCORE, TWO_HEADS
+from verovolto.models.names import DISCRIMINANT, ERROR_TYPICALITY, MAHALANOBIS, PADIM, PATCHCORE, TWO_HEADS
 from verovolto.training.config import TrainConfig
 from verovolto.workflows.progress import counting_bar
 
@@ -19,6 +19,7 @@ from verovolto.workflows.progress import counting_bar
 _TRAINERS = {
     DISCRIMINANT: "verovolto.training.discriminant",
     TWO_HEADS: "verovolto.training.two_heads",
+    ERROR_TYPICALITY: "verovolto.training.typicality",
     **dict.fromkeys((MAHALANOBIS, PADIM, PATCHCORE), "verovolto.training.normality"),
 }
 
@@ -33,7 +34,8 @@ def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(nam
     ----------
     from_run:
         Do not train: take the network of this finished run. For the models that are another one's network with
-        another default score: oc-fakedect2 (of oc-fakedect1) and resnet-ocvae-latent (of resnet-ocvae2).
+        another default score: oc-fakedect2 (of oc-fakedect1) and resnet-ocvae-latent (of resnet-ocvae2). For
+        error-typicality: fit it to what this VAE makes of the `choose` reals.
     """
     run = derive(config, from_run) if from_run else run_training(config)
     print("\n".join(told(run)))
@@ -57,7 +59,9 @@ def told(run: Path) -> list[str]:
 
     about = load_detector(run).about
     known = about["calibrated_on"]
-    if "fitted" in about:
+    if "fitted_on" in about:
+        how = f"a density fitted to the errors of {about['fitted_on']['faces']} other reals"
+    elif "fitted" in about:
         how = f"{about['fitted']} kept"
     elif "forgeries" in about:
         how = f"{about['forgeries']:,} forgeries made of them"
@@ -97,7 +101,12 @@ def next_step(run: Path, data: Path) -> str:
 
 
 def derive(config: TrainConfig, source: Path) -> Path:
-    """Write the detector of a model that shares its network with that of a finished run; nothing is trained."""
+    """Write the detector of a model made of the network of a finished run; nothing is trained."""
+    if config.model == ERROR_TYPICALITY:
+        from verovolto.training import typicality
+
+        with counting_bar() as progress:
+            return typicality.derive(config, source, progress)
     from verovolto.models.catalogue import Architecture, entry, shares_network
     from verovolto.scoring.loading import load_detector
     from verovolto.scoring.vae_detector import VAEDetector
