@@ -10,6 +10,7 @@ from verovolto.evaluation.spectra import SpectralComparison
 from verovolto.report.robustness_words import change
 from verovolto.report.spectrum_figures import band_effects, radial_spectra
 from verovolto.report.words import figure
+from verovolto.scoring.error_spectra import ERROR, IMAGE
 
 TITLE = "Power spectra of the errors"
 _VERDICTS = {"better": "better than", "worse": "worse than"}
@@ -26,8 +27,8 @@ def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def findings(found: Mapping[str, Any]) -> list[str]:
-    """The verdict on the conjecture and the worth of the score, a sentence or two a network."""
-    said = [f"{one['network']}: {one['verdict']} {_of_score(one)}" for one in _judged(found)]
+    """How many bands differ and the worth of the score, two sentences a network; the verdict stands in the section."""
+    said = [f"{one['network']}: {_of_bands(one)} {_of_score(one)}" for one in _judged(found)]
     return said + [
         f"{one['network']}: not measured, {one['why_not']}." for one in found["networks"] if "why_not" in one
     ]
@@ -35,6 +36,17 @@ def findings(found: Mapping[str, Any]) -> list[str]:
 
 def _judged(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in found["networks"] if "why_not" not in one]
+
+
+def _of_bands(one: Mapping[str, Any]) -> str:
+    counted = {
+        name: len(SpectralComparison.from_dict(of).differing) for name, of in one["comparisons"].items()
+    }
+    bands = len(one["edges"]) - 1
+    return (
+        f"of {bands} bands of the error {counted[ERROR]} differ between real and fake, of the pictures' own "
+        f"{counted[IMAGE]}, and of the error's once the picture's are allowed for {counted[GIVEN]}."
+    )
 
 
 def _of_score(one: Mapping[str, Any]) -> str:
