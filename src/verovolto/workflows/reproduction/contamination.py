@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from verovolto.workflows.reproduction.plan import network_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from verovolto.data.contamination import Contamination
     from verovolto.evaluation.contamination import Level
     from verovolto.workflows.reproduction.context import Context
@@ -80,7 +78,7 @@ def _draw(context: Context) -> dict[str, Any]:
 def _train_and_score(context: Context, network: str, level: Contamination, drawn: Done) -> tuple[int, Done]:
     """The epoch that validation reals choose of a network that learned from a level's fakes, and what it scored."""
     from verovolto.evaluation import thesis
-    from verovolto.workflows.reproduction.networks import noise_of
+    from verovolto.workflows.reproduction.networks import noise_of, score_run
     from verovolto.workflows.reproduction.splits import cut_of, split_file
 
     data = split_file(context.splits.folder, "honest")
@@ -95,7 +93,7 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
     epoch = thesis.chosen_on_reals(losses)
     scored = context.steps.take(
         f"score-{name}",
-        lambda folder: _score(context.plan.out / "runs" / name, epoch, data, folder),
+        lambda folder: score_run(context.plan.out / "runs" / name, epoch, data, folder, about={}),
         inputs={"epoch": epoch},
         after=(trained,),
     )
@@ -114,21 +112,6 @@ def _train(context: Context, network: str, level: Contamination, name: str) -> d
     run(config, contamination=level)
     losses = validation_losses(config.out)
     return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
-
-
-def _score(run: Path, epoch: int, data: Path, folder: Path) -> dict[str, Any]:
-    """Score test and validation faces by a network as it was after `epoch` epochs; the tables say what it learned."""
-    from verovolto.data.faceset import FaceSet
-    from verovolto.scoring.run import score_faces
-    from verovolto.training.checkpoints import checkpoint_detector
-
-    detector, faces, counted = checkpoint_detector(run, epoch), FaceSet.open(data), {}
-    marks = {"epoch": epoch, "contaminated": detector.about["contaminated"]}
-    for split in ("val", "test"):
-        table = score_faces(detector, faces.select(split=split))
-        replace(table, about={**table.about, **marks}).write(folder / f"{split}.parquet")
-        counted[split] = len(table)
-    return {"faces": counted}
 
 
 def _judge(context: Context, model: str, mixed: list[Contamination], scored: list[tuple[int, Done]]) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from verovolto.training.config import TrainConfig
 
 SCORED = ("val", "test", "probe")
+_MARKS = ("leaky", "contaminated")
 
 
 def run_folder(plan: Plan, protocol: Protocol, network: str) -> Path:
@@ -91,18 +93,25 @@ def score_checkpoint(
     plan: Plan, protocol: Protocol, network: str, epoch: int, data: Path, folder: Path
 ) -> dict[str, Any]:
     """Score validation, test and (of the thesis's split) probe faces by the network as it was after `epoch` epochs."""
+    return score_run(run_folder(plan, protocol, network), epoch, data, folder, about={"protocol": protocol})
+
+
+def score_run(run: Path, epoch: int, data: Path, folder: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of any finished run. The tables tell what `about` holds, and what marks the run as an experiment's."""
     from verovolto.data.faceset import FaceSet
     from verovolto.scoring.run import score_faces
     from verovolto.training.checkpoints import checkpoint_detector
 
-    detector = checkpoint_detector(run_folder(plan, protocol, network), epoch)
+    detector = checkpoint_detector(run, epoch)
     faces = FaceSet.open(data)
     there = set(faces.columns("split")["split"].unique().to_pylist())
-    about = {"protocol": protocol, "epoch": epoch, **({"leaky": True} if detector.about.get("leaky") else {})}
+    marks = {name: detector.about[name] for name in _MARKS if name in detector.about}
     counted = {}
     for name in (one for one in SCORED if one in there):
         table = score_faces(detector, faces.select(split=name))
-        replace(table, about={**table.about, **about}).write(folder / f"{name}.parquet")
+        replace(table, about={**table.about, **about, "epoch": epoch, **marks}).write(
+            folder / f"{name}.parquet"
+        )
         counted[name] = len(table)
     return {"faces": counted}
 
