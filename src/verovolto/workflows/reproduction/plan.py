@@ -13,7 +13,7 @@ from verovolto.workflows.reproduction.quirks import AS_PUBLISHED, NAMES, Quirk, 
 Protocol = Literal["thesis", "honest"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
-PARTS: tuple[str, ...] = ("comparison",)
+PARTS: tuple[str, ...] = ("comparison", "forgeries", "spectra", "contamination")
 """What is done besides the thesis's tables and figures, in the order of the document; each is a module `NAME` beside
 this one, which does it, and a module `NAME` of `report.parts`, which shows it."""
 
