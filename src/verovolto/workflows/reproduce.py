@@ -37,7 +37,7 @@ def reproduce(
     precision: Literal["auto", "32", "bf16"] = "auto",
     threads: int | None = None,
     control_size: int = 64,
-    control_epochs: int = 8,
+    control_epochs: int = 4,
 ) -> None:
     """Reproduce the thesis on a face set: its protocol as published, a sound one, and what each shortcut adds.
 

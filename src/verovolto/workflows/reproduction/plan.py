@@ -13,7 +13,7 @@ from verovolto.workflows.reproduction.quirks import AS_PUBLISHED, NAMES, Quirk, 
 Protocol = Literal["thesis", "honest"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
-PARTS: tuple[str, ...] = ("comparison", "forgeries", "spectra", "contamination")
+PARTS: tuple[str, ...] = ("comparison", "forgeries", "spectra", "contamination", "controls")
 """What is done besides the thesis's tables and figures, in the order of the document; each is a module `NAME` beside
 this one, which does it, and a module `NAME` of `report.parts`, which shows it."""
 
@@ -43,6 +43,8 @@ class Plan:
     precision: Literal["auto", "32", "bf16"]
     threads: int | None
     quirks: tuple[Quirk, ...] = AS_PUBLISHED
+    control_size: int = 64
+    control_epochs: int = 4
 
     def __post_init__(self) -> None:
         from verovolto.models.catalogue import entry
@@ -65,7 +67,23 @@ class Plan:
             raise InputError(f"--false-alarm lies between 0 and 1, not {self.false_alarm:g}")
         if self.resamples < 0 or self.seed < 0:
             raise InputError(f"--resamples {self.resamples} and --seed {self.seed} cannot be negative")
+        if "controls" in self.parts:
+            self._check_controls()
         check_out(self.out)
+
+    def _check_controls(self) -> None:
+        """Refuse before anything is trained what the controls would be refused for at the end."""
+        from verovolto.models.resnet_ocvae1 import check_resnet_size
+
+        try:
+            check_resnet_size(self.control_size)
+        except InputError as error:
+            raise InputError(
+                f"--control-size: {error.message}",
+                hint="give a multiple of 32, or leave controls out of --parts",
+            ) from None
+        if self.control_epochs < 1:
+            raise InputError(f"--control-epochs {self.control_epochs} is below 1")
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -101,6 +119,12 @@ class Plan:
             "threads",
         )
         return {name: getattr(self, name) for name in names}
+
+    def controlling(self) -> dict[str, Any]:
+        """The settings that the weights of the controls depend on, besides what sets each apart."""
+        names = ("control_size", "control_epochs", "batch_size", "device", "precision", "threads")
+        # Whose the seed is, the network's own or the plan's, has to be told apart.
+        return {**{name: getattr(self, name) for name in names}, "plan_seed": self.seed}
 
     def judging(self) -> dict[str, Any]:
         """The settings that figures depend on, besides the weights."""

@@ -1,0 +1,79 @@
+"""A network against its control, which differs from it in one thing: paired differences, and what they may be
+credited to.
+
+An interval over people says how a difference would change with other faces. It says nothing of another training: the
+same network trained from another seed ranks a little differently too, and a difference that is no larger than that one
+is not credited to what was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from verovolto.errors import DataError
+from verovolto.evaluation.ablation import paired
+from verovolto.evaluation.intervals import Statistics
+from verovolto.evaluation.protocol import Sample
+from verovolto.evaluation.ranking import divide, ranking_statistics
+from verovolto.evaluation.units import find_pairs
+from verovolto.scoring.table import ScoreTable
+
+AUROC, PAIRS, ERROR = "auroc", "pairs_ordered", "error_real"
+METRICS = (AUROC, PAIRS, ERROR)
+"""What is compared: the ranking, the share of fakes above their own source, and the mean score of the reals, which of
+an error is how badly they are reconstructed."""
+
+NO_INTERVAL, NONE_SHOWN = "no interval", "no difference shown"
+_BETTER_IS_LESS = (ERROR,)
+
+
+def statistics_of(table: ScoreTable, score: str, fake: np.ndarray) -> Statistics:
+    """The figures of `METRICS` of scored faces, labels `fake` `[n]`, as functions of weights `[R, n]`."""
+    values = table.values(score)
+    ranking, pairs = ranking_statistics(values, fake), find_pairs(table, values, fake)
+
+    def figures(weights: np.ndarray) -> dict[str, np.ndarray]:
+        reals = weights[:, ~fake]
+        found = {AUROC: ranking(weights)[AUROC], ERROR: divide(reals @ values[~fake], reals.sum(axis=1))}
+        return found | (pairs.share(weights) if len(pairs.rows) else {})
+
+    return figures
+
+
+def difference(
+    one: ScoreTable, partner: ScoreTable, score: str, *, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """`one` minus `partner` in each of `METRICS` that the faces allow, on the same resamples of the same clusters.
+
+    Each is `{"value", "low", "high", "verdict"}`; the verdict is better or worse only where the interval leaves out 0.
+    Raises `DataError` for tables of different faces, and where a class is missing.
+    """
+    if one.strings("face").tolist() != partner.strings("face").tolist():
+        raise DataError("a network and its control were scored on different faces")
+    both = np.flatnonzero(np.isfinite(one.values(score)) & np.isfinite(partner.values(score)))
+    sample = Sample.of(one.take(both), score, resamples=resamples, seed=seed)
+    first = statistics_of(sample.scores, score, sample.fake)
+    second = statistics_of(partner.take(both), score, sample.fake)
+    known = first(np.ones((1, len(sample.fake))))
+    found = paired(first, second, sample.resamples, tuple(name for name in METRICS if name in known))
+    return {name: _judged(name, figures["difference"]) for name, figures in found.items()}
+
+
+def _judged(metric: str, figure: Mapping[str, float | None]) -> dict[str, Any]:
+    low, high = figure["low"], figure["high"]
+    if low is None or high is None:
+        return {**figure, "verdict": NO_INTERVAL}
+    if low <= 0 <= high:
+        return {**figure, "verdict": NONE_SHOWN}
+    return {**figure, "verdict": "better" if (low > 0) == (metric not in _BETTER_IS_LESS) else "worse"}
+
+
+def credited(figure: Mapping[str, Any], luck: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a difference is shown and larger than what other seeds alone make: `luck`, differences in the same
+    metric between trainings that differ in their seed and in nothing else."""
+    if figure["verdict"] not in ("better", "worse"):
+        return False
+    return all(abs(figure["value"]) > abs(one["value"]) for one in luck if one["value"] is not None)
