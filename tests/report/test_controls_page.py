@@ -69,7 +69,7 @@ def test_pretraining_is_credited_by_both_figures_apart() -> None:
     assert "reconstructs unseen reals better and ranks worse" in said
     said = " ".join(page.findings(content(pair("pretraining", "pretrained", by_luck(), figure(0.0)))))
     assert "not shown to reconstruct unseen reals otherwise" in said and "not shown to rank otherwise" in said
-    assert "no larger than other seeds make" in said
+    assert "no larger than luck" in said
 
 
 def test_better_is_said_to_be_less_wrong_where_none_finds_fakes() -> None:
@@ -77,10 +77,21 @@ def test_better_is_said_to_be_less_wrong_where_none_finds_fakes() -> None:
     assert "1 of 1 (base)" in page.findings(content(auroc=0.8))[-1]
 
 
+def test_of_the_rest_only_what_may_be_credited_is_told() -> None:
+    pairs = [
+        pair("bottleneck", "spatial", worse(), figure(0.0)),
+        pair("beta", "beta 10", by_luck(), figure(0.0)),
+        pair("latent", "latent 32", figure(0.0), figure(0.0)),
+    ]
+    said = page.findings(content(*pairs))[2]
+    assert "spatial minus other -0.100" in said and "to be credited: beta 10, latent 32." in said
+    assert "none is shown to differ; no" in page.findings(content(pairs[1]))[2]
+
+
 def test_luck_is_told_first_and_marks_the_cells() -> None:
     said = page.findings(content())
     assert "up to 0.031 apart in AUROC and 0.002 in the error" in said[1]
-    assert page.verdict(by_luck()) == "better, as other seeds"
+    assert page.verdict(by_luck()) == "within luck"
     assert page.verdict(worse()) == "worse" and page.verdict(figure(0.0)) == ""
     assert page.verdict({**figure(0.0), "verdict": "no interval"}) == "no interval"
 

@@ -50,10 +50,10 @@ def metrics(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def verdict(figure: Mapping[str, Any]) -> str:
-    """In a cell of the table: nothing where nothing is shown."""
+    """In a cell of the table: nothing where nothing is shown, and luck where other seeds differ by as much."""
     if figure["verdict"] not in ("better", "worse"):
         return "no interval" if figure["verdict"] == "no interval" else ""
-    return str(figure["verdict"]) if figure.get("credited", True) else f"{figure['verdict']}, as other seeds"
+    return str(figure["verdict"]) if figure.get("credited", True) else "within luck"
 
 
 def _setting(found: Mapping[str, Any]) -> str:
@@ -73,9 +73,16 @@ def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     if members := by_group["pretraining"]:
         both = f"AUROC {_said(members[0], 'auroc')}, error of the reals {_said(members[0], 'error_real')}"
         yield f"Pretrained minus scratch: {both}. {_pretraining(members[0])}"
-    for group in ("bottleneck", "beta", "latent"):
-        if members := by_group[group]:
-            yield f"{GROUPS[group]}, AUROC: {_list(members, 'auroc')}."
+    if members := [one for group in ("bottleneck", "beta", "latent") for one in by_group[group]]:
+        yield _rest(members)
+
+
+def _rest(members: list[Mapping[str, Any]]) -> str:
+    """Bottleneck, beta and latent size: which of them rank otherwise than the base, and which are not shown to."""
+    shown = [one for one in members if _shown(one["auroc"])]
+    others = [one["name"] for one in members if not _shown(one["auroc"])]
+    said = f"Bottleneck, beta and latent size, AUROC: {_list(shown, 'auroc') or 'none is shown to differ'}"
+    return said + (f"; no difference to be credited: {', '.join(others)}." if others else ".")
 
 
 def _luck(members: list[Mapping[str, Any]]) -> str:
@@ -101,7 +108,7 @@ def _said(one: Mapping[str, Any], metric: str) -> str:
     figure = one[metric]
     if figure["verdict"] not in ("better", "worse"):
         return f"{change(figure)} ({figure['verdict']})"
-    words = f"shown to be {figure['verdict']}" if figure["credited"] else "no larger than other seeds make"
+    words = f"shown to be {figure['verdict']}" if figure["credited"] else "no larger than luck"
     return f"{change(figure)} ({words})"
 
 
