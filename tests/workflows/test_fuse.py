@@ -24,7 +24,7 @@ from verovolto.data.splits import halve
 from verovolto.errors import DetectorError, InputError
 from verovolto.scoring.batch import to_batch
 from verovolto.scoring.calibrate import calibrated
-from verovolto.scoring.fused_detector import FusedDetector, check_parts
+from verovolto.scoring.fused_detector import FusedDetector, check_parts, reference_scores
 from verovolto.scoring.store import JSON_NAME
 from verovolto.scoring.typicality_detector import VALUES, TypicalityDetector
 from verovolto.scoring.vae_detector import VAEDetector
@@ -192,9 +192,11 @@ class TestFusion:
         p = fused.score([test.image(i) for i in range(len(test))]).p_value
         assert p is not None and kstest(p, "uniform").pvalue > 0.01
 
-    def test_no_fake_changes_it(self, data: Path, vae: Path, typicality: Path, tmp_path: Path) -> None:
-        """The fakes of the validation people have no say in references and thresholds at a false-alarm rate."""
+    def test_no_fake_changes_it(self, data: Path, vae: Path, tmp_path: Path) -> None:
+        """The fakes of the validation people have no say in densities, references and calibrations."""
+        from verovolto.training.config import TrainConfig
         from verovolto.workflows.fuse import fuse
+        from verovolto.workflows.train import derive
 
         others = tmp_path / "others"
         shutil.copytree(data, others)
@@ -203,8 +205,10 @@ class TestFusion:
                 (others / path).write_bytes(jpeg(Image.new("RGB", (48, 48), "red")))
         found = []
         for folder in (data, others):
-            fuse(vae, typicality, data=folder, out=tmp_path / folder.name / "out", rule="stouffer", seed=0)
-            found.append(Detector.load(tmp_path / folder.name / "out"))
+            out = tmp_path / f"of {folder.name}"
+            config = TrainConfig(data=folder, model="error-typicality", out=out / "typicality")
+            fuse(vae, derive(config, vae), data=folder, out=out / "fused", rule="stouffer", seed=0)
+            found.append(Detector.load(out / "fused"))
         one, other = found
         assert isinstance(one, FusedDetector) and isinstance(other, FusedDetector)
         for a, b in zip(one.references, other.references, strict=True):
@@ -319,3 +323,15 @@ class TestRefusals:
         with pytest.raises(InputError, match="no crop suits both"):
             check_parts([one, unknown, other])
         check_parts([one, unknown])
+
+    def test_faces_that_it_was_fitted_to_elsewhere_are_no_reference(
+        self, data: Path, vae: Path, typicality: Path
+    ) -> None:
+        detector = Detector.load(typicality)
+        assert isinstance(detector, TypicalityDetector)
+        faces = FaceSet.open(data)
+        some = faces.select(split="test", label="real").take(np.arange(10))
+        own = reference_scores(detector, some, faces.fingerprint())
+        np.testing.assert_array_equal(own, detector.held_out)
+        others = reference_scores(detector, some, "of another set")
+        assert len(others) == 10 and not np.isin(others, own).any()

@@ -136,14 +136,15 @@ def check_parts(detectors: Sequence[SavedDetector]) -> None:
             )
 
 
-def reference_scores(detector: SavedDetector, reals: FaceSet) -> NDArray[np.float64]:
+def reference_scores(detector: SavedDetector, reals: FaceSet, fingerprint: str) -> NDArray[np.float64]:
     """Default scores of real faces that a part has not learned from, ascending float64 `[n]`.
 
-    A part that was fitted to these very faces has set aside what new ones like them would score (`held_out`): in its
-    own eyes they are too typical, and each real face to come would look suspicious beside them.
+    A part that was fitted to these very faces (of the set of that `fingerprint`) has set aside what new ones like them
+    would score (`held_out`): in its own eyes they are too typical, and each real face to come would look suspicious
+    beside them.
     """
     set_aside = getattr(detector, "held_out", None)
-    if set_aside is not None:
+    if set_aside is not None and detector.about.get("fitted_on", {}).get("fingerprint") == fingerprint:
         return np.asarray(set_aside, dtype=np.float64)
     values = score_faces(detector, reals, quiet=True).values(detector.default_score)
     return np.sort(values[np.isfinite(values)])

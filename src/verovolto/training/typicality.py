@@ -62,8 +62,12 @@ def derive(config: TrainConfig, source: Path, progress: Progress) -> Path:
     about |= {
         "network_of": vae.name,
         "density": config.density,
-        "fitted_on": {"split": f"{config.val_split}/choose", "faces": len(rows)},
-        "data": {"name": sets.choose.name, "fingerprint": sets.fingerprint},
+        "fitted_on": {
+            "name": sets.choose.name,
+            "faces": len(rows),
+            "split": f"{config.val_split}/choose",
+            "fingerprint": sets.fingerprint,
+        },
         "versions": versions(),
     }
     detector = TypicalityDetector(vae=vae, typicality=fitted, about=about)

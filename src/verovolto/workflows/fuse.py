@@ -61,10 +61,12 @@ def fuse(
     seed = _common_seed(detectors, parts) if seed is None else seed
     for folder, part in zip(detectors, parts, strict=True):
         _check_unseen(folder, part, faces, val_split, seed)
+        if part.crop_rule is None:
+            print(f"warning: {folder} does not say how its faces were cropped", file=sys.stderr)
     choose, calibrate = _halves(faces, parts, val_split, seed)
     fused = FusedDetector(
         detectors=parts,
-        references=[reference_scores(part, choose) for part in parts],
+        references=[reference_scores(part, choose, faces.fingerprint()) for part in parts],
         rule=rule,
         about=_about(parts, faces, len(choose), val_split, seed),
     )
@@ -102,13 +104,13 @@ def _common_seed(folders: tuple[Path, ...], parts: list[SavedDetector]) -> int:
 
 def _check_unseen(folder: Path, part: SavedDetector, faces: FaceSet, val_split: str, seed: int) -> None:
     """Refuse a part that learned from the faces to calibrate on, as far as fingerprints tell."""
-    about = part.about
-    trained = about.get("trained_on", {})
+    trained, fitted = (part.about.get(key, {}) for key in ("trained_on", "fitted_on"))
+    fingerprint = faces.fingerprint()
     if trained.get("fingerprint") is None:
         print(f"warning: {folder} does not say what it was trained on", file=sys.stderr)
-    if trained.get("fingerprint") != faces.fingerprint():
+    if fingerprint not in (trained.get("fingerprint"), fitted.get("fingerprint")):
         return
-    if trained.get("split") == val_split:
+    if trained.get("fingerprint") == fingerprint and trained.get("split") == val_split:
         raise InputError(
             f"{folder} was trained on the split {val_split} of {faces.path}",
             hint="give another --val-split, of faces that no part has seen",

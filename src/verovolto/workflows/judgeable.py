@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from verovolto.errors import InputError
@@ -47,8 +47,10 @@ def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
             f"the detector was trained contaminated: {about['contaminated']:.1%} of its training faces are fakes that "
             "it learned as real, as an experiment has it; use it for nothing but that experiment"
         )
-    used = _used(about, whole.fingerprint())
-    if not used or split not in {*used, "all"}:
+    suspected = [(known, used) for known, used in _used(about) if split in {*used, "all"}]
+    # A fingerprint reads the whole set: only where there is something to compare.
+    used = {one for known, splits in suspected if known == whole.fingerprint() for one in splits}
+    if not used:
         return None
     return (
         f"the detector was trained or calibrated on faces of this set ({' and '.join(sorted(used))}), so these figures "
@@ -56,13 +58,16 @@ def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
     )
 
 
-def _used(about: Mapping[str, Any], fingerprint: str) -> set[str]:
-    """The splits of a set that a detector, or a part of it, learned from or was chosen or calibrated on."""
-    used = set().union(*(_used(part, fingerprint) for part in about.get("parts", ())))
-    trained, chosen = about.get("trained_on", {}), about.get("chosen_on", {})
-    if trained.get("fingerprint") == fingerprint:
-        used |= {trained.get("split", "train"), str(chosen.get("split", "val")).partition("/")[0]}
-    return used
+def _used(about: Mapping[str, Any]) -> Iterator[tuple[str | None, set[str]]]:
+    """Fingerprints of the sets that a detector, or a part of it, saw, each with the splits that it learned from, was
+    fitted to, or was chosen or calibrated on."""
+    trained, chosen, fitted = (about.get(key, {}) for key in ("trained_on", "chosen_on", "fitted_on"))
+    halved = str(chosen.get("split", "val")).partition("/")[0]
+    yield trained.get("fingerprint"), {trained.get("split", "train"), halved}
+    if fitted:
+        yield fitted["fingerprint"], {fitted["split"].partition("/")[0]}
+    for part in about.get("parts", ()):
+        yield from _used(part)
 
 
 def check_crop(detector: Detector, faces: FaceSet, any_crop: bool) -> None:
