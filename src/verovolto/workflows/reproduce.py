@@ -69,7 +69,8 @@ def reproduce(
         uniform-noise: trained with noise uniform in [0, 1); mse: the score is the mean squared error. Default: all but
         the last two, as the thesis's text and tables have it.
     method
-        Take the fakes of this method alone, such as Deepfakes; else every fake of the set.
+        Take the fakes of this method alone, such as Deepfakes; else every fake of the set. The part `forgeries` judges
+        the others besides, where their people are in the honest test split.
     epochs
         Passes over the training reals.
     every
