@@ -64,6 +64,14 @@ def test_symmetry_is_credited_only_with_what_is_shown(
     assert said in " ".join(page.findings(content(*pairs)))
 
 
+def test_that_symmetry_reconstructs_better_is_told_apart_from_ranking() -> None:
+    pairs = [pair("symmetry", name, worse(), better(-0.2)) for name in ("pooled", "flat")]
+    said = " ".join(page.findings(content(*pairs)))
+    assert "does not rank better here" in said and "It reconstructs unseen reals better: pooled minus" in said
+    pairs[0]["error_real"] = by_luck()
+    assert "It reconstructs" not in " ".join(page.findings(content(*pairs)))
+
+
 def test_pretraining_is_credited_by_both_figures_apart() -> None:
     said = " ".join(page.findings(content(pair("pretraining", "pretrained", worse(), better(-0.2)))))
     assert "reconstructs unseen reals better and ranks worse" in said

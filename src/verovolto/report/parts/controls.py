@@ -69,7 +69,7 @@ def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     if by_group["seed"]:
         yield _luck(by_group["seed"])
     if members := by_group["symmetry"]:
-        yield f"Symmetric minus asymmetric, AUROC: {_list(members, 'auroc')}. {_symmetry(members)}"
+        yield f"Symmetric minus asymmetric, AUROC: {_list(members, 'auroc')}. {_symmetry(members)}{_error(members)}"
     if members := by_group["pretraining"]:
         both = f"AUROC {_said(members[0], 'auroc')}, error of the reals {_said(members[0], 'error_real')}"
         yield f"Pretrained minus scratch: {both}. {_pretraining(members[0])}"
@@ -123,6 +123,14 @@ def _symmetry(members: list[Mapping[str, Any]]) -> str:
     if better:
         return "Whether symmetry ranks better depends on what it is joined with here, so it is not shown by itself."
     return "With all else equal symmetry is not shown to rank better here; nor is it shown to make no difference."
+
+
+def _error(members: list[Mapping[str, Any]]) -> str:
+    """Whether the mirrored decoder reconstructs better, which is another thing than to find fakes."""
+    verdicts = {_shown(one["error_real"]) for one in members}
+    if verdicts not in ({"better"}, {"worse"}):
+        return ""
+    return f" It reconstructs unseen reals {verdicts.pop()}: {_list(members, 'error_real')}."
 
 
 def _pretraining(one: Mapping[str, Any]) -> str:
