@@ -305,12 +305,18 @@ def test_real_clips_go_from_frames_to_the_matrix(
     assert found["made"]["landmarks"] == 8 and set(by_forgery(found["made"], "bytes")) == set(KINDS)
 
 
-def row(forgery: str, low: float | None, high: float | None) -> dict[str, Any]:
-    return {"forgery": forgery, "auroc": {"value": 0.5, "low": low, "high": high}}
+def row(forgery: str, low: float | None, high: float | None, clusters: int = 50) -> dict[str, Any]:
+    return {"forgery": forgery, "clusters": clusters, "auroc": {"value": 0.5, "low": low, "high": high}}
 
 
 def test_it_is_said_of_each_forgery_only_what_its_interval_shows() -> None:
-    rows = [row("A", 0.6, 0.7), row("B", 0.4, 0.6), row("C", 0.2, 0.4), row("D", None, None)]
+    rows = [
+        row("A", 0.6, 0.7),
+        row("B", 0.4, 0.6),
+        row("C", 0.2, 0.4),
+        row("D", None, None),
+        row("E", 0.9, 1.0, 4),
+    ]
     found = {
         "contestants": [{"name": "m", "trivial": False}],
         "found": {"rows": {"m": rows}},
@@ -318,5 +324,5 @@ def test_it_is_said_of_each_forgery_only_what_its_interval_shows() -> None:
     }
     first, second = page.findings(found)
     assert "A above the reals" in first and "C below the reals (the wrong way round)" in first
-    assert "B no differently from chance" in first and "D without an interval" in first
+    assert "B no differently from chance" in first and "D, E in a way that too few people leave open" in first
     assert "5 of each" in second

@@ -10,6 +10,7 @@ import numpy as np
 from verovolto.report.figures import INK, Canvas
 
 _SPAN = 0.5  # AUROC runs from 0 to 1, about the 0.5 of chance
+_DARK = 0.3  # so far from there, dark letters cannot be read
 
 
 def forgery_matrix(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
@@ -27,7 +28,10 @@ def forgery_matrix(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
             for j, one in enumerate(row):
                 shown = "–" if one["value"] is None else f"{one['value']:.2f}"
                 weight = "bold" if _clear(one) else "normal"
-                axes.text(j, i, shown, ha="center", va="center", color=INK, fontsize=8.5, fontweight=weight)
+                colour = "white" if abs(values[i, j] - 0.5) > _DARK else INK
+                axes.text(
+                    j, i, shown, ha="center", va="center", color=colour, fontsize=8.5, fontweight=weight
+                )
         axes.set_xticks(range(len(forgeries)), forgeries, rotation=30, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
         axes.grid(visible=False)

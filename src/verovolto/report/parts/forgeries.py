@@ -13,6 +13,8 @@ HEADS = {"found": "Forgeries of the set", "made": "Forgeries made of the test's 
 SHOWN = {"auroc": ("AUROC", "figure"), "pairs_ordered": ("pairs ordered rightly", "percent"),
          "missed_fakes": ("fakes missed at the threshold", "percent"),
          "false_alarm_rate": ("reals flagged at the threshold", "percent")}  # fmt: skip
+FEW = 10
+"""Clusters below which an interval that resamples them is too narrow to say anything from."""
 _NAMED = 3
 
 
@@ -49,10 +51,10 @@ def _of_part(found: Mapping[str, Any], name: str) -> Iterator[str]:
 
 def _of_model(model: str, rows: list[Mapping[str, Any]]) -> str:
     if len(rows) == 1:
-        return f"{model} ranks them {_WHERE[side(rows[0]['auroc'])]} (AUROC {figure(rows[0]['auroc'])})"
+        return f"{model} ranks them {_WHERE[_side(rows[0])]} (AUROC {figure(rows[0]['auroc'])})"
     parts = []
     for where in _WHERE:
-        there = [row["forgery"] for row in rows if side(row["auroc"]) == where]
+        there = [row["forgery"] for row in rows if _side(row) == where]
         if there:
             few = ", ".join(there) if len(there) <= _NAMED else f"{len(there)} kinds"
             every = few if len(there) < len(rows) else "all"
@@ -60,7 +62,11 @@ def _of_model(model: str, rows: list[Mapping[str, Any]]) -> str:
     return f"{model} ranks {', and '.join(parts)}"
 
 
+def _side(row: Mapping[str, Any]) -> str:
+    return side(row["auroc"]) if row["clusters"] >= FEW else "unknown"
+
+
 _WHERE = {
     "above": "above the reals", "below": "below the reals (the wrong way round)",
-    "around": "no differently from chance as far as is shown", "unknown": "without an interval",
+    "around": "no differently from chance as far as is shown", "unknown": "in a way that too few people leave open",
 }  # fmt: skip
