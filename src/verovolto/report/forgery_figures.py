@@ -9,6 +9,8 @@ import numpy as np
 
 from verovolto.report.figures import INK, Canvas
 
+FEW = 10
+"""Clusters below which an interval that resamples them is too narrow to say anything from."""
 _SPAN = 0.5  # AUROC runs from 0 to 1, about the 0.5 of chance
 _DARK = 0.3  # so far from there, dark letters cannot be read
 
@@ -16,17 +18,17 @@ _DARK = 0.3  # so far from there, dark letters cannot be read
 def forgery_matrix(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     """AUROC of every contestant (a row) on every forgery (a column), as `evaluation.forgeries.matrix` gives it.
 
-    Orange above chance, purple below it, white at 0.5; a number in bold has an interval that leaves out 0.5.
+    Orange above chance, purple below it, white at 0.5; a number in bold has an interval, of `FEW` clusters at
+    least, that leaves out 0.5.
     """
     names, forgeries = list(rows), [one["forgery"] for one in next(iter(rows.values()))]
-    figures = [[one["auroc"] for one in rows[name]] for name in names]
-    values = np.array([[np.nan if one["value"] is None else one["value"] for one in row] for row in figures])
+    values = np.array([[one["auroc"]["value"] for one in rows[name]] for name in names], dtype=np.float64)
     with Canvas(2.0 + 0.85 * len(forgeries), 1.2 + 0.34 * len(names)) as canvas:
         axes = canvas.axes
         axes.imshow(values, cmap="PuOr_r", vmin=0.5 - _SPAN, vmax=0.5 + _SPAN, aspect="auto")
-        for i, row in enumerate(figures):
-            for j, one in enumerate(row):
-                shown = "–" if one["value"] is None else f"{one['value']:.2f}"
+        for i, name in enumerate(names):
+            for j, one in enumerate(rows[name]):
+                shown = "–" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}"
                 weight = "bold" if _clear(one) else "normal"
                 colour = "white" if abs(values[i, j] - 0.5) > _DARK else INK
                 axes.text(
@@ -39,6 +41,6 @@ def forgery_matrix(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     return canvas.png
 
 
-def _clear(figure: Mapping[str, float | None]) -> bool:
-    low, high = figure["low"], figure["high"]
-    return low is not None and high is not None and not low <= 0.5 <= high
+def _clear(row: Mapping[str, Any]) -> bool:
+    low, high = row["auroc"]["low"], row["auroc"]["high"]
+    return row["clusters"] >= FEW and low is not None and high is not None and not low <= 0.5 <= high

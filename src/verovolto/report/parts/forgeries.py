@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from verovolto.report.forgery_figures import forgery_matrix
+from verovolto.report.forgery_figures import FEW, forgery_matrix
 from verovolto.report.words import figure, side
 
 TITLE = "Every model against every forgery"
@@ -13,8 +13,6 @@ HEADS = {"found": "Forgeries of the set", "made": "Forgeries made of the test's 
 SHOWN = {"auroc": ("AUROC", "figure"), "pairs_ordered": ("pairs ordered rightly", "percent"),
          "missed_fakes": ("fakes missed at the threshold", "percent"),
          "false_alarm_rate": ("reals flagged at the threshold", "percent")}  # fmt: skip
-FEW = 10
-"""Clusters below which an interval that resamples them is too narrow to say anything from."""
 _NAMED = 3
 
 
