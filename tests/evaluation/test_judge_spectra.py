@@ -77,6 +77,9 @@ def test_what_the_input_does_not_explain_is_found_and_only_where_it_was_planted(
     # Seen without its picture, the same signal is hardly atypical.
     assert found["scores"][TYPICALITY.format(ERROR)]["auroc"]["value"] < made["auroc"]["value"]
     assert "beyond what the images' own explain" in found["verdict"]
+    alone = found["scores"][TYPICALITY.format(IMAGE)]["auroc"]["value"]
+    assert found["beyond_input"]["verdict"] == "better"
+    assert found["beyond_input"]["value"] == pytest.approx(made["auroc"]["value"] - alone)
 
 
 def test_where_nothing_was_planted_nothing_is_said_to_differ() -> None:

@@ -89,9 +89,9 @@ def test_the_document_shows_it_and_says_no_more_than_is_shown(done: Plan) -> Non
     assert {"spectra-radial-oc-fakedect1.png", "spectra-effects-oc-fakedect1.png"} <= figures
     (sentence,) = page.findings(found(done.out))
     low, high = (one["scores"][MADE]["difference"][end] for end in ("low", "high"))
-    assert ("not shown to differ" in sentence) is (low <= 0 <= high)
-    assert "not shown to differ" in page.findings(_with_difference(done, -0.1, 0.1))[0]
-    assert "better than" in page.findings(_with_difference(done, 0.05, 0.1))[0]
+    assert ("not shown to differ from the model's own" in sentence) is (low <= 0 <= high)
+    assert "not shown to differ from the model's own" in page.findings(_with_difference(done, -0.1, 0.1))[0]
+    assert "better than the model's own" in page.findings(_with_difference(done, 0.05, 0.1))[0]
 
 
 def _with_difference(done: Plan, low: float, high: float) -> dict[str, Any]:

@@ -108,8 +108,8 @@ def judge_spectra(
 
     `known`: reals to fit on, of other people; `judged`: the faces of `scores`, row by row; `own`: the detector's own
     scores in it, of which the first is the one that others are set against. Keys: `verdict`, `comparisons` (by what
-    was measured, see `spectra.compare_bands`), `scores` (see `_ranked`), `error_over_input_db` by class and band,
-    `radial` (`MeanSpectra`), `fitted_on`, `edges`, `interval`.
+    was measured, see `spectra.compare_bands`), `scores` (see `_ranked`), `beyond_input` (see `_beyond`),
+    `error_over_input_db` by class and band, `radial` (`MeanSpectra`), `fitted_on`, `edges`, `interval`.
 
     Raises `InputError` for too few reals to fit on, `DataError` for faces of one class or of one cluster.
     """
@@ -132,6 +132,7 @@ def judge_spectra(
         "verdict": verdict(compared[ERROR], image=compared[IMAGE], given=compared[GIVEN]),
         "comparisons": {name: one.to_dict() for name, one in compared.items()},
         "scores": _ranked(table, resamples=resamples, seed=seed),
+        "beyond_input": _beyond(table, resamples=resamples, seed=seed),
         "error_over_input_db": {
             label: excess[sample.fake == kind].mean(axis=0).tolist()
             for label, kind in (("real", False), ("fake", True))
@@ -174,6 +175,14 @@ def _ranked(scores: ScoreTable, *, resamples: int, seed: int) -> dict[str, dict[
         }
         for one in compared["results"]
     }
+
+
+def _beyond(scores: ScoreTable, *, resamples: int, seed: int) -> dict[str, Any]:
+    """Difference of the AUROC, with its `verdict`: the score made of the errors minus the same of the pictures alone,
+    which needs no network."""
+    names = [TYPICALITY.format(name) for name in (IMAGE, GIVEN)]
+    compared = compare_scores([(name, scores, name) for name in names], resamples=resamples, seed=seed)
+    return dict(compared["results"][1]["differences"]["auroc"])
 
 
 def _curve(values: np.ndarray, resamples: Resamples, of: np.ndarray, less: np.ndarray | None = None) -> Curve:

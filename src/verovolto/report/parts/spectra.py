@@ -53,8 +53,10 @@ def _of_score(one: Mapping[str, Any]) -> str:
     name = TYPICALITY.format(GIVEN)
     made, own = one["scores"][name], next(iter(one["scores"]))
     difference = made["difference"]
+    beyond = _VERDICTS.get(one["beyond_input"]["verdict"], "not shown to differ from")
     worth = _VERDICTS.get(difference["verdict"], "not shown to differ from")
     return (
         f"As a score, the {name}, has an AUROC of {figure(made['auroc'])}, {worth} the model's own {own} of "
-        f"{figure(one['scores'][own]['auroc'])} (difference {change(difference)})."
+        f"{figure(one['scores'][own]['auroc'])} (difference {change(difference)}), {beyond} the same "
+        f"score of the pictures alone, without a network (difference {change(one['beyond_input'])})."
     )
