@@ -193,6 +193,20 @@ class TestMakeSplits:
                 wanted = parts[entry["values"]] * scale if entry["values"] else 60
                 assert abs(entry["counts"] - wanted) <= 3
 
+    def test_pairs_that_swapped_among_themselves_stay_together(self) -> None:
+        people = [f"p{i}" for i in range(20)]
+        partner = [people[i ^ 1] for i in range(20)]
+        faces = table(
+            target_identity=people * 3,
+            donor_identity=[None] * 20 + partner * 2,
+            label=["real"] * 20 + ["fake"] * 40,
+        )
+        made = make_splits(faces, parts={"train": 0.7, "val": 0.15, "test": 0.15}, seed=0)
+        assert made.dropped_fakes == 0 and made.split.null_count == 0
+        of_person = made.split[:20].to_pylist()
+        assert set(of_person) == {"train", "val", "test"}
+        assert all(of_person[i] == of_person[i ^ 1] for i in range(20))
+
     def test_fakes_of_two_splits_are_dropped_and_counted(self) -> None:
         people = [f"p{i}" for i in range(20)]
         faces = table(

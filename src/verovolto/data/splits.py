@@ -174,15 +174,17 @@ def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Sp
 
     `parts` gives each split's size: fractions (summing to at most 1) or numbers of rows; since people stay
     whole, sizes are met as nearly as the groups allow. Rows of one target identity, source video or pair
-    form a group; groups come in an order drawn from `seed`, large ones first, and each goes where most is
-    wanting. A fake belongs to a split only if its donor does too (a donor nobody shows as target is given
-    to the split that has most of their fakes); other fakes are dropped and counted.
+    form a group, and so do the two people of a fake where that leaves groups small enough for every split
+    (FaceForensics++ swaps within pairs; where everybody was swapped with everybody, all would be one group).
+    Groups come in an order drawn from `seed`, large ones first, and each goes where most is wanting. A fake
+    belongs to a split only if its donor does too (a donor nobody shows as target is given to the split that
+    has most of their fakes); other fakes are dropped and counted.
 
     Raises `SplitError` if a split would stay empty, `InputError` for sizes that make no sense.
     """
     random = _random(seed)
     names, wanted = _sizes(parts, len(table))
-    groups = _components(table, donors=False, pairs=True)
+    groups = _kept_together(table, wanted)
     rest = max(0.0, len(table) - float(wanted.sum()))
     bins = np.append(wanted, rest)
     of_row = _fill(np.bincount(groups), bins, random)[groups] if len(groups) else groups
@@ -202,6 +204,15 @@ def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Sp
         left_out=int((of_row < 0).sum()) - len(dropped),
         notes=_what_was_unknown(table),
     )
+
+
+def _kept_together(table: pa.Table, wanted: npt.NDArray[np.float64]) -> Ints:
+    """Groups of rows `[n]` that go to one split: with the donors of their fakes, unless one then outgrows a split."""
+    with_donors = _components(table, donors=True, pairs=True)
+    smallest = wanted[wanted > 0].min()
+    if len(with_donors) and np.bincount(with_donors).max() <= smallest:
+        return with_donors
+    return _components(table, donors=False, pairs=True)
 
 
 def _torn_fakes(table: pa.Table, of_row: Ints, splits: int) -> Ints:
