@@ -124,7 +124,8 @@ class _Steps:
         preprocessing = Preprocessing(
             size=self.config.size, mean=MEAN, std=STD, crop_rule=self.sets.crop_rule
         )
-        recipe = Recipe(trunk=self.config.trunk, landmarks=average, preprocessing=preprocessing)
+        trunk = self.config.trunk
+        recipe = Recipe(trunk=trunk, taps=taps_of(trunk), landmarks=average, preprocessing=preprocessing)
         reals = self._reals(recipe)
         crowd = self._crowd(landmarks)
         self._check_readable(crowd)
@@ -141,10 +142,10 @@ class _Steps:
             wear=self.config.wear,
         )
         head = LinearHead(
-            trunk=recipe.trunk, taps=taps_of(recipe.trunk), regions=REGIONS, landmarks=average, side=SIDE,
+            trunk=trunk, taps=recipe.taps, regions=recipe.regions, landmarks=average, side=SIDE,
             slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),
         )  # fmt: skip
-        about = about_run(self.config, self.sets, weights=f"{recipe.trunk}, ImageNet, frozen")
+        about = about_run(self.config, self.sets, weights=f"{trunk}, ImageNet, frozen")
         about |= {"forgeries": len(differences), "kinds": list(KINDS), "unreadable": len(crowd.unreadable)}
         return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, about=about)
 
@@ -170,7 +171,7 @@ class _Steps:
         return min(WORN, len(self._drawn))
 
     def _worn(self, recipe: Recipe) -> NDArray[np.float32]:
-        rows = _OfWorn(faces=self._drawn, recipe=recipe, seed=self.config.seed)
+        rows = OfWorn(faces=self._drawn, recipe=recipe, seed=self.config.seed)
         advance = self._task("features of worn faces", self._worn_faces)
         return in_blocks(
             self._worn_faces, rows, self._work("worn"), workers=self._workers, advance=advance
@@ -178,7 +179,7 @@ class _Steps:
 
     def _reals(self, recipe: Recipe) -> NDArray[np.float32]:
         count = len(self._drawn)
-        rows = _OfReals(faces=self._drawn, recipe=recipe)
+        rows = OfReals(faces=self._drawn, recipe=recipe)
         advance = self._task("features of untouched faces", count)
         return in_blocks(count, rows, self._work("reals"), workers=self._workers, advance=advance).astype(
             np.float32
@@ -202,7 +203,7 @@ class _Steps:
 
     def _differences(self, crowd: Crowd, recipe: Recipe) -> NDArray[np.float32]:
         count = self.config.forgeries
-        rows = _OfPairs(crowd=crowd, recipe=recipe, seed=self.config.seed)
+        rows = OfPairs(crowd=crowd, recipe=recipe, seed=self.config.seed)
         advance = self._task("forgeries and their features", count)
         return in_blocks(count, rows, self._work("pairs"), workers=self._workers, advance=advance).astype(
             np.float32
@@ -225,6 +226,8 @@ class Recipe:
     """How features are taken; it pickles without the trunk, which each process loads once."""
 
     trunk: str
+    taps: tuple[int, ...]
+    regions: tuple[str, ...] = REGIONS
     landmarks: torch.Tensor
     preprocessing: Preprocessing
     _features: RegionFeatures | None = None
@@ -236,14 +239,16 @@ class Recipe:
         """Features of crops, `[n, D]`."""
         if self._features is None:
             self._features = RegionFeatures(
-                self.trunk, taps_of(self.trunk), REGIONS, self.landmarks, SIDE, self.preprocessing
+                self.trunk, self.taps, self.regions, self.landmarks, SIDE, self.preprocessing
             )
         batch = FaceBatch(images=images, encoded_bytes=[None] * len(images))
         return np.asarray(self._features.columns(batch).numpy())
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfReals:
+class OfReals:
+    """Features of untouched faces by their numbers, `[n, D]`, NaN where one cannot be read."""
+
     faces: FaceSet
     recipe: Recipe
 
@@ -252,7 +257,9 @@ class _OfReals:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfWorn:
+class OfWorn:
+    """Features of faces after wear, by their numbers, `[n, D]`, NaN where one cannot be read."""
+
     faces: FaceSet
     recipe: Recipe
     seed: int
@@ -268,7 +275,9 @@ class _OfWorn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfPairs:
+class OfPairs:
+    """Features of forgeries minus those of their sources, by the numbers of the pairs, `[n, D]`."""
+
     crowd: Crowd
     recipe: Recipe
     seed: int
