@@ -48,3 +48,7 @@ class WeightsError(VerovoltoError):
 
 class TrainingError(VerovoltoError):
     """A training that had to stop: a loss that is not finite, or a run folder that cannot be resumed."""
+
+
+class Diverged(TrainingError):
+    """A loss that is no finite number."""

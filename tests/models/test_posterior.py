@@ -74,6 +74,14 @@ def test_negative_elbo_is_kl_plus_squared_error(seed: int, beta: float) -> None:
     torch.testing.assert_close(reconstruction_error(x, x_hat), squares)
 
 
+def test_without_weight_an_infinite_kl_is_left_out() -> None:
+    x, x_hat = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    mu = torch.zeros(2, 5, requires_grad=True)
+    out = VAEOutput(x_hat=x_hat, posterior=Posterior(mu=mu, logvar=torch.full((2, 5), 200.0)), z=mu)
+    assert torch.isinf(out.posterior.kl()).all()
+    torch.testing.assert_close(negative_elbo(x, out, beta=0.0), torch.full((2,), 48.0))
+
+
 @pytest.mark.parametrize(("step", "want"), [(0, 0.0), (50, 1.0), (100, 2.0), (1000, 2.0)])
 def test_beta_warms_up(step: int, want: float) -> None:
     assert warmed_beta(2.0, step, 100) == want

@@ -43,7 +43,8 @@ def content(*comparisons: dict[str, Any], auroc: float = 0.4) -> dict[str, Any]:
     row = {"name": "base", "auroc": {"value": auroc, "low": auroc - 0.02, "high": auroc + 0.02}}
     luck = pair("seed", "second seed", {**figure(-0.031), "credited": None}, figure(0.002))
     return {
-        "rows": [row], "size": 64, "train": 1500, "epochs": 8, "leaky": False, "comparisons": [luck, *comparisons],
+        "rows": [row], "size": 64, "train": 1500, "epochs": 8, "leaky": False, "diverged": {},
+        "comparisons": [luck, *comparisons],
     }  # fmt: skip
 
 

@@ -6,15 +6,17 @@ import csv
 import shutil
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.conftest import draw_face, jpeg
 from tests.scoring.conftest import make_detector
 from verovolto.data.faceset import FaceSet
-from verovolto.errors import DataError
-from verovolto.scoring.batch import to_batch
+from verovolto.errors import CalibrationError, DataError
+from verovolto.scoring.batch import Scores, to_batch
 from verovolto.scoring.calibrate import SEVERAL_FRAMES, UNRECORDED, calibrated
 from verovolto.scoring.domain import CONDITIONS, conditions
 from verovolto.scoring.run import score_faces
@@ -186,3 +188,26 @@ def test_the_domain_is_that_of_the_real_faces(tmp_path: Path) -> None:
     for name, column in want.items():
         assert detector.domain.ranges[name] == (column.min().item(), column.max().item())
         assert detector.domain.outside({each: want[each][0].item() for each in want}) == ()
+
+
+def test_a_score_that_is_infinite_somewhere_stays_without_a_calibration(
+    face_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = FaceSet.open(face_set).select(split="val")
+    detector = make_detector()
+    real = VAEDetector.score_batch
+
+    def unbounded(self: VAEDetector, *given: Any, **options: Any) -> Scores:
+        scores = real(self, *given, **options)
+        scores.columns[name] = torch.full_like(scores.columns[name], torch.inf)
+        return scores
+
+    monkeypatch.setattr(VAEDetector, "score_batch", unbounded)
+    name = "kl"
+    made = calibrated(detector, held_out, seed=0)
+    assert "kl" not in made.calibration and "rmse" in made.calibration
+    assert not any(threshold.score == "kl" for threshold in made.thresholds)
+    assert "p_kl" not in score_faces(made, held_out, quiet=True).table.column_names
+    name = "rmse"
+    with pytest.raises(CalibrationError, match="finite"):
+        calibrated(make_detector(), held_out, seed=0)

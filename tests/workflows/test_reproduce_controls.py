@@ -13,10 +13,11 @@ import torch
 from tests.conftest import write_set
 from tests.workflows.test_reproduce import Killed, plan, tables
 
-from verovolto.errors import InputError
+from verovolto.errors import Diverged, InputError
 from verovolto.models.catalogue import build
 from verovolto.report.parts import controls as page
 from verovolto.scoring.loading import load_detector
+from verovolto.training import run as run_module
 from verovolto.training.config import resolve
 from verovolto.training.run import architecture
 from verovolto.workflows.reproduce import run_reproduction
@@ -158,6 +159,26 @@ def test_other_resamples_train_nothing_again(
     run_reproduction(asked(faces, done.out, resamples=25))
     again = [line for line in capsys.readouterr().out.splitlines() if "control" in line and "…" in line]
     assert again == ["controls-honest …"]
+
+
+def test_a_network_that_diverges_is_told_and_the_others_are_judged(
+    faces: Path, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run_module.run
+
+    def diverging(config: Any, **leave: Any) -> Path:
+        if config.beta == 0:
+            raise Diverged("the loss is nan")
+        return real(config, **leave)
+
+    monkeypatch.setattr(run_module, "run", diverging)
+    whole = asked(faces, tmp_path)
+    run_reproduction(whole)
+    told = found(whole.out)
+    [lost] = told["diverged"]
+    assert told["diverged"][lost] == "the loss is nan" and lost not in {row["name"] for row in told["rows"]}
+    assert all(lost not in (one["name"], one["partner"]) for one in told["comparisons"])
+    assert f"<b>{lost}</b> diverged" in (whole.out / "report.html").read_text()
 
 
 def test_under_the_thesis_alone_it_says_that_people_are_shared(

@@ -23,11 +23,15 @@ def negative_elbo(
     """Negative evidence lower bound of each image, up to constants: `beta * KL + squared error`.
 
     Thesis eq. 3 with the sum over latent dimensions that it omits; `beta` as in Higgins et al. 2017. With
-    `reduction="mean"` both terms are means over their own dimensions, a much stronger weight on the KL term.
+    `reduction="mean"` both terms are means over their own dimensions, a much stronger weight on the KL term. At
+    `beta=0` the KL is left out altogether: nothing bounds it then, and 0 times infinity is no number.
     """
+    error = reconstruction_error(x, out.x_hat, reduction)
+    if beta == 0:
+        return error
     kl = out.posterior.kl_per_dimension().flatten(1)
     divergence = kl.sum(1) if reduction == "sum" else kl.mean(1)
-    return beta * divergence + reconstruction_error(x, out.x_hat, reduction)
+    return beta * divergence + error
 
 
 def second_encoding_error(model: VAE, out: VAEOutput) -> Float[Tensor, " b"]:

@@ -38,7 +38,8 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
 
     `held_out` is the `calibrate` half of the validation faces; `seed` cut it, and is recorded. Its reals give
     the one-class thresholds; its fakes, where there are any, the share of fakes missed and the supervised
-    thresholds, which are labelled so. Raises `CalibrationError` when it holds no real face.
+    thresholds, which are labelled so. A score besides the default one that is infinite on some face stays without a
+    calibration. Raises `CalibrationError` when `held_out` holds no real face, or the default score is no number.
     """
     table = score_faces(detector, held_out, quiet=True)
     readable = table.strings("status") == "ok"
@@ -51,6 +52,8 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
     refused: dict[float, int] = {}
     for name in detector.score_names:
         values = table.values(name)
+        if name != detector.default_score and not np.isfinite(values[readable]).all():
+            continue  # such as the KL of a network that was trained without a weight on it
         known = groups.calibration(name, values)
         detector.calibration[name] = known
         refused = refused_rates(known)

@@ -39,7 +39,8 @@ class TrainConfig:
     out: Path
     """Run folder. A run that was stopped goes on where it was."""
     size: int | None = None
-    """Side of the input in pixels: a multiple of 32 (ResNet, frozen features) or 4 (OC-FakeDect). Default: as published."""
+    """Side of the input in pixels: a multiple of 32 (ResNet, frozen features) or 4 (OC-FakeDect). Default: as
+    published."""
     latent: int | None = None
     """Latent dimensions. Default: as published."""
     bottleneck: Bottleneck = "flat"
@@ -68,8 +69,8 @@ class TrainConfig:
     """region-discriminant: weight of what is no sign of forgery (low resolution, blur, noise, light, compression), 0 or
     more. Without it the ranking is a little better, and small or compressed faces are taken for fakes."""
     reconstruction_weight: float = 10.0
-    """resnet-ocvae2-blend: weight of the negative ELBO of real faces, in nats a pixel value, which 10 makes about as large
-    as the other head's losses; 0 trains without that head."""
+    """resnet-ocvae2-blend: weight of the negative ELBO of real faces, in nats a pixel value, which 10 makes about as
+    large as the other head's losses; 0 trains without that head."""
     blend_weight: float = 1.0
     """resnet-ocvae2-blend: weight of the blend map's cross-entropy and of the ranking of pairs; 0 trains without that
     head."""

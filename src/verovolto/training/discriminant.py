@@ -8,8 +8,6 @@ two are kept block by block in the run folder's `work/`, which is deleted at the
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,27 +18,25 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from verovolto.config import cores
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
-from verovolto.errors import DataError, InputError, UnreadableImage
+from verovolto.errors import DataError, InputError
 from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
-from verovolto.files import check_out
 from verovolto.forge.pseudo import KINDS, Crowd, native_sides, pair
 from verovolto.forge.pseudo.wear import wear
 from verovolto.models.lite import MEAN, STD, variant
 from verovolto.models.names import DISCRIMINANT
 from verovolto.scoring.batch import FaceBatch
-from verovolto.scoring.calibrate import calibrated
 from verovolto.scoring.feature_detector import FeatureDetector, LinearHead, RegionFeatures, head_size
 from verovolto.scoring.preprocessing import Preprocessing
-from verovolto.scoring.store import JSON_NAME
+from verovolto.training import closed_form
 from verovolto.training.blocks import in_blocks
+from verovolto.training.closed_form import Task, read_image, work_folder
 from verovolto.training.config import TrainConfig
 from verovolto.training.fisher import fisher
-from verovolto.training.papers import about_run, as_begun, check_folder, check_same, write_papers
-from verovolto.training.sets import Sets, open_sets
+from verovolto.training.papers import about_run
+from verovolto.training.sets import Sets
 
 STAGES = slice(1, 6)
 """The stages of the trunk after whose last block features are taken: all but the first and the last."""
@@ -58,28 +54,23 @@ WORN = 1500
 _HALVED = 32
 _WEAR = 2  # keeps these draws apart from those of pairs
 _FINDER = "mtcnn"
-_WORK = "work"
 
 
 def run(config: TrainConfig, progress: Progress) -> Path:
-    """Train, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
+    """Train, or go on with a run that was stopped (see `training.closed_form.run`).
 
-    Raises `TrainingError` when the folder holds a run of another configuration or other data, or a process dies twice,
-    and the errors of data and configuration.
+    Raises `InputError` for a size that the trunk cannot halve down to its last map.
     """
-    check_out(config.out)
-    config = _resolved(as_begun(config))
-    if (config.out / "detector" / JSON_NAME).is_file():
-        check_same(config)
-        return config.out
-    sets = open_sets(config)
-    check_folder(config, sets)
-    write_papers(config, sets)
-    torch.set_num_threads(config.threads or 1)
-    detector = _Steps(config=config, sets=sets, progress=progress).detector()
-    calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
-    shutil.rmtree(config.out / _WORK, ignore_errors=True)
-    return config.out
+    size = config.size or variant(config.trunk).size
+    if size % _HALVED:
+        raise InputError(
+            f"--size {size} is no multiple of {_HALVED}", hint="leave it out for the trunk's own"
+        )
+
+    def fit(config: TrainConfig, sets: Sets, task: Task) -> FeatureDetector:
+        return _Steps(config=config, sets=sets, task=task).detector()
+
+    return closed_form.run(replace(config, size=size), progress, fit)
 
 
 def taps_of(trunk: str) -> tuple[int, ...]:
@@ -92,29 +83,13 @@ def parameters(trunk: str) -> int:
     return head_size(trunk, taps_of(trunk), REGIONS)
 
 
-def _resolved(config: TrainConfig) -> TrainConfig:
-    """Fill what was left open; `InputError` for a size that the trunk cannot halve down to its last map."""
-    if config.size is not None and config.size % _HALVED:
-        raise InputError(
-            f"--size {config.size} is no multiple of {_HALVED}", hint="leave it out for the trunk's own"
-        )
-    return replace(
-        config,
-        size=config.size or variant(config.trunk).size,
-        workers=cores() if config.workers is None else config.workers,
-        threads=config.threads or cores(),
-        device="cpu",
-        precision="32",
-    )
-
-
 @dataclass(kw_only=True)
 class _Steps:
     """The steps of a run, each of which takes what an earlier one left in the folder."""
 
     config: TrainConfig
     sets: Sets
-    progress: Progress
+    task: Task
 
     def detector(self) -> FeatureDetector:
         """All steps, one after the other; the detector is not calibrated yet."""
@@ -150,7 +125,7 @@ class _Steps:
         return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, about=about)
 
     def _landmarks(self) -> NDArray[np.float32]:
-        advance = self._task("landmarks of the training faces", len(self.sets.train))
+        advance = self.task("landmarks of the training faces", len(self.sets.train))
         return crop_landmarks(
             self.sets.train,
             open_detector(_FINDER),
@@ -172,7 +147,7 @@ class _Steps:
 
     def _worn(self, recipe: Recipe) -> NDArray[np.float32]:
         rows = OfWorn(faces=self._drawn, recipe=recipe, seed=self.config.seed)
-        advance = self._task("features of worn faces", self._worn_faces)
+        advance = self.task("features of worn faces", self._worn_faces)
         return in_blocks(
             self._worn_faces, rows, self._work("worn"), workers=self._workers, advance=advance
         ).astype(np.float32)
@@ -180,14 +155,14 @@ class _Steps:
     def _reals(self, recipe: Recipe) -> NDArray[np.float32]:
         count = len(self._drawn)
         rows = OfReals(faces=self._drawn, recipe=recipe)
-        advance = self._task("features of untouched faces", count)
+        advance = self.task("features of untouched faces", count)
         return in_blocks(count, rows, self._work("reals"), workers=self._workers, advance=advance).astype(
             np.float32
         )
 
     def _crowd(self, landmarks: NDArray[np.float32]) -> Crowd:
         faces = self.sets.train
-        advance = self._task("looking at the training faces", len(faces))
+        advance = self.task("looking at the training faces", len(faces))
         return Crowd.gather(
             faces, landmarks, native=native_sides(faces), side=SIDE, seed=self.config.seed, advance=advance
         )
@@ -204,7 +179,7 @@ class _Steps:
     def _differences(self, crowd: Crowd, recipe: Recipe) -> NDArray[np.float32]:
         count = self.config.forgeries
         rows = OfPairs(crowd=crowd, recipe=recipe, seed=self.config.seed)
-        advance = self._task("forgeries and their features", count)
+        advance = self.task("forgeries and their features", count)
         return in_blocks(count, rows, self._work("pairs"), workers=self._workers, advance=advance).astype(
             np.float32
         )
@@ -214,11 +189,7 @@ class _Steps:
         return self.config.workers or 0
 
     def _work(self, name: str) -> Path:
-        return self.config.out / _WORK / name
-
-    def _task(self, what: str, total: int) -> Callable[[int], None]:
-        task = self.progress.add_task(what, total=total)
-        return lambda done: self.progress.advance(task, done)
+        return work_folder(self.config) / name
 
 
 @dataclass(kw_only=True)
@@ -253,7 +224,7 @@ class OfReals:
     recipe: Recipe
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
-        return _columns([_read(self.faces, row) for row in rows], self.recipe).astype(np.float16)
+        return _columns([read_image(self.faces, row) for row in rows], self.recipe).astype(np.float16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +239,7 @@ class OfWorn:
         return _columns([self._image(row) for row in rows], self.recipe).astype(np.float16)
 
     def _image(self, row: int) -> torch.Tensor | None:
-        image = _read(self.faces, row)
+        image = read_image(self.faces, row)
         if image is None:
             return None
         return wear(resize(image, SIDE).float(), np.random.default_rng([self.seed, row, _WEAR]))
@@ -298,10 +269,3 @@ def _columns(images: list[torch.Tensor | None], recipe: Recipe) -> NDArray[np.fl
     if there:
         found[[image is not None for image in images]] = known
     return found
-
-
-def _read(faces: FaceSet, row: int) -> torch.Tensor | None:
-    try:
-        return faces.image(row)
-    except UnreadableImage:
-        return None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from verovolto.data.transforms import normalise, random_bits
-from verovolto.errors import DataError, TrainingError
+from verovolto.errors import DataError, Diverged
 from verovolto.models.catalogue import entry
 from verovolto.models.losses import negative_elbo, reconstruction_error, second_encoding_error, warmed_beta
 from verovolto.models.posterior import VAE
@@ -85,7 +85,7 @@ class OneClassModule(pl.LightningModule):
     def _check_finite(self, loss: Tensor) -> None:
         if not math.isfinite(loss.item()):
             config = self.config
-            raise TrainingError(
+            raise Diverged(
                 f"the loss is {loss.item()} at epoch {self.current_epoch}, step {self.global_step}; the last good "
                 f"state is in {config.out}/checkpoints",
                 hint=f"try --lr below {config.lr:g}, --clip-norm, --kl-warmup or --precision 32",

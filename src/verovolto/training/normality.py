@@ -7,8 +7,7 @@ took no part. No fake is looked at, and nothing is chosen.
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -17,25 +16,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
-from torch import Tensor
 
-from verovolto.config import cores
 from verovolto.data.faceset import FaceSet
-from verovolto.errors import DataError, UnreadableImage
-from verovolto.files import check_out
+from verovolto.errors import DataError
 from verovolto.models.lite import MEAN, STD, Lite
 from verovolto.models.names import MAHALANOBIS, PADIM, PATCHCORE, AnyModel
 from verovolto.scoring.batch import FaceBatch
-from verovolto.scoring.calibrate import calibrated
 from verovolto.scoring.normality.detector import NormalityDetector
 from verovolto.scoring.normality.maps import TRUNK
 from verovolto.scoring.preprocessing import Preprocessing
-from verovolto.scoring.store import JSON_NAME
+from verovolto.training import closed_form
 from verovolto.training.blocks import in_blocks
+from verovolto.training.closed_form import Task, read_image, work_folder
 from verovolto.training.config import TrainConfig
-from verovolto.training.normality_methods import Advance, Method, Task, method_of
-from verovolto.training.papers import about_run, as_begun, check_folder, check_same, write_papers
-from verovolto.training.sets import Sets, open_sets
+from verovolto.training.normality_methods import Method, method_of
+from verovolto.training.papers import about_run
+from verovolto.training.sets import Sets
 
 SIZE = 224
 SOURCES = {
@@ -45,52 +41,21 @@ SOURCES = {
 }
 """The models that are trained here, and their papers."""
 
-_WORK = "work"
-
 
 def run(config: TrainConfig, progress: Progress) -> Path:
-    """Fit, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
-
-    Raises `TrainingError` when the folder holds a run of another configuration or other data, or a process dies twice,
-    and the errors of data and configuration.
-    """
-    check_out(config.out)
-    config = _resolved(as_begun(config))
-    if (config.out / "detector" / JSON_NAME).is_file():
-        check_same(config)
-        return config.out
+    """Fit, or go on with a run that was stopped (see `training.closed_form.run`)."""
     method = method_of(config)
-    sets = open_sets(config)
-    method.check(len(sets.train))
-    check_folder(config, sets)
-    write_papers(config, sets)
-    torch.set_num_threads(config.threads or 1)
 
-    def task(what: str, total: int) -> Advance:
-        number = progress.add_task(what, total=total)
-        return lambda done: progress.advance(number, done)
+    def fit(config: TrainConfig, sets: Sets, task: Task) -> NormalityDetector:
+        return _fitted(config, sets, method, task)
 
-    detector = _fitted(config, sets, method, task)
-    calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
-    shutil.rmtree(config.out / _WORK, ignore_errors=True)
-    return config.out
+    return closed_form.run(config, progress, fit, check=lambda sets: method.check(len(sets.train)))
 
 
 def fitted_numbers(model: str) -> int:
     """How many numbers a model of `SOURCES` is fitted with, by default."""
     paper = TrainConfig(data=Path(), model=cast(AnyModel, model), out=Path())
     return method_of(paper).numbers
-
-
-def _resolved(config: TrainConfig) -> TrainConfig:
-    """Fill what was left to the machine."""
-    return replace(
-        config,
-        workers=cores() if config.workers is None else config.workers,
-        threads=config.threads or cores(),
-        device="cpu",
-        precision="32",
-    )
 
 
 def _fitted(config: TrainConfig, sets: Sets, method: Method, task: Task) -> NormalityDetector:
@@ -101,7 +66,7 @@ def _fitted(config: TrainConfig, sets: Sets, method: Method, task: Task) -> Norm
     found = in_blocks(
         count,
         rows,
-        config.out / _WORK / "features",
+        work_folder(config) / "features",
         workers=config.workers or 0,
         advance=task("features of the training faces", count),
     )
@@ -135,7 +100,7 @@ class _Rows:
     preprocessing: Preprocessing
 
     def __call__(self, block: range) -> NDArray[np.float16]:
-        images = [_read(self.faces, row) for row in block]
+        images = [read_image(self.faces, row) for row in block]
         there = [number for number, image in enumerate(images) if image is not None]
         shown = [image for image in images if image is not None]
         if not shown:  # what is kept has a shape all the same
@@ -154,10 +119,3 @@ class _Rows:
 def _trunk(taps: tuple[int, ...]) -> Lite:
     """Loaded once a process."""
     return Lite(TRUNK, taps).to(memory_format=torch.channels_last)
-
-
-def _read(faces: FaceSet, row: int) -> Tensor | None:
-    try:
-        return faces.image(row)
-    except UnreadableImage:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from verovolto.models.names import MAHALANOBIS, PADIM, PATCHCORE
 from verovolto.scoring.normality import mahalanobis, padim, patchcore
 from verovolto.scoring.normality.detector import Normality
 from verovolto.scoring.normality.maps import CHANNELS
+from verovolto.training.closed_form import Task
 from verovolto.training.config import TrainConfig
 
 PATCHES = 200_000
@@ -25,12 +25,6 @@ FEWEST = 8
 """Faces that anything can be fitted to."""
 
 _PLACES = patchcore.GRID**2
-
-Advance = Callable[[int], None]
-"""Hears how many more steps of a task are done."""
-
-Task = Callable[[str, int], Advance]
-"""Begins a task of so many steps."""
 
 
 class Method(Protocol):

@@ -46,7 +46,7 @@ def names(comparison: Mapping[str, Any]) -> str:
 
 def metrics(found: Mapping[str, Any]) -> dict[str, str]:
     """The figures of `METRICS` that these faces allow, with their headings."""
-    return {key: name for key, name in METRICS.items() if key in found["comparisons"][0]}
+    return {key: name for key, name in METRICS.items() if any(key in one for one in found["comparisons"])}
 
 
 def verdict(figure: Mapping[str, Any]) -> str:
@@ -61,6 +61,7 @@ def _setting(found: Mapping[str, Any]) -> str:
     return (
         f"{len(found['rows'])} networks of {found['size']} px trained{leaky} on {found['train']:,} reals for "
         f"{found['epochs']} epochs, each once."
+        + (f" Diverged, and not judged: {', '.join(found['diverged'])}." if found["diverged"] else "")
     )
 
 

@@ -117,9 +117,11 @@ def run(context: Context) -> dict[str, Any]:
 def train_and_score(context: Context, name: str, folder: Path) -> dict[str, Any]:
     """Train a network of the grid, or go on; score validation and test faces with its norms measured again.
 
-    Its detector is kept, its checkpoints are not: those of the whole grid take ten gigabytes.
+    Its detector is kept, its checkpoints are not: those of the whole grid take ten gigabytes. One that diverges says so
+    as its result, and the others go on.
     """
     from verovolto.data.faceset import FaceSet
+    from verovolto.errors import Diverged
     from verovolto.models.catalogue import count_parameters
     from verovolto.scoring.loading import load_detector
     from verovolto.scoring.run import score_faces
@@ -131,7 +133,10 @@ def train_and_score(context: Context, name: str, folder: Path) -> dict[str, Any]
     plan, protocol = context.plan, context.best
     data = split_file(context.splits.folder, protocol)
     config = config_of(plan, protocol, name, data)
-    train(config, leaky=bool(plan.kept(protocol, "leak")))
+    try:
+        train(config, leaky=bool(plan.kept(protocol, "leak")))
+    except Diverged as error:
+        return {"diverged": str(error)}
     losses = validation_losses(config.out)
     faces = FaceSet.open(data)
     trained = load_detector(config.out)
@@ -213,12 +218,19 @@ def _on_reals(plan: Plan, detector: VAEDetector, reals: FaceSet, val: ScoreTable
 
 def compare(context: Context, trained: dict[str, Done]) -> dict[str, Any]:
     """Judge every network on the test faces, and each against its partner on the same resamples."""
+    from verovolto.errors import TrainingError
     from verovolto.evaluation import arms
     from verovolto.evaluation.controls import difference
     from verovolto.evaluation.protocol import Sample
 
     plan = context.plan
     drawn: dict[str, int] = {"resamples": plan.resamples, "seed": plan.seed}
+    diverged = {name: done.result["diverged"] for name, done in trained.items() if "diverged" in done.result}
+    trained = {name: done for name, done in trained.items() if name not in diverged}
+    if not trained:
+        raise TrainingError(
+            "every network of the grid diverged", hint="leave the controls out: name other --parts"
+        )
     tables = {name: scores(done.folder, "test") for name, done in trained.items()}
     samples = {name: Sample.of(table, SCORE, **drawn) for name, table in tables.items()}
     ranked = {name: arms.rankings(sample, SCORE) for name, sample in samples.items()}
@@ -226,9 +238,11 @@ def compare(context: Context, trained: dict[str, Done]) -> dict[str, Any]:
     differences = [
         {**asdict(one), **difference(tables[one.name], tables[one.partner], SCORE, **drawn)}
         for one in COMPARISONS
+        if one.name in trained and one.partner in trained
     ]
     return {
         "protocol": context.best,
+        "diverged": diverged,
         "leaky": bool(plan.kept(context.best, "leak")),
         "size": plan.control_size,
         "epochs": plan.control_epochs,
