@@ -165,7 +165,16 @@ def test_better_is_said_only_where_the_paired_interval_says_so() -> None:
     assert "no two models can be told apart" in said and "better than b" not in said
     worse = [pair("a", "b", -0.1, -0.2, -0.05, "worse")]
     (said,) = page.findings({"protocols": {"honest": {**base, "pairs": worse}}})
-    assert "b is better than a (+0.100 [+0.050, +0.200], though its own AUROC is not shown" in said
+    assert "b is better than a (+0.100 [+0.050, +0.200]), though its own AUROC is not shown" in said
+
+
+def test_whom_a_model_is_better_than_is_told_in_one_clause() -> None:
+    pairs = [pair("a", other, 0.1, 0.05, 0.15, "better") for other in ("b", "c", "d")]
+    results = [result("a", 0.6, 0.7), *(result(other, 0.4, 0.5) for other in "bcd")]
+    one = {"models": list("abcd"), "trivial": [], "results": results, "pairs": pairs}
+    (said,) = page.findings({"protocols": {"honest": one}})
+    assert said.count("is better than") == 1 and ", c (+0.100 [+0.050, +0.150]) and d (" in said
+    assert "the AUROC of b, c and d" in said
 
 
 def test_beating_a_statistic_below_chance_is_no_merit() -> None:

@@ -323,6 +323,9 @@ def test_it_is_said_of_each_forgery_only_what_its_interval_shows() -> None:
         "made": {"rows": {"m": rows[:1]}, "each": 5},
     }
     first, second = page.findings(found)
-    assert "A above the reals" in first and "C below the reals (the wrong way round)" in first
-    assert "B no differently from chance" in first and "D, E in a way that too few people leave open" in first
+    assert "A ranked above the reals" in first and "C ranked below the reals (the wrong way round)" in first
+    assert (
+        "B ranked no differently from chance" in first
+        and "D, E ranked in a way that too few people leave open" in first
+    )
     assert "5 of each" in second

@@ -49,12 +49,10 @@ def _said(one: Mapping[str, Any]) -> Iterator[str]:
     models = [pair for pair in one["pairs"] if pair["against"] in one["models"]]
     better = [pair for pair in models if _verdict(pair) == "better"]
     better += [_turned(pair) for pair in models if _verdict(pair) == "worse"]
-    for pair in better:
-        where = "" if _above(one, pair["name"]) else ", though its own AUROC is not shown to be above 0.5"
-        yield (
-            f"by AUROC {pair['name']} is better than {pair['against']} "
-            f"({change(pair['differences']['auroc'])}{where})"
-        )
+    for name in dict.fromkeys(pair["name"] for pair in better):
+        where = "" if _above(one, name) else ", though its own AUROC is not shown to be above 0.5"
+        than = [_against(pair) for pair in better if pair["name"] == name]
+        yield f"by AUROC {name} is better than {_and(than)}{where}"
     if not models:
         yield "one model alone, so there is no other to set it against"
     elif len(better) < len(models):
@@ -65,13 +63,23 @@ def _said(one: Mapping[str, Any]) -> Iterator[str]:
         )
     unproven = [model for model in one["models"] if not _above(one, model)]
     if unproven:
-        yield f"not shown to be above 0.5: the AUROC of {' and '.join(unproven)}"
+        whose = "any model" if len(unproven) == len(one["models"]) > 1 else _and(unproven)
+        yield f"not shown to be above 0.5: the AUROC of {whose}"
     for model in (model for model in one["models"] if model not in unproven):
         against = [
             pair for pair in one["pairs"] if pair["name"] == model and pair["against"] in one["trivial"]
         ]
         beaten = [pair["against"] for pair in against if _verdict(pair) == "better"]
         yield f"{model} is shown to be better than {_listed(beaten, len(against))}"
+
+
+def _against(pair: Mapping[str, Any]) -> str:
+    return f"{pair['against']} ({change(pair['differences']['auroc'])})"
+
+
+def _and(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _listed(beaten: list[str], there: int) -> str:

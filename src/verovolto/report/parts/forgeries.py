@@ -44,12 +44,18 @@ def _of_part(found: Mapping[str, Any], name: str) -> Iterator[str]:
     else:
         yield f"Forgeries of the set ({', '.join(row['forgery'] for row in forgeries)}):"
     models = [one["name"] for one in found["contestants"] if not one["trivial"]]
-    yield "; ".join(_of_model(model, part["rows"][model]) for model in models) + "."
+    whose: dict[str, list[str]] = {}
+    for model in models:
+        rows = part["rows"][model]
+        name = f"{model} (AUROC {figure(rows[0]['auroc'])})" if len(rows) == 1 else model
+        whose.setdefault(_ranks(rows), []).append(name)
+    yield "; ".join(f"{', '.join(names)}: {said}" for said, names in whose.items()) + "."
 
 
-def _of_model(model: str, rows: list[Mapping[str, Any]]) -> str:
+def _ranks(rows: list[Mapping[str, Any]]) -> str:
+    """Where a model ranks the forgeries, in words."""
     if len(rows) == 1:
-        return f"{model} ranks them {_WHERE[_side(rows[0])]} (AUROC {figure(rows[0]['auroc'])})"
+        return str(_WHERE[_side(rows[0])])
     parts = []
     for where in _WHERE:
         there = [row["forgery"] for row in rows if _side(row) == where]
@@ -57,7 +63,7 @@ def _of_model(model: str, rows: list[Mapping[str, Any]]) -> str:
             few = ", ".join(there) if len(there) <= _NAMED else f"{len(there)} kinds"
             every = few if len(there) < len(rows) else "all"
             parts.append(f"{every} {_WHERE[where]}")
-    return f"{model} ranks {', and '.join(parts)}"
+    return ", and ".join(parts)
 
 
 def _side(row: Mapping[str, Any]) -> str:
@@ -65,6 +71,7 @@ def _side(row: Mapping[str, Any]) -> str:
 
 
 _WHERE = {
-    "above": "above the reals", "below": "below the reals (the wrong way round)",
-    "around": "no differently from chance as far as is shown", "unknown": "in a way that too few people leave open",
+    "above": "ranked above the reals", "below": "ranked below the reals (the wrong way round)",
+    "around": "ranked no differently from chance as far as is shown",
+    "unknown": "ranked in a way that too few people leave open",
 }  # fmt: skip
