@@ -219,7 +219,8 @@ def _trainings(
             sample.scores.values(score), other.values(score), sample.fake, sample.resamples
         ),
         interval=sample.resamples.about(),
-        note=f"both trained on {faces:,} reals with the same settings and seed, and taken at the same epoch",
+        note=f"both trained once on {faces:,} reals with the same settings and seed, and taken at the same epoch; the "
+        "interval is of other faces, not of other trainings: other reals alone can change a network as much",
     )
 
 
