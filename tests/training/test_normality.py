@@ -87,18 +87,18 @@ def test_stopped_while_features_are_taken_it_ends_the_same(
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 5)
     whole = weights(train(config(small, tmp_path / "whole", model=model)))
-    real = normality._read
+    real = normality.read_image
 
     def stopped(faces: Any, row: int) -> Any:
         if row == 7:  # in the second block
             raise KeyboardInterrupt
         return real(faces, row)
 
-    monkeypatch.setattr(normality, "_read", stopped)
+    monkeypatch.setattr(normality, "read_image", stopped)
     with pytest.raises(KeyboardInterrupt):
         train(config(small, tmp_path / "run", model=model))
     read: list[int] = []
-    monkeypatch.setattr(normality, "_read", lambda faces, row: read.append(row) or real(faces, row))
+    monkeypatch.setattr(normality, "read_image", lambda faces, row: read.append(row) or real(faces, row))
     again = weights(train(config(small, tmp_path / "run", model=model)))
     assert read == list(range(5, 12)), "the first block is taken from the folder"
     assert_same(again, whole)
