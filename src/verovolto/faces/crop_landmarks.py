@@ -20,10 +20,10 @@ from torch.nn.functional import pad
 
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
-from verovolto.errors import DataError, InputError, UnreadableImage
+from verovolto.errors import DataError, UnreadableImage
 from verovolto.faces.detector import LANDMARKS, FaceDetector, main_face
 from verovolto.faces.workers import run_jobs
-from verovolto.files import atomic_path, read_json_object, write_json
+from verovolto.files import atomic_path, claim
 
 SIDE = 224
 """Side that crops are brought to before a face is looked for, pixels."""
@@ -133,17 +133,7 @@ def _claim(folder: Path, faces: FaceSet, detector: FaceDetector, **numbers: int)
         "detector": detector.name,
         **numbers,
     }
-    path = folder / _ABOUT
-    if not path.exists():
-        write_json(path, about)
-        return
-    there = read_json_object(path)
-    other = [key for key in about if there.get(key) != about[key]]
-    if other:
-        raise InputError(
-            f"{folder} holds landmarks of other crops ({', '.join(other)} differ)",
-            hint="give another folder, or delete it",
-        )
+    claim(folder / _ABOUT, about, what="landmarks of other crops")
 
 
 def _path(folder: Path, rows: range) -> Path:

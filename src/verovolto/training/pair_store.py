@@ -21,10 +21,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
-from verovolto.errors import DataError, InputError
+from verovolto.errors import DataError
 from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
-from verovolto.files import atomic_path, read_json_object, write_json
+from verovolto.files import atomic_path, claim, read_json_object, write_json
 from verovolto.forge.pseudo import Crowd, native_sides, pair
 from verovolto.training.blocks import in_blocks
 
@@ -187,13 +187,4 @@ def _claim(folder: Path, faces: FaceSet, asked: Asked) -> None:
         "mask_size": asked.mask_size,
         "seed": asked.seed,
     }
-    path = folder / "pairs.json"
-    if not path.is_file():
-        write_json(path, about)
-        return
-    there = read_json_object(path)
-    other = [key for key in about if there.get(key) != about[key]]
-    if other:
-        raise InputError(
-            f"{folder} holds other pairs ({', '.join(other)} differ)", hint="delete it, or give another --out"
-        )
+    claim(folder / "pairs.json", about, what="other pairs")
