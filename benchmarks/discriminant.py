@@ -34,7 +34,6 @@ from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
 from verovolto.files import write_text
 from verovolto.forge.pseudo import KINDS, Crowd, native_sides
-from verovolto.forge.pseudo.wear import wear
 from verovolto.models.lite import MEAN, STD, variant
 from verovolto.scoring.batch import FaceBatch
 from verovolto.scoring.calibration import Calibration
@@ -44,7 +43,16 @@ from verovolto.scoring.regions import REGIONS as EVERY_REGION
 from verovolto.scoring.regions import columns
 from verovolto.scoring.table import METADATA_COLUMNS, ScoreTable
 from verovolto.training.blocks import in_blocks
-from verovolto.training.discriminant import REGIONS, SIDE, OfPairs, OfReals, OfWorn, Recipe, taps_of
+from verovolto.training.discriminant import (
+    REGIONS,
+    SIDE,
+    OfPairs,
+    OfReals,
+    OfWorn,
+    Recipe,
+    taps_of,
+    worn_face,
+)
 from verovolto.training.fisher import fisher
 
 BASE = "no wear, shrinkage 1"
@@ -243,12 +251,11 @@ def columns_of(trunk: str, taps: tuple[int, ...], regions: tuple[str, ...]) -> l
 
 
 def conditions_of(faces: FaceSet, seed: int | None) -> Array:
-    """`[n, 3]`, after wear where a seed is given (the draws of `OfWorn`)."""
+    """`[n, 3]`, after wear where a seed is given (the draws of `OfWorn`). All faces have to be readable."""
     found = []
     for row in range(len(faces)):
-        image = faces.image(row)
-        if seed is not None:
-            image = wear(image.float(), np.random.default_rng([seed, row, 2]))
+        image = faces.image(row) if seed is None else worn_face(faces, row, seed=seed)
+        assert image is not None, "features of all faces were taken before"
         found.append(
             [float(value) for value in conditions(FaceBatch(images=[image], encoded_bytes=[None])).values()]
         )

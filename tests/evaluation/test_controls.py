@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.errors import DataError
-from verovolto.evaluation.controls import NO_INTERVAL, NONE_SHOWN, credited, difference
+from verovolto.evaluation.controls import NO_INTERVAL, credited, difference
+from verovolto.evaluation.paired import NONE_SHOWN
 from verovolto.evaluation.protocol import Sample
 from verovolto.evaluation.ranking import ranking_statistics
 from verovolto.scoring.table import ScoreTable

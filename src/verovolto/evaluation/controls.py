@@ -16,6 +16,7 @@ import numpy as np
 from verovolto.errors import DataError
 from verovolto.evaluation.ablation import paired
 from verovolto.evaluation.intervals import Statistics
+from verovolto.evaluation.paired import verdict
 from verovolto.evaluation.protocol import Sample
 from verovolto.evaluation.ranking import divide, ranking_statistics
 from verovolto.evaluation.units import find_pairs
@@ -26,7 +27,7 @@ METRICS = (AUROC, PAIRS, ERROR)
 """What is compared: the ranking, the share of fakes above their own source, and the mean score of the reals, which of
 an error is how badly they are reconstructed."""
 
-NO_INTERVAL, NONE_SHOWN = "no interval", "no difference shown"
+NO_INTERVAL = "no interval"
 _BETTER_IS_LESS = (ERROR,)
 
 
@@ -66,9 +67,7 @@ def _judged(metric: str, figure: Mapping[str, float | None]) -> dict[str, Any]:
     low, high = figure["low"], figure["high"]
     if low is None or high is None:
         return {**figure, "verdict": NO_INTERVAL}
-    if low <= 0 <= high:
-        return {**figure, "verdict": NONE_SHOWN}
-    return {**figure, "verdict": "better" if (low > 0) == (metric not in _BETTER_IS_LESS) else "worse"}
+    return {**figure, "verdict": verdict(low, high, less_is_better=metric in _BETTER_IS_LESS)}
 
 
 def credited(figure: Mapping[str, Any], luck: Sequence[Mapping[str, Any]]) -> bool:

@@ -25,6 +25,7 @@ from verovolto.scoring.table import ScoreTable
 SCHEMA_VERSION = 1
 HIGHER_IS_BETTER = ("auroc", "ap_fake", "ap_real", "pairs_ordered")
 LOWER_IS_BETTER = ("eer", "fpr_at_95_tpr")
+NONE_SHOWN = "no difference shown"
 DECIDED = ("accuracy", "balanced_accuracy")
 """What is compared besides where each contestant has a threshold."""
 
@@ -140,12 +141,17 @@ class _Together:
         }
 
 
+def verdict(low: float | None, high: float | None, *, less_is_better: bool = False) -> str:
+    """Better or worse only where the interval of a difference leaves out 0."""
+    if low is None or high is None or low <= 0 <= high:
+        return NONE_SHOWN
+    return "better" if (low > 0) != less_is_better else "worse"
+
+
 def _difference(key: str, value: float, drawn: np.ndarray) -> dict[str, Any]:
     figure = interval(value, drawn)
-    verdict = "no difference shown"
-    if figure.low is not None and figure.high is not None and not figure.low <= 0 <= figure.high:
-        verdict = "better" if (figure.low > 0) != (key in LOWER_IS_BETTER) else "worse"
-    return {**figure.to_dict(), "verdict": verdict}
+    said = verdict(figure.low, figure.high, less_is_better=key in LOWER_IS_BETTER)
+    return {**figure.to_dict(), "verdict": said}
 
 
 def _share(tables: Sequence[tuple[str, ScoreTable, str]]) -> list[ScoreTable]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from verovolto.errors import InputError
 from verovolto.models.names import Bottleneck, Precision
+from verovolto.models.precision import arithmetic
 from verovolto.models.two_heads import TwoHeads, pooled_logit
 from verovolto.scoring.batch import Explanation, FaceBatch, Scores, to_batch
 from verovolto.scoring.calibration import Calibration, Threshold
@@ -79,9 +79,9 @@ class BlendDetector(SavedDetector):
             x = self.preprocessing(to_batch(images), self.device)
             logits, x_hat = self._pass(x)
             return Explanation(
-                inputs=self._shown(x),
+                inputs=self.preprocessing.pictures(x),
                 heat=_heat(x, logits, x_hat),
-                reconstructions=None if x_hat is None else self._shown(x_hat),
+                reconstructions=None if x_hat is None else self.preprocessing.pictures(x_hat),
             )
 
     def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -120,24 +120,13 @@ class BlendDetector(SavedDetector):
         self, x: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b H W"] | None, Float[Tensor, "b 3 h w"] | None]:
         """Logits of the map and the reconstruction, each where its head was trained."""
-        with self._autocast():
+        with arithmetic(self.device.type, self.precision):
             stages = self.model.stages(x)
             logits = self.model.blend(stages) if BLEND in self.score_names else None
             x_hat = None
             if RMSE in self.score_names:
                 x_hat = self.model.decode(self.model.posterior(stages).mu).float()
         return logits, x_hat
-
-    def _shown(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-        """Normalised pixels back in [0, 1], on the CPU."""
-        mean = torch.tensor(self.preprocessing.mean, device=x.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocessing.std, device=x.device).view(1, 3, 1, 1)
-        return (x * std + mean).clamp(0, 1).cpu().contiguous()
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
 
 
 def _heat(x: Tensor, logits: Tensor | None, x_hat: Tensor | None) -> Float[Tensor, "b h w"]:

@@ -133,9 +133,7 @@ class FeatureDetector(SavedDetector):
         with torch.inference_mode():
             x = self.preprocessing(batch, self.device)
             maps = self.features.trunk(x)
-            mean = torch.tensor(self.preprocessing.mean, device=x.device).view(1, 3, 1, 1)
-            std = torch.tensor(self.preprocessing.std, device=x.device).view(1, 3, 1, 1)
-            return Explanation(inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(), heat=self._heat(maps))
+            return Explanation(inputs=self.preprocessing.pictures(x), heat=self._heat(maps))
 
     def _heat(self, maps: list[Tensor]) -> Float[Tensor, "b h w"]:
         """Where the score comes from: the shares that speak for a forgery."""

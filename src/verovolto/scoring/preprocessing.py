@@ -32,6 +32,11 @@ class Preprocessing:
         x = normalise(pixels.to(device, non_blocking=True), self.mean, self.std)
         return x.contiguous(memory_format=torch.channels_last)
 
+    def pictures(self, x: Tensor) -> Tensor:
+        """Inputs, or what a network made of them, `[B, 3, h, w]` as pictures: in [0, 1], contiguous, on the CPU."""
+        mean, std = (torch.tensor(part, device=x.device).view(1, 3, 1, 1) for part in (self.mean, self.std))
+        return (x * std + mean).clamp(0, 1).cpu().contiguous()
+
     @staticmethod
     def from_dict(written: Mapping[str, Any]) -> Preprocessing:
         """Read what `dataclasses.asdict` gave."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from verovolto.errors import InputError
 from verovolto.models.catalogue import Architecture, build
 from verovolto.models.names import Precision
 from verovolto.models.posterior import VAE, VAEOutput
+from verovolto.models.precision import arithmetic
 from verovolto.scoring.batch import Explanation, FaceBatch, Scores, to_batch
 from verovolto.scoring.calibration import Calibration, Threshold
 from verovolto.scoring.detector import SavedDetector
@@ -57,7 +57,7 @@ class VAEDetector(SavedDetector):
     def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
         with torch.inference_mode():
             x, out = self._pass(batch)
-            with self._autocast():
+            with arithmetic(self.device.type, self.precision):
                 columns = vae_scores(self.model, x, out, std=self.preprocessing.std, beta=self.beta)
             errors = _error_map(x, out) if heat else None
         return Scores(
@@ -67,11 +67,9 @@ class VAEDetector(SavedDetector):
     def explain(self, images: Any) -> Explanation:
         with torch.inference_mode():
             x, out = self._pass(to_batch(images))
-            mean = torch.tensor(self.preprocessing.mean, device=x.device).view(1, 3, 1, 1)
-            std = torch.tensor(self.preprocessing.std, device=x.device).view(1, 3, 1, 1)
             return Explanation(
-                inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(),
-                reconstructions=(out.x_hat * std + mean).clamp(0, 1).cpu().contiguous(),
+                inputs=self.preprocessing.pictures(x),
+                reconstructions=self.preprocessing.pictures(out.x_hat),
                 heat=_error_map(x, out),
                 latents=out.posterior.mu.flatten(1).cpu(),
                 kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
@@ -113,13 +111,8 @@ class VAEDetector(SavedDetector):
 
     def _pass(self, batch: FaceBatch) -> tuple[Tensor, VAEOutput]:
         x = self.preprocessing(batch, self.device)
-        with self._autocast():
+        with arithmetic(self.device.type, self.precision):
             return x, self.model(x)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
 
 
 def _error_map(x: Tensor, out: VAEOutput) -> Tensor:

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from verovolto.config import cores
 from verovolto.data.faceset import FaceSet
-from verovolto.errors import UnreadableImage
+from verovolto.errors import DataError, UnreadableImage
 from verovolto.files import check_out
 from verovolto.scoring.calibrate import calibrated
 from verovolto.scoring.detector import SavedDetector
@@ -76,6 +76,15 @@ def read_image(faces: FaceSet, row: int) -> torch.Tensor | None:
         return faces.image(row)
     except UnreadableImage:
         return None
+
+
+def check_readable(lost: int, of: int, allowed: float, *, what: str, first: str) -> None:
+    """Raise `DataError` when more than the share `allowed` of the faces `what` cannot be read, naming the `first`."""
+    if lost > allowed * of:
+        raise DataError(
+            f"{lost} of {of} {what} cannot be read, more than the allowed share of {allowed:g}; the first: {first}",
+            hint="mend the data, or raise --max-unreadable",
+        )
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:

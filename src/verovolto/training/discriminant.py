@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
-from verovolto.errors import DataError, InputError
+from verovolto.errors import InputError
 from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
 from verovolto.forge.pseudo import KINDS, Crowd, native_sides, pair
@@ -32,7 +32,7 @@ from verovolto.scoring.feature_detector import FeatureDetector, LinearHead, Regi
 from verovolto.scoring.preprocessing import Preprocessing
 from verovolto.training import closed_form
 from verovolto.training.blocks import in_blocks
-from verovolto.training.closed_form import Task, read_image, work_folder
+from verovolto.training.closed_form import Task, check_readable, read_image, work_folder
 from verovolto.training.config import TrainConfig
 from verovolto.training.fisher import fisher
 from verovolto.training.papers import about_run
@@ -103,7 +103,10 @@ class _Steps:
         recipe = Recipe(trunk=trunk, taps=taps_of(trunk), landmarks=average, preprocessing=preprocessing)
         reals = self._reals(recipe)
         crowd = self._crowd(landmarks)
-        self._check_readable(crowd)
+        lost = crowd.unreadable
+        check_readable(
+            len(lost), len(crowd), self.config.max_unreadable, what="training faces", first="".join(lost[:1])
+        )
         differences = self._differences(crowd, recipe)
         kinds = [KINDS[number % len(KINDS)] for number in range(len(differences))]
         worn = self._worn(recipe) - reals[: self._worn_faces]
@@ -167,15 +170,6 @@ class _Steps:
             faces, landmarks, native=native_sides(faces), side=SIDE, seed=self.config.seed, advance=advance
         )
 
-    def _check_readable(self, crowd: Crowd) -> None:
-        lost, allowed = len(crowd.unreadable), self.config.max_unreadable
-        if lost > allowed * len(crowd):
-            raise DataError(
-                f"{lost} of {len(crowd)} training faces cannot be read, more than the allowed share of {allowed:g}; "
-                f"the first: {crowd.unreadable[0]}",
-                hint="mend the data, or raise --max-unreadable",
-            )
-
     def _differences(self, crowd: Crowd, recipe: Recipe) -> NDArray[np.float32]:
         count = self.config.forgeries
         rows = OfPairs(crowd=crowd, recipe=recipe, seed=self.config.seed)
@@ -236,13 +230,17 @@ class OfWorn:
     seed: int
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
-        return _columns([self._image(row) for row in rows], self.recipe).astype(np.float16)
+        return _columns([worn_face(self.faces, row, seed=self.seed) for row in rows], self.recipe).astype(
+            np.float16
+        )
 
-    def _image(self, row: int) -> torch.Tensor | None:
-        image = read_image(self.faces, row)
-        if image is None:
-            return None
-        return wear(resize(image, SIDE).float(), np.random.default_rng([self.seed, row, _WEAR]))
+
+def worn_face(faces: FaceSet, row: int, *, seed: int) -> torch.Tensor | None:
+    """A face after wear, uint8 `[3, SIDE, SIDE]`, by seed and number alone; None where it cannot be read."""
+    image = read_image(faces, row)
+    if image is None:
+        return None
+    return wear(resize(image, SIDE).float(), np.random.default_rng([seed, row, _WEAR]))
 
 
 @dataclass(frozen=True, kw_only=True)

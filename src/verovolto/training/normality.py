@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from verovolto.data.faceset import FaceSet
-from verovolto.errors import DataError
 from verovolto.models.lite import MEAN, STD, Lite
 from verovolto.models.names import MAHALANOBIS, PADIM, PATCHCORE, AnyModel
 from verovolto.scoring.batch import FaceBatch
@@ -27,7 +26,7 @@ from verovolto.scoring.normality.maps import TRUNK
 from verovolto.scoring.preprocessing import Preprocessing
 from verovolto.training import closed_form
 from verovolto.training.blocks import in_blocks
-from verovolto.training.closed_form import Task, read_image, work_folder
+from verovolto.training.closed_form import Task, check_readable, read_image, work_folder
 from verovolto.training.config import TrainConfig
 from verovolto.training.normality_methods import Method, method_of
 from verovolto.training.papers import about_run
@@ -71,7 +70,9 @@ def _fitted(config: TrainConfig, sets: Sets, method: Method, task: Task) -> Norm
         advance=task("features of the training faces", count),
     )
     known = np.isfinite(found.reshape(count, -1)[:, 0])
-    _check_readable(sets.train, known, config.max_unreadable)
+    lost = np.flatnonzero(~known)
+    first = sets.train.face(int(lost[0])) if len(lost) else ""
+    check_readable(len(lost), count, config.max_unreadable, what="training faces", first=first)
     method.check(int(known.sum()))
     about = about_run(config, sets, weights="EfficientNet-Lite0, ImageNet, frozen")
     about |= {"fitted": method.told, "unreadable": int((~known).sum())}
@@ -79,16 +80,6 @@ def _fitted(config: TrainConfig, sets: Sets, method: Method, task: Task) -> Norm
     if config.model == PATCHCORE:
         about["holds"] = "features of patches of training faces: keep it where the faces may be kept"
     return NormalityDetector(name=config.model, model=model, preprocessing=preprocessing, about=about)
-
-
-def _check_readable(faces: FaceSet, known: NDArray[np.bool_], allowed: float) -> None:
-    lost = np.flatnonzero(~known)
-    if len(lost) > allowed * len(known):
-        raise DataError(
-            f"{len(lost)} of {len(known)} training faces cannot be read, more than the allowed share of {allowed:g}; "
-            f"the first: {faces.face(int(lost[0]))}",
-            hint="mend the data, or raise --max-unreadable",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,12 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
-from verovolto.errors import DataError
 from verovolto.faces.crop_landmarks import crop_landmarks
 from verovolto.faces.detectors import open_detector
 from verovolto.files import atomic_path, claim, read_json_object, write_json
 from verovolto.forge.pseudo import Crowd, native_sides, pair
 from verovolto.training.blocks import in_blocks
+from verovolto.training.closed_form import check_readable
 
 SIDE = 224
 """Side in pixels at which faces are forged and compressed, before they are brought to the network's."""
@@ -145,12 +145,7 @@ def _crowd(
         advance=task("looking at real faces", len(faces)),
     )
     lost = len(crowd.unreadable)
-    if lost > max_unreadable * len(faces):
-        raise DataError(
-            f"{lost} of {len(faces)} faces cannot be read, more than the allowed share of {max_unreadable:g}; "
-            f"the first: {crowd.unreadable[0]}",
-            hint="mend the data, or raise --max-unreadable",
-        )
+    check_readable(lost, len(faces), max_unreadable, what="faces", first="".join(crowd.unreadable[:1]))
     write_json(folder / "crowd.json", {"unreadable": lost})
     return crowd
 

@@ -18,7 +18,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from verovolto.forge.pseudo import KINDS
 from verovolto.models.losses import negative_elbo, reconstruction_error, warmed_beta
 from verovolto.models.names import TWO_HEADS
 from verovolto.models.posterior import VAEOutput, draw_noise
+from verovolto.models.precision import arithmetic
 from verovolto.models.two_heads import REDUCTION, TwoHeads, blend_map_error, pooled_logit, ranking_error
 from verovolto.scoring.blend_detector import BLEND, RMSE, BlendDetector
 from verovolto.scoring.calibrate import calibrated
@@ -210,9 +211,7 @@ class _Pass:
         return x.contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        if self.config.precision == "bf16":
-            return torch.autocast(self.config.device, dtype=torch.bfloat16)
-        return nullcontext()
+        return arithmetic(self.config.device, self.config.precision)
 
     def elbo(self, x: Tensor, out: VAEOutput, beta: float) -> Tensor:
         """Negative ELBO in nats a pixel value, so that it is of the size of the other losses whatever the image's."""

@@ -68,11 +68,7 @@ class NormalityDetector(SavedDetector):
         x = self.preprocessing(to_batch(images), self.device)
         _, where = self._model.judge(self._trunk(x), heat=True)
         assert where is not None  # it was asked for
-        mean, std = (
-            torch.tensor(part, device=x.device).view(1, 3, 1, 1)
-            for part in (self.preprocessing.mean, self.preprocessing.std)
-        )
-        return Explanation(inputs=(x * std + mean).clamp(0, 1).cpu().contiguous(), heat=where.cpu())
+        return Explanation(inputs=self.preprocessing.pictures(x), heat=where.cpu())
 
     def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"model.{name}": value for name, value in self.model.tensors().items()}
