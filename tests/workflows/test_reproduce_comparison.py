@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,7 @@ MODELS = ("oc-fakedect1", "oc-fakedect2", "oc-ae")
 TRIVIAL = ["bytes", "sharpness", "brightness"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def undrawn() -> Iterator[None]:
-    """Without the thesis's figures, which take most of the time and have tests of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        nothing: dict[str, Any] = {"figures": [], "latents": None}
-        patch.setattr("verovolto.workflows.reproduction.draw.draw", lambda *_: nothing)
-        yield
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -45,11 +45,9 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[None]:
-    """A grid of tiny networks, and none of the thesis's figures, which take most of the time."""
+def small(undrawn: None) -> Iterator[None]:
+    """A grid of tiny networks, and none of the thesis's figures."""
     with pytest.MonkeyPatch.context() as patch:
-        nothing: dict[str, Any] = {"figures": [], "latents": None}
-        patch.setattr("verovolto.workflows.reproduction.draw.draw", lambda *_: nothing)
         patch.setattr(controls, "GRID", SMALL)
         patch.setattr(controls, "COMPARISONS", PAIRS)
         yield
@@ -230,14 +228,12 @@ def test_all_of_the_grid_can_be_built_and_is_trained_alike(
 
 @pytest.mark.slow
 def test_networks_of_the_grid_itself_run(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faces: Path, undrawn: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some = ("base", "small decoder, flat", "pretrained", "not pretrained", "spatial")
     pairs = tuple(one for one in COMPARISONS if {one.name, one.partner} <= set(some))
     monkeypatch.setattr(controls, "GRID", {name: GRID[name] for name in some})
     monkeypatch.setattr(controls, "COMPARISONS", pairs)
-    nothing: dict[str, Any] = {"figures": [], "latents": None}
-    monkeypatch.setattr("verovolto.workflows.reproduction.draw.draw", lambda *_: nothing)
     run_reproduction(asked(faces, tmp_path))
     told = found(tmp_path)
     assert [row["name"] for row in told["rows"]] == list(some) and len(told["comparisons"]) == 3

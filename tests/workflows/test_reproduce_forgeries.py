@@ -40,11 +40,9 @@ CLIPS = {"519": ("519_515", "Deepfakes"), "634": ("634_660", "FaceSwap")}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """Few forgeries, a stand-in for the face detector, and none of the thesis's figures, which are tested elsewhere."""
+def quick(undrawn: None) -> Iterator[None]:
+    """Few forgeries, a stand-in for the face detector, and none of the thesis's figures."""
     with pytest.MonkeyPatch.context() as patch:
-        nothing: dict[str, Any] = {"figures": [], "latents": None}
-        patch.setattr("verovolto.workflows.reproduction.draw.draw", lambda *_: nothing)
         patch.setattr("verovolto.workflows.reproduction.forged.EACH", EACH)
         patch.setattr("verovolto.faces.mtcnn.MTCNNDetector", Landmarked)
         yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,13 +74,7 @@ class Found:
         return dict(self.content["data"]["cuts"]["thesis"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def undrawn() -> Iterator[None]:
-    """Without the thesis's figures, which take most of the time and have tests of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        nothing: dict[str, Any] = {"figures": [], "latents": None}
-        patch.setattr("verovolto.workflows.reproduction.draw.draw", lambda *_: nothing)
-        yield
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
