@@ -34,21 +34,22 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as F
 
+from verovolto.core.errors import InputError
+from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
-from verovolto.errors import InputError
-from verovolto.files import write_json
-from verovolto.models.catalogue import CATALOGUE, Architecture, build, entry
-from verovolto.models.losses import negative_elbo, second_encoding_error
-from verovolto.models.posterior import VAE
-from verovolto.scoring.preprocessing import Preprocessing
-from verovolto.scoring.run import read_batch
-from verovolto.scoring.scores import trivial_scores, vae_scores
-from verovolto.scoring.vae_detector import VAEDetector
+from verovolto.detectors.score_faces import read_batch
+from verovolto.detectors.trivial.detector import trivial_scores
+from verovolto.detectors.vae.detector import VAEDetector
+from verovolto.detectors.vae.scores import vae_scores
+from verovolto.features.preprocessing import Preprocessing
+from verovolto.networks.losses import negative_elbo, second_encoding_error
+from verovolto.networks.registry import CATALOGUE, Architecture, build, entry
+from verovolto.networks.vae import VAE
 from verovolto.training.config import TrainConfig, resolve
-from verovolto.training.faces import EpochSampler, TrainingFaces, loader
+from verovolto.training.fit import quiet
+from verovolto.training.loader import EpochSampler, TrainingFaces, loader
 from verovolto.training.module import OneClassModule
-from verovolto.training.papers import versions
-from verovolto.training.run import quiet
+from verovolto.training.run_metadata import versions
 
 OUT = Path(__file__).parent / "out" / "bench.json"
 BATCH = 32

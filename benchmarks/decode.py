@@ -27,8 +27,8 @@ import av
 from rich.console import Console
 from rich.table import Table
 
-from verovolto.errors import VerovoltoError
-from verovolto.files import write_json
+from verovolto.core.errors import VerovoltoError
+from verovolto.core.files import write_json
 from verovolto.media import Sampling, Video, open_media
 from verovolto.media.sampling import FirstOfSlot
 

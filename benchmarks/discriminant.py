@@ -8,7 +8,7 @@ features of single faces and is not to be passed on), heads are fitted in closed
 
 - AUROC and the share of pairs ordered rightly, with 95 % intervals, and the paired difference of the AUROC;
 - at the threshold of a 5 % false-alarm rate on the `calibrate` reals: fakes flagged, reals flagged, and worn reals
-  flagged (`forge.pseudo.wear`, drawn anew), which no forgery touched.
+  flagged (`synthesis.pseudo_fakes.benign_corruptions`, drawn anew), which no forgery touched.
 
 The table goes to DIR/table-GROUPS.md. On one thread about an hour.
 """
@@ -27,23 +27,16 @@ import pyarrow as pa
 import torch
 from sklearn.neighbors import NearestNeighbors
 
+from verovolto.calibration.input_domain import conditions
+from verovolto.calibration.thresholds import Calibration
+from verovolto.core.chunks import in_blocks
+from verovolto.core.files import write_text
+from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
-from verovolto.evaluation.paired import compare_scores
-from verovolto.faces.crop_landmarks import crop_landmarks
-from verovolto.faces.detectors import open_detector
-from verovolto.files import write_text
-from verovolto.forge.pseudo import KINDS, Crowd, native_sides
-from verovolto.models.lite import MEAN, STD, variant
-from verovolto.scoring.batch import FaceBatch
-from verovolto.scoring.calibration import Calibration
-from verovolto.scoring.domain import conditions
-from verovolto.scoring.preprocessing import Preprocessing
-from verovolto.scoring.regions import REGIONS as EVERY_REGION
-from verovolto.scoring.regions import columns
-from verovolto.scoring.table import METADATA_COLUMNS, ScoreTable
-from verovolto.training.blocks import in_blocks
-from verovolto.training.discriminant import (
+from verovolto.detectors.region_discriminant.fisher import fisher
+from verovolto.detectors.region_discriminant.fit import (
     REGIONS,
     SIDE,
     OfPairs,
@@ -53,7 +46,14 @@ from verovolto.training.discriminant import (
     taps_of,
     worn_face,
 )
-from verovolto.training.fisher import fisher
+from verovolto.evaluation.paired import compare_scores
+from verovolto.faces.detection.registry import open_detector
+from verovolto.faces.landmarks import crop_landmarks
+from verovolto.features.preprocessing import Preprocessing
+from verovolto.features.regions import REGIONS as EVERY_REGION
+from verovolto.features.regions import columns
+from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, variant
+from verovolto.synthesis.pseudo_fakes import KINDS, Crowd, native_sides
 
 BASE = "no wear, shrinkage 1"
 FALSE_ALARM = 0.05

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from verovolto.evaluation.intervals import with_intervals
-from verovolto.evaluation.protocol import Sample
-from verovolto.evaluation.ranking import ranking_statistics
-from verovolto.evaluation.units import find_pairs
-from verovolto.scoring.table import ScoreTable
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.bootstrap import with_intervals
+from verovolto.evaluation.evaluate import Sample
+from verovolto.evaluation.groups import find_pairs
+from verovolto.evaluation.ranking_metrics import ranking_statistics
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
     python benchmarks/face_detectors.py DATA [--detectors mtcnn centerface] [--scenes 300] [--fps 1]
 
 DATA holds `ffpp-clips` (videos) and `dfdc-faces` (224 px face crops with `train/real`). A detector may be given a
-working size, `centerface@320`. Faces count from each detector's own confidence on (`faces.detectors.CONFIDENCE`).
+working size, `centerface@320`. Faces count from each detector's own confidence on
+(`faces.detection.registry.CONFIDENCE`).
 
 - frames: of the clips, `--fps` a second; where a face is nobody has noted. Photographs: the ORL faces, where installed
   (one face each, the whole head in the picture).
@@ -40,18 +41,18 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from verovolto.data.croprule import TIGHT
+from verovolto.core.errors import VerovoltoError
+from verovolto.core.files import write_json
+from verovolto.data.crop_rule import TIGHT
 from verovolto.data.decode import decode_image
-from verovolto.errors import VerovoltoError
-from verovolto.faces.centerface import CenterFaceDetector
+from verovolto.demo.faces import orl_photos
 from verovolto.faces.crop import crop
-from verovolto.faces.detector import Face, FaceDetector
-from verovolto.faces.detectors import CONFIDENCE, open_detector
-from verovolto.faces.mtcnn import MTCNNDetector
+from verovolto.faces.detection.base import Face, FaceDetector
+from verovolto.faces.detection.centerface import CenterFaceDetector
+from verovolto.faces.detection.mtcnn import MTCNNDetector
+from verovolto.faces.detection.registry import CONFIDENCE, open_detector
 from verovolto.faces.tracking import iou
-from verovolto.files import write_json
 from verovolto.media import Sampling, open_media
-from verovolto.workflows.demo_faces import orl_photos
 
 OUT = Path(__file__).parent / "out" / "face_detectors.json"
 SIDES = (64, 96, 128, 160, 224)

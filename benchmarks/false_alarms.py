@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from verovolto.calibration.thresholds import Calibration
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import cluster_ids, halve
-from verovolto.scoring.calibration import Calibration
-from verovolto.scoring.detector import Detector
-from verovolto.scoring.run import score_faces
+from verovolto.detectors.base import Detector
+from verovolto.detectors.score_faces import score_faces
 
 ROUNDS = 1000
 

@@ -40,19 +40,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from verovolto.config import cores
-from verovolto.data.croprule import CropRule, read_rule
-from verovolto.errors import InputError
-from verovolto.faces.detector import Face
-from verovolto.faces.detectors import CONFIDENCE, DETECTORS
-from verovolto.faces.quality import FaceLimits
-from verovolto.files import write_json
+from verovolto.core.config import cores
+from verovolto.core.errors import InputError
+from verovolto.core.files import write_json
+from verovolto.data.crop_rule import CropRule, read_rule
+from verovolto.detectors.registry import load_detector
+from verovolto.faces.detection.base import Face
+from verovolto.faces.detection.registry import CONFIDENCE, DETECTORS
+from verovolto.faces.filter import FaceLimits
 from verovolto.media import Video, open_media
-from verovolto.scoring.loading import load_detector
-from verovolto.scoring.scan.judge import judge_tracks
-from verovolto.scoring.scan.medium import Eye, _Followed, _Watcher, scan_medium
-from verovolto.scoring.scan.run import open_eye
-from verovolto.scoring.scan.settings import ScanSettings
+from verovolto.scan.run import open_eye
+from verovolto.scan.scan_file import Eye, _Followed, _Watcher, scan_medium
+from verovolto.scan.settings import ScanSettings
+from verovolto.scan.verdict import judge_tracks
 
 OUT = Path(__file__).parent / "out" / "scan.json"
 SMALL, LARGE = "519.mp4", "634.mp4"

@@ -27,18 +27,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from verovolto.core.errors import InputError
+from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
-from verovolto.errors import InputError
-from verovolto.evaluation.error_spectra import BAND, GIVEN, MeanSpectra, judge_spectra
-from verovolto.evaluation.spectra import SpectralComparison
-from verovolto.files import write_json
-from verovolto.report.spectrum_figures import FaceSpectra, band_effects, radial_spectra, spectrum_gallery
-from verovolto.scoring.detector import Detector
-from verovolto.scoring.error_spectra import ERROR, IMAGE, error_spectra, measure_bands
-from verovolto.scoring.run import score_faces
-from verovolto.scoring.spectrum import linear_bands, octave_bands
-from verovolto.scoring.vae_detector import VAEDetector
+from verovolto.detectors.base import Detector
+from verovolto.detectors.score_faces import score_faces
+from verovolto.detectors.vae.detector import VAEDetector
+from verovolto.features.spectrum import linear_bands, octave_bands
+from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE, error_spectra, measure_bands
+from verovolto.thesis.experiments.spectra.error_statistics import BAND, GIVEN, MeanSpectra, judge_spectra
+from verovolto.thesis.experiments.spectra.figures import (
+    FaceSpectra,
+    band_effects,
+    radial_spectra,
+    spectrum_gallery,
+)
+from verovolto.thesis.experiments.spectra.statistics import SpectralComparison
 
 BANDS = {"linear": linear_bands(8), "octave": octave_bands(8)}
 PICTURES = 3  # faces of each class in the gallery

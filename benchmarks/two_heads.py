@@ -10,7 +10,7 @@ Then tables with 95 % intervals over people, the runs on the same resamples:
 - the reconstruction's error on the `choose` reals, after the last epoch and after the one that was kept.
 
 Killed and started again it goes on where it was; `--train NAME` trains that run and leaves. `--landmarks` is a folder
-of landmarks of the training faces (as `faces.crop_landmarks` keeps them) from an earlier run. OUT/pairs holds faces:
+of landmarks of the training faces (as `faces.landmarks` keeps them) from an earlier run. OUT/pairs holds faces:
 delete it when the tables are made.
 """
 
@@ -28,23 +28,23 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import cluster_ids, halve
-from verovolto.evaluation.intervals import draw, interval
+from verovolto.detectors.base import Detector
+from verovolto.detectors.score_faces import score_faces
+from verovolto.evaluation.bootstrap import draw, interval
+from verovolto.evaluation.evaluate import evaluate_scores
 from verovolto.evaluation.paired import compare_scores
-from verovolto.evaluation.protocol import evaluate_scores
-from verovolto.files import write_json
-from verovolto.forge.pseudo import Crowd
-from verovolto.forge.pseudo.pairs import drawn_face
-from verovolto.models.names import TWO_HEADS
-from verovolto.scoring.blend_detector import BLEND, RMSE, BlendDetector
-from verovolto.scoring.detector import Detector
-from verovolto.scoring.run import score_faces
-from verovolto.scoring.table import ScoreTable
-from verovolto.training import two_heads
+from verovolto.experimental.blend import fit as two_heads
+from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
+from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, draw_pairs
+from verovolto.networks.choices import TWO_HEADS
+from verovolto.synthesis.pseudo_fakes import Crowd
+from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 from verovolto.training.config import TrainConfig
-from verovolto.training.pair_store import Asked, DrawnPairs, draw_pairs
-from verovolto.training.sets import open_sets
+from verovolto.training.data import open_sets
 
 RUNS: dict[str, dict[str, float]] = {
     "both": {},

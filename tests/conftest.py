@@ -17,8 +17,12 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 from PIL import Image, ImageDraw, ImageFilter
 
+CHECKED = [
+    f"verovolto.{room}"
+    for room in ("calibration", "detectors", "experimental", "features", "networks", "scan")
+]
 # Checks the shapes that annotations promise; installed before anything of these packages is imported.
-install_import_hook(["verovolto.models", "verovolto.scoring"], "beartype.beartype")
+install_import_hook(["verovolto.networks", "verovolto.detectors"], "beartype.beartype")
 
 torch.set_num_threads(1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command, draw_face, jpeg, write_set
-from verovolto.scoring.store import JSON_NAME, WEIGHTS_NAME
+from verovolto.detectors.io import JSON_NAME, WEIGHTS_NAME
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ SMALL = ("--size", 8, "--latent", 4, "--epochs", 1, "--batch-size", 8, "--thread
 
 @pytest.fixture(scope="module")
 def trained(face_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from verovolto.commands.train import run_training
     from verovolto.training.config import TrainConfig
-    from verovolto.workflows.train import run_training
 
     out = tmp_path_factory.mktemp("trained") / "run"
     return run_training(
@@ -263,7 +263,7 @@ def test_a_full_disk(refused, face_set: Path, tmp_path: Path, monkeypatch: pytes
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("verovolto.files.os.fsync", full)
+    monkeypatch.setattr("verovolto.core.files.os.fsync", full)
     line = refused("train", "--data", face_set, "--model", "oc-ae", "--out", tmp_path / "run", *SMALL)
     assert "disk is full" in line
 
@@ -344,7 +344,7 @@ def test_what_cannot_be_judged_is_refused_before_it_is_scored(  # type: ignore[n
     def scored(*_args: object, **_options: object) -> None:
         raise AssertionError("the faces were scored")
 
-    monkeypatch.setattr("verovolto.scoring.run.score_faces", scored)
+    monkeypatch.setattr("verovolto.detectors.score_faces.score_faces", scored)
     rest = ("--data", face_set, "--out", tmp_path / "out")
     assert "no fake face" in refused("evaluate", trained, *rest, "--split", "train")
     assert "999" in refused("evaluate", trained, *rest, "--false-alarm", 0.001)
@@ -366,8 +366,8 @@ def test_judging_faces_that_were_trained_or_calibrated_on_is_said(  # type: igno
 
 
 def test_a_state_that_was_cut_off_leaves_the_run_as_it_was(refused, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from verovolto.commands.train import run_training
     from verovolto.training.config import TrainConfig
-    from verovolto.workflows.train import run_training
 
     small = {"size": 8, "latent": 4, "batch_size": 8, "threads": 1, "precision": "32"}
     out = tmp_path / "run"

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import Command
+from tests.experimental.blend.tiny import use_tiny_networks
 from tests.faces.bright import BrightSquares
-from tests.scoring.scan.drawn import by_brightness, settings
-from tests.training.tiny import use_tiny_networks
+from tests.scan.drawn import by_brightness, settings
 from verovolto import Detector, FaceSet
-from verovolto.scoring.scan import run as scan_run
-from verovolto.scoring.table import ScoreTable
+from verovolto.data.score_table import ScoreTable
+from verovolto.scan import run as scan_run
 
 SAMPLES = Path(__file__).parent / "samples" / "v0.1.0"
 EXPECTED: dict[str, Any] = json.loads((SAMPLES / "expected.json").read_text())

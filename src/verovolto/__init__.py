@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
-    from verovolto.scoring.detector import Detector
+    from verovolto.detectors.base import Detector
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "FaceSet", "__version__"]
 
-_HOMES = {"Detector": "verovolto.scoring.detector", "FaceSet": "verovolto.data.faceset"}
+_HOMES = {"Detector": "verovolto.detectors.base", "FaceSet": "verovolto.data.faceset"}
 
 
 def __getattr__(name: str) -> Any:

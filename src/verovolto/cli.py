@@ -1,6 +1,6 @@
 """The command line: `verovolto COMMAND`.
 
-A command is a function of `verovolto.workflows`, registered by its import path, so that `verovolto --help`
+A command is a function of `verovolto.commands`, registered by its import path, so that `verovolto --help`
 imports none of them. Errors for people are printed as one line on standard error.
 """
 
@@ -17,8 +17,8 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from verovolto import __version__
-from verovolto.config import read_toml
-from verovolto.errors import VerovoltoError
+from verovolto.core.config import read_toml
+from verovolto.core.errors import VerovoltoError
 
 app = App(
     name="verovolto",
@@ -30,23 +30,23 @@ app = App(
 )
 data = App(name="data", help="Look at, convert and split sets of face crops.")
 
-_WORKFLOWS = "verovolto.workflows"
-app.command(f"{_WORKFLOWS}.scan:scan", name="scan", help="Look for signs of forgery in photos and videos.")
-app.command(f"{_WORKFLOWS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
-app.command(f"{_WORKFLOWS}.train:train", name="train", help="Train a one-class model on real faces.")
-app.command(f"{_WORKFLOWS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
-app.command(f"{_WORKFLOWS}.fuse:fuse", name="fuse", help="Make one detector of several.")
-app.command(f"{_WORKFLOWS}.compare:compare", name="compare", help="Put several results into one table.")
+_COMMANDS = "verovolto.commands"
+app.command(f"{_COMMANDS}.scan:scan", name="scan", help="Look for signs of forgery in photos and videos.")
+app.command(f"{_COMMANDS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
+app.command(f"{_COMMANDS}.train:train", name="train", help="Train a one-class model on real faces.")
+app.command(f"{_COMMANDS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
+app.command(f"{_COMMANDS}.fuse:fuse", name="fuse", help="Make one detector of several.")
+app.command(f"{_COMMANDS}.compare:compare", name="compare", help="Put several results into one table.")
 app.command(
-    f"{_WORKFLOWS}.reproduce:reproduce",
+    f"{_COMMANDS}.reproduce:reproduce",
     name="reproduce",
     help="Reproduce the thesis, as published and soundly.",
 )
-app.command(f"{_WORKFLOWS}.models:models", name="models", help="List the models.")
-app.command(f"{_WORKFLOWS}.demo:demo", name="demo", help="Run the whole job on embedded photographs.")
-data.command(f"{_WORKFLOWS}.data:info", name="info", help="Count what a face set holds.")
-data.command(f"{_WORKFLOWS}.data:convert", name="convert", help="Write a face set as Parquet shards.")
-data.command(f"{_WORKFLOWS}.data:split", name="split", help="Make identity- and video-disjoint splits.")
+app.command(f"{_COMMANDS}.models:models", name="models", help="List the models.")
+app.command(f"{_COMMANDS}.demo:demo", name="demo", help="Run the whole job on embedded photographs.")
+data.command(f"{_COMMANDS}.data:info", name="info", help="Count what a face set holds.")
+data.command(f"{_COMMANDS}.data:convert", name="convert", help="Write a face set as Parquet shards.")
+data.command(f"{_COMMANDS}.data:split", name="split", help="Make identity- and video-disjoint splits.")
 app.command(data)
 
 

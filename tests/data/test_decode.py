@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from verovolto.core.errors import UnreadableImage
 from verovolto.data import decode
 from verovolto.data.decode import decode_image, image_size, jpeg_header
-from verovolto.errors import UnreadableImage
 
 Draw = Callable[..., bytes]
 

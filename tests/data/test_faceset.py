@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from verovolto.data.convert import convert_set
+from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.faceset import FaceSet
 from verovolto.data.schema import COLUMNS
-from verovolto.errors import DataError, UnreadableImage
+from verovolto.data.storage.convert import convert_set
 
 Draw = Callable[..., bytes]
 Rows = Callable[..., list[dict[str, Any]]]
@@ -298,7 +298,7 @@ class TestParquet:
         assert found == {k: [whole.encoded(i) for i in range(k, 288, 4)] for k in range(4)}
 
     def test_the_cache_stays_small(self, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from verovolto.data import parquet
+        from verovolto.data.storage import parquet
 
         monkeypatch.setattr(parquet, "CACHED_GROUPS", 2)
         monkeypatch.setattr(parquet, "OPEN_FILES", 1)

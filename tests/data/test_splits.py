@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verovolto.data.ffpp import official_splits, read_pairs
+from verovolto.core.errors import DataError, InputError, SplitError
+from verovolto.data.layouts.ffpp_splits import official_splits, read_pairs
 from verovolto.data.splits import (
     check_disjoint,
     cluster_ids,
@@ -22,7 +23,6 @@ from verovolto.data.splits import (
     shared_between_splits,
     video_keys,
 )
-from verovolto.errors import DataError, InputError, SplitError
 
 COLUMNS = ("face", "label", "split", "dataset", "source_video", "target_identity", "donor_identity", "pair")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from verovolto.scoring.table import ScoreTable
+from verovolto.data.score_table import ScoreTable
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from verovolto.errors import InputError
-from verovolto.evaluation.decisions import decision_rates
+from verovolto.calibration.thresholds import Threshold
+from verovolto.core.errors import InputError
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.evaluate import evaluate_scores
 from verovolto.evaluation.paired import Contestant, compare_all, compare_scores
-from verovolto.evaluation.protocol import evaluate_scores
-from verovolto.scoring.calibration import Threshold
-from verovolto.scoring.table import ScoreTable
+from verovolto.evaluation.threshold_metrics import decision_rates
 
 Make = Callable[..., ScoreTable]
 

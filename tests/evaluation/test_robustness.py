@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from verovolto.data.degradations import DEGRADATIONS
-from verovolto.errors import DataError
+from verovolto.calibration.thresholds import Threshold
+from verovolto.core.errors import DataError
+from verovolto.data.corruptions import DEGRADATIONS
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.corrupted_scores import DegradedScores, versions_of
 from verovolto.evaluation.robustness import draw_faces, judge_robustness
-from verovolto.scoring.calibration import Threshold
-from verovolto.scoring.robustness import DegradedScores, versions_of
-from verovolto.scoring.table import ScoreTable
 
 
 def rows(reals: int, fakes: int, paired: bool = True) -> pa.Table:

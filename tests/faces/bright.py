@@ -15,8 +15,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from verovolto.data.croprule import CropRule
-from verovolto.faces.detector import Face, best_first
+from verovolto.data.crop_rule import CropRule
+from verovolto.faces.detection.base import Face, best_first
 
 Square = tuple[int, int, int]
 """Left, top and side, in pixels."""

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.data.croprule import DFDC, FFPP, RULES, TIGHT, CropRule
-from verovolto.errors import InputError
+from verovolto.core.errors import InputError
+from verovolto.data.crop_rule import DFDC, FFPP, RULES, TIGHT, CropRule
 from verovolto.faces.crop import crop, crop_box, eye_angle
-from verovolto.faces.detector import Face
+from verovolto.faces.detection.base import Face
 
 HEIGHT, WIDTH = 90, 120
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from scipy.optimize import linear_sum_assignment
-from tests.conftest import draw_face
 from torch import Tensor
 
-from verovolto.errors import InputError
-from verovolto.faces.cuts import signature
-from verovolto.faces.detector import Face
-from verovolto.faces.mtcnn import MTCNNDetector
+from tests.conftest import draw_face
+from verovolto.core.errors import InputError
+from verovolto.faces.detection.base import Face
+from verovolto.faces.detection.mtcnn import MTCNNDetector
+from verovolto.faces.shot_boundary import signature
 from verovolto.faces.tracking import (
     Sighting,
     Track,

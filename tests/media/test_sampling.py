@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.errors import InputError
-from verovolto.media.clock import Clock
+from verovolto.core.errors import InputError
 from verovolto.media.sampling import FirstOfSlot, FromTicks, Sampling, slot_of, spread
+from verovolto.media.timestamps import Clock
 
 MS = Fraction(1, 1000)
 stamps = st.lists(st.integers(-5000, 10**6), min_size=1, max_size=200, unique=True).map(sorted)

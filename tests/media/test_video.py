@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.media.drawing import CODECS, CORNER, write_video
-from verovolto.errors import InputError, VerovoltoError
+from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.media import Decoded, Frame, Limits, Sampling, UnreadableMedia, Video, open_media
 
 

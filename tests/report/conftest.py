@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from verovolto.evaluation.protocol import evaluate_scores
-from verovolto.scoring.calibration import Calibration, one_class_thresholds
-from verovolto.scoring.table import ScoreTable
+from verovolto.calibration.thresholds import Calibration, one_class_thresholds
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.evaluate import evaluate_scores
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from verovolto.faces.quality import TOO_SMALL, UNCERTAIN
-from verovolto.scoring.calibration import Calibration, Missed
-from verovolto.scoring.scan.judge import judge_medium
-from verovolto.scoring.scan.result import MediumResult, Point, Promise, Scan, Telling, TrackResult, Verdict
+from verovolto.calibration.thresholds import Calibration, Missed
+from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
+from verovolto.scan.result import MediumResult, Point, Promise, Scan, Telling, TrackResult, Verdict
+from verovolto.scan.verdict import judge_medium
 
 KNOWN = Calibration(score="rmse", values=np.linspace(0.2, 0.6, 199), clusters=40, cluster="identity")
 

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.report import scans
-from tests.report.test_scan_words import Drawn, made, results, unproven
 
+from tests.report import scans
+from tests.report.test_scan_text import Drawn, made, results, unproven
 from verovolto.report import scan_page
+from verovolto.report.evaluation_page import Page
 from verovolto.report.galleries import CELL, MOSAIC
-from verovolto.report.page import Page
 from verovolto.report.scan_figures import timeline, with_gaps
 from verovolto.report.scan_page import MEDIA, TONES, TRACKS, build_scan_page, by_gravity
-from verovolto.report.scan_words import CLOSING, UNREADABLE
-from verovolto.scoring.scan.result import VERDICTS, MediumResult, Scan
+from verovolto.report.scan_text import CLOSING, UNREADABLE
+from verovolto.scan.result import VERDICTS, MediumResult, Scan
 
 COMMAND = "verovolto scan 'a b' --report out"
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from verovolto.errors import UnreadableImage
+from verovolto.core.errors import UnreadableImage
 
 MAX_PIXELS = 1 << 26
 """Largest image that is decoded (67 million pixels): a few kilobytes can claim to be gigabytes of pixels."""

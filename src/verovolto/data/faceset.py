@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
+from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.decode import decode_image
-from verovolto.data.folder import MANIFESTS, find_manifest, open_folder, open_manifest
-from verovolto.data.parquet import open_parquet, parquet_files
 from verovolto.data.schema import COLUMNS
-from verovolto.data.sources import Rows, Source, SplitSource
-from verovolto.data.splitfile import read_split_file
-from verovolto.errors import DataError, UnreadableImage
+from verovolto.data.storage.base import Rows, Source, SplitSource
+from verovolto.data.storage.folder import MANIFESTS, find_manifest, open_folder, open_manifest
+from verovolto.data.storage.parquet import open_parquet, parquet_files
+from verovolto.data.storage.split_file import read_split_file
 
 _HASHED = [name for name in COLUMNS if name not in ("box", "image_bytes")]
 _HASH_ROWS = 1 << 16

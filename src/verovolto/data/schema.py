@@ -33,7 +33,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from verovolto.errors import DataError
+from verovolto.core.errors import DataError
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"verovolto"

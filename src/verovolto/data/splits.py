@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from verovolto.errors import InputError, SplitError
+from verovolto.core.errors import InputError, SplitError
 
 Ints = npt.NDArray[np.int64]
 SPLIT_COLUMNS = (

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from verovolto.core.errors import UnreadableImage
 from verovolto.data.decode import image_size
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import SPLIT_COLUMNS, cluster_ids, cluster_kinds, shared_between_splits
-from verovolto.errors import UnreadableImage
 
 SAMPLE = 256
 """Images whose headers are read to state the sizes."""

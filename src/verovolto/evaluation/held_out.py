@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from verovolto.data.splits import check_disjoint
-from verovolto.errors import CalibrationError, InputError
-from verovolto.evaluation.protocol import clusters_of
-from verovolto.scoring.calibration import (
+from verovolto.calibration.thresholds import (
     Calibration,
     Threshold,
     every_supervised_threshold,
     one_class_thresholds,
 )
-from verovolto.scoring.table import ScoreTable
+from verovolto.core.errors import CalibrationError, InputError
+from verovolto.data.score_table import ScoreTable
+from verovolto.data.splits import check_disjoint
+from verovolto.evaluation.evaluate import clusters_of
 
 HELD_OUT = ("calibrate", "val")  # the first that is there
 

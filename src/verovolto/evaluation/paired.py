@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from verovolto.errors import InputError
-from verovolto.evaluation.decisions import decision_rates
-from verovolto.evaluation.intervals import Statistics, interval
-from verovolto.evaluation.protocol import Sample
-from verovolto.evaluation.ranking import ranking_statistics
-from verovolto.evaluation.units import find_pairs, scored_rows
-from verovolto.scoring.calibration import Threshold, flagged
-from verovolto.scoring.table import ScoreTable
+from verovolto.calibration.thresholds import Threshold, flagged
+from verovolto.core.errors import InputError
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.bootstrap import Statistics, interval
+from verovolto.evaluation.evaluate import Sample
+from verovolto.evaluation.groups import find_pairs, scored_rows
+from verovolto.evaluation.ranking_metrics import ranking_statistics
+from verovolto.evaluation.threshold_metrics import decision_rates
 
 SCHEMA_VERSION = 1
 HIGHER_IS_BETTER = ("auroc", "ap_fake", "ap_real", "pairs_ordered")

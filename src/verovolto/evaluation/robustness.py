@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from verovolto.evaluation.decisions import decision_rates
-from verovolto.evaluation.intervals import Figure, with_intervals
-from verovolto.evaluation.protocol import Sample
-from verovolto.evaluation.ranking import Ranking, auroc, curves
-from verovolto.evaluation.units import SEPARATOR, find_pairs, scored_rows
-from verovolto.scoring.calibration import Threshold, flagged
-from verovolto.scoring.robustness import DegradedScores
-from verovolto.scoring.table import ScoreTable
+from verovolto.calibration.thresholds import Threshold, flagged
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.bootstrap import Figure, with_intervals
+from verovolto.evaluation.corrupted_scores import DegradedScores
+from verovolto.evaluation.evaluate import Sample
+from verovolto.evaluation.groups import SEPARATOR, find_pairs, scored_rows
+from verovolto.evaluation.ranking_metrics import Ranking, auroc, curves
+from verovolto.evaluation.threshold_metrics import decision_rates
 
 DRAW_COLUMNS = ("face", "label", "dataset", "compression", "pair", "frame")
 """The columns that `draw_faces` reads."""

@@ -1,4 +1,4 @@
-"""How a face is cut out of an image by a rule (`data.croprule`). Pure functions."""
+"""How a face is cut out of an image by a rule (`data.crop_rule`). Pure functions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from verovolto.data.croprule import FFPP, CropRule
-from verovolto.errors import InputError
-from verovolto.faces.detector import Face
+from verovolto.core.errors import InputError
+from verovolto.data.crop_rule import FFPP, CropRule
+from verovolto.faces.detection.base import Face
 
 
 def crop_box(face: Face, image_size: tuple[int, int], rule: CropRule = FFPP) -> tuple[int, int, int, int]:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from verovolto.errors import InputError
-from verovolto.faces.cuts import CUT, Signature, is_cut, signature
-from verovolto.faces.detector import Face, best_first
+from verovolto.core.errors import InputError
+from verovolto.faces.detection.base import Face, best_first
+from verovolto.faces.shot_boundary import CUT, Signature, is_cut, signature
 
 _SMALLEST_EYE_DISTANCE = 0.3
 """Of the square root of the box's area. It is 0.31 to 0.43 from the front; in profile the eyes fall together."""

@@ -11,9 +11,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from verovolto.errors import VerovoltoError
-from verovolto.media.kinds import Kind, UnreadableMedia
+from verovolto.core.errors import VerovoltoError
 from verovolto.media.limits import Limits
+from verovolto.media.types import Kind, UnreadableMedia
 
 _DEMUXERS = {"mp4": "mov", "mpeg": "mpeg", "mpegts": "mpegts"}
 _NO_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from verovolto.core.errors import InputError
 from verovolto.data.decode import MAX_PIXELS
-from verovolto.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

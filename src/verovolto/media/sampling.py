@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from verovolto.errors import InputError
+from verovolto.core.errors import InputError
 
 JITTER = Fraction(1, 1000)
 """Seconds by which a time stamp may fall short of the instant asked for: Matroska rounds to milliseconds."""

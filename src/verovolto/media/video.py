@@ -22,15 +22,15 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from verovolto.errors import InputError
-from verovolto.media.clock import Clock
+from verovolto.core.errors import InputError
 from verovolto.media.container import reason, video_stream
+from verovolto.media.decode_report import Decoded, Tally
 from verovolto.media.frame import Frame
-from verovolto.media.kinds import Kind, UnreadableMedia
 from verovolto.media.limits import Limits
 from verovolto.media.orientation import Orientation, orientation_of
 from verovolto.media.sampling import Chooser, EveryFrame, FirstOfSlot, FromTicks, Sampling, spread
-from verovolto.media.tally import Decoded, Tally
+from verovolto.media.timestamps import Clock
+from verovolto.media.types import Kind, UnreadableMedia
 
 __all__ = ["Frame", "Video", "VideoInfo", "open_video"]
 

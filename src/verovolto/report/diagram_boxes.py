@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from verovolto.models.anatomy import Anatomy, Shape, Stage
+from verovolto.networks.summary import Anatomy, Shape, Stage
 
 LETTER = 6.0
 """Width of a letter of the text beside a box, in pixels of the diagram, as all lengths here."""

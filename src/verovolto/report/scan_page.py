@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 
 from verovolto import __version__
 from verovolto.report import galleries, scan_figures
-from verovolto.report import scan_words as words
-from verovolto.report.page import Page, data_uri, environment
-from verovolto.scoring.scan.result import PICTURED, MediumResult, Promise, Scan, Telling, TrackResult
+from verovolto.report import scan_text as words
+from verovolto.report.evaluation_page import Page, data_uri, environment
+from verovolto.scan.result import PICTURED, MediumResult, Promise, Scan, Telling, TrackResult
 
 MEDIA = PICTURED
 """Media that get a section of their own, the gravest first."""

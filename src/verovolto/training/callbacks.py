@@ -22,8 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from verovolto.files import atomic_path, write_text
-from verovolto.training.faces import Batch, EpochSampler
+from verovolto.core.files import atomic_path, write_text
+from verovolto.training.loader import Batch, EpochSampler
 
 _FIRST_COLUMNS = [
     "epoch",

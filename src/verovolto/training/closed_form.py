@@ -14,16 +14,16 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
-from verovolto.config import cores
+from verovolto.core.config import cores
+from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.core.files import check_out
 from verovolto.data.faceset import FaceSet
-from verovolto.errors import DataError, UnreadableImage
-from verovolto.files import check_out
-from verovolto.scoring.calibrate import calibrated
-from verovolto.scoring.detector import SavedDetector
-from verovolto.scoring.store import JSON_NAME
+from verovolto.detectors.base import SavedDetector
+from verovolto.detectors.calibrate import calibrated
+from verovolto.detectors.io import JSON_NAME
 from verovolto.training.config import TrainConfig
-from verovolto.training.papers import as_begun, check_folder, check_same, write_papers
-from verovolto.training.sets import Sets, open_sets
+from verovolto.training.data import Sets, open_sets
+from verovolto.training.run_metadata import as_begun, check_folder, check_same, write_papers
 
 Advance = Callable[[int], None]
 """Hears how many more steps of a task are done."""

@@ -9,9 +9,9 @@ from typing import Literal
 
 from cyclopts import Parameter
 
-from verovolto.config import cores
-from verovolto.errors import InputError
-from verovolto.models.names import (
+from verovolto.core.config import cores
+from verovolto.core.errors import InputError
+from verovolto.networks.choices import (
     AnyModel,
     Bottleneck,
     Density,
@@ -169,8 +169,8 @@ class TrainConfig:
 
 def resolve(config: TrainConfig) -> TrainConfig:
     """Fill what was left open: the model's published values and this machine's device, threads and arithmetic."""
-    from verovolto.models.catalogue import entry
-    from verovolto.scoring.scores import VAE_SCORES
+    from verovolto.detectors.vae.scores import VAE_SCORES
+    from verovolto.networks.registry import entry
 
     known = entry(config.model)
     if config.score is not None and config.score not in VAE_SCORES:

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from verovolto.core.errors import DataError, Diverged
 from verovolto.data.transforms import normalise, random_bits
-from verovolto.errors import DataError, Diverged
-from verovolto.models.catalogue import entry
-from verovolto.models.losses import negative_elbo, reconstruction_error, second_encoding_error, warmed_beta
-from verovolto.models.posterior import VAE
+from verovolto.networks.losses import negative_elbo, reconstruction_error, second_encoding_error, warmed_beta
+from verovolto.networks.registry import entry
+from verovolto.networks.vae import VAE
 from verovolto.training.config import TrainConfig
-from verovolto.training.faces import Batch
+from verovolto.training.loader import Batch
 
 _NOISE_STREAM = 0x6E6F697365  # keeps the noise apart from other draws of the same seed
 _FEWEST = 2  # batch norm cannot learn from one image

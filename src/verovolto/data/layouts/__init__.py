@@ -10,10 +10,10 @@ import difflib
 from itertools import islice
 from pathlib import Path
 
+from verovolto.core.errors import DataError, InputError
 from verovolto.data.layouts import celebdf, deepfakebench, dfdc, dfdc_preview, ffpp, plain, uadfv
 from verovolto.data.layouts.base import Layout, Listing, MediaItem, Problems
 from verovolto.data.layouts.disk import entries, frame_number
-from verovolto.errors import DataError, InputError
 
 __all__ = [
     "AUTO",

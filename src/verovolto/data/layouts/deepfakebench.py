@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from verovolto.core.errors import DataError
 from verovolto.data.layouts import celebdf, ffpp, uadfv
 from verovolto.data.layouts.base import Layout, MediaItem, Problems
 from verovolto.data.layouts.disk import (
@@ -31,7 +32,6 @@ from verovolto.data.layouts.disk import (
     in_order,
     read_json_object,
 )
-from verovolto.errors import DataError
 
 FFPP_LABELS = {
     "FF-real": None,

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from verovolto.core.errors import DataError
 from verovolto.data.layouts.base import Layout, MediaItem, Problems
 from verovolto.data.layouts.disk import (
     BAD_LIST,
@@ -29,7 +30,6 @@ from verovolto.data.layouts.disk import (
     natural,
     read_json_object,
 )
-from verovolto.errors import DataError
 
 DATASET = "DFDC"
 METADATA = "metadata.json"

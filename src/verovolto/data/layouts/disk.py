@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verovolto.data import folder as face_folder
+from verovolto.core.errors import DataError
 from verovolto.data.layouts.base import Problems
-from verovolto.errors import DataError
+from verovolto.data.storage import folder as face_folder
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"}

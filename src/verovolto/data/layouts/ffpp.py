@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from verovolto.data.ffpp import FILES, read_pairs
 from verovolto.data.layouts.base import Layout, MediaItem, Problems, split_of_people
 from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, Clip, clips, subfolders
+from verovolto.data.layouts.ffpp_splits import FILES, read_pairs
 
 DATASET = "FaceForensics++"
 DFD = "DeepFakeDetection"

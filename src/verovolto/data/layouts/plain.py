@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from verovolto.data.folder import FAKE_FOLDERS, FFPP_METHODS, REAL_FOLDERS, SPLIT_FOLDERS
 from verovolto.data.layouts.base import Layout, MediaItem, Problems
 from verovolto.data.layouts.disk import LEVELS, NO_MEDIA, entries, is_image, is_video
+from verovolto.data.storage.folder import FAKE_FOLDERS, FFPP_METHODS, REAL_FOLDERS, SPLIT_FOLDERS
 
 OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
 OTHER_FOLDER = "folders beside train/, val/, test/ (left out)"

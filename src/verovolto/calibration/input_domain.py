@@ -1,0 +1,94 @@
+"""Whether a face was seen under conditions that a detector knows. Pure functions.
+
+A p-value holds for faces like those calibrated on. A face far outside their range of sharpness, brightness or contrast,
+or with a score that none of them comes near, is not like them, whatever it is: of it nothing can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verovolto.calibration.thresholds import Calibration
+from verovolto.core.errors import DetectorError
+from verovolto.data.face_batch import FaceBatch
+from verovolto.data.image_stats import laplacian_variance, luma
+from verovolto.data.transforms import resize
+from verovolto.faces.filter import WORKING_SIDE
+
+CONDITIONS = ("sharpness", "brightness", "contrast")
+MARGIN = 0.1
+"""Share of a range by which it is widened: its ends are those of a few hundred faces, and the next may lie beyond."""
+
+FAR_ABOVE = 1.0
+"""A score is an anomaly up to this many widths of the calibration's range above it; beyond, the picture is none that
+the detector knows."""
+
+
+def conditions(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
+    """`sharpness` (log10 of the Laplacian's variance + 1), `brightness` and `contrast` (mean and standard deviation
+    of the luma, 0 to 255) of crops brought to one size, float32 `[B]` each."""
+    planes = [luma(resize(image, WORKING_SIDE)) for image in batch.images]
+    return {
+        "sharpness": torch.stack([(laplacian_variance(plane) + 1).log10() for plane in planes]),
+        "brightness": torch.stack([plane.mean() for plane in planes]),
+        "contrast": torch.stack([plane.std(correction=0) for plane in planes]),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """Lowest and highest value of each condition among held-out real faces; empty where nobody measured."""
+
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(measured: Mapping[str, np.ndarray]) -> Domain:
+        """The range of each condition `[n]`."""
+        return Domain(ranges={name: (float(v.min()), float(v.max())) for name, v in measured.items()})
+
+    @staticmethod
+    def from_dict(written: Mapping[str, object]) -> Domain:
+        """Read what `to_dict` wrote; raises `DetectorError` for anything else."""
+        ranges = {}
+        for name, pair in written.items():
+            if not (name in CONDITIONS and isinstance(pair, list | tuple) and len(pair) == 2):
+                raise DetectorError(
+                    f"the range of {name!r} is not one of {', '.join(CONDITIONS)} with two ends"
+                )
+            ranges[name] = (float(pair[0]), float(pair[1]))
+        return Domain(ranges=ranges)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """The ranges as JSON values."""
+        return {name: list(pair) for name, pair in self.ranges.items()}
+
+    def outside(self, measured: Mapping[str, float]) -> tuple[str, ...]:
+        """What of `measured` lies outside its widened range, in words: `sharpness below that of the faces known`."""
+        found = []
+        for name, (low, high) in self.ranges.items():
+            margin = MARGIN * (high - low)
+            if measured[name] < low - margin:
+                found.append(f"{name} below that of the faces calibrated on")
+            elif measured[name] > high + margin:
+                found.append(f"{name} above that of the faces calibrated on")
+        return tuple(found)
+
+
+def outside_scores(score: float, known: Calibration) -> tuple[str, ...]:
+    """Why a score is none that the detector's calibration says anything of; empty where it is.
+
+    Slightly above the real faces it is the anomaly looked for; below them all, or far above, it is not.
+    """
+    low, high = float(known.values[0]), float(known.values[-1])
+    width = high - low
+    if score < low - MARGIN * width:
+        return ("score below that of every face calibrated on",)
+    if score > high + FAR_ABOVE * width:
+        return ("score far above that of every face calibrated on",)
+    return ()

@@ -1,0 +1,321 @@
+"""From held-out scores to thresholds that say what they promise.
+
+The one-class way needs real faces alone: the threshold at a stated false-alarm rate, and the conformal
+p-value of a face, come from the scores of real faces that neither training nor any choice has seen. The
+supervised ways (largest F1, Youden, equal error rate) need fakes as well, and the thesis's way (a percentile
+of the pooled test scores) needs the test itself; each threshold carries its kind and what it was chosen on.
+
+Throughout, higher = more likely fake, and a face is flagged unless `score <= threshold`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from verovolto.core.errors import CalibrationError
+
+Kind = Literal["one-class", "supervised", "thesis"]
+POSITIVES: tuple[Literal["fake"], Literal["real"]] = ("fake", "real")
+FALSE_ALARMS = (0.1, 0.05, 0.01)
+
+_log = logging.getLogger(__name__)
+# 0.29 * 100 is 28.999999999999996 in binary: a rate is read as the decimal number that was meant.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Scores of held-out real faces, of one score; and of known fakes, to say how many of them are missed.
+
+    `values` is float64 `[n]`, ascending; `clusters` of kind `cluster` ("identity", "source video", "face")
+    lie behind them: many faces of few people say less about a new person than their number suggests. `fakes` are
+    scores of known fakes by method, ascending, on which no one-class threshold depends. `videos`, where there are
+    several frames of a video, is the same for videos: each value is the mean over the frames of one.
+
+    Raises CalibrationError when `values` is empty, not one-dimensional, not sorted or not finite.
+    """
+
+    score: str
+    values: np.ndarray
+    clusters: int
+    cluster: str
+    fakes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    videos: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self._checked(self.values))
+        if not self.values.size:
+            raise CalibrationError(f"no held-out real scores of {self.score!r} to calibrate on")
+        fakes = {method: self._checked(values) for method, values in self.fakes.items()}
+        object.__setattr__(self, "fakes", fakes)
+
+    def _checked(self, values: ArrayLike) -> np.ndarray:
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise CalibrationError(f"the calibration scores of {self.score!r} are not all finite numbers")
+        if (np.diff(values) < 0).any():
+            raise CalibrationError(f"the calibration scores of {self.score!r} are not sorted")
+        return values
+
+    @staticmethod
+    def of(
+        scores: ArrayLike,
+        *,
+        score: str,
+        clusters: int,
+        cluster: str,
+        fakes: Mapping[str, ArrayLike] | None = None,
+    ) -> Calibration:
+        """Calibration from real scores `[n]` in any order, and those of fakes by method."""
+        by_method = {method: _ascending(values) for method, values in (fakes or {}).items()}
+        return Calibration(
+            score=score, values=_ascending(scores), clusters=clusters, cluster=cluster, fakes=by_method
+        )
+
+    def __len__(self) -> int:
+        return int(self.values.size)
+
+    def threshold(self, false_alarm: float) -> float:
+        """Score above which a real face falls with probability at most `false_alarm`, in (0, 1).
+
+        The k-th largest of the n values, k = floor(false_alarm * (n + 1)): the split-conformal quantile (Lei
+        et al., J. Am. Stat. Assoc. 113, 2018, sec. 2.2), exact for exchangeable faces whatever their
+        distribution. Raises CalibrationError, with the n it would need, when k is 0.
+        """
+        if not 0.0 < false_alarm < 1.0:
+            raise CalibrationError(f"a false-alarm rate lies between 0 and 1, not {false_alarm:g}")
+        n = len(self)
+        k = math.floor(false_alarm * (n + 1) + _ROUNDING)
+        if k == 0:
+            raise CalibrationError(
+                f"{n} held-out real faces cannot support a false-alarm rate of {false_alarm:g}",
+                hint=f"it needs at least {needed(false_alarm)} of them, or ask for a rate of at least "
+                f"{1 / (n + 1):.3g}",
+            )
+        return float(self.values[n - k]) if k <= n else -math.inf
+
+    def p_values(self, scores: ArrayLike) -> np.ndarray:
+        """Conformal p-values, float64 in (0, 1], of scores of any shape: (1 + #{values >= s}) / (n + 1).
+
+        P(p <= a) <= a for a real face exchangeable with the calibration's (Vovk et al., Algorithmic Learning
+        in a Random World, 2005, prop. 2.4). NaN stays NaN: no score, no p-value.
+        """
+        scores = np.asarray(scores, dtype=np.float64)
+        at_least = len(self) - np.searchsorted(self.values, scores, side="left")
+        return np.asarray(np.where(np.isnan(scores), np.nan, (1.0 + at_least) / (len(self) + 1.0)))
+
+    def missed(self, false_alarm: float) -> dict[str, Missed]:
+        """How many of the known fakes pass at the threshold of `false_alarm`, by method.
+
+        Raises CalibrationError as `threshold` does.
+        """
+        threshold = self.threshold(false_alarm)
+        return {
+            method: Missed(missed=int((~flagged(values, threshold)).sum()), of=len(values))
+            for method, values in self.fakes.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missed:
+    """So many known fakes, of so many, score no higher than a threshold."""
+
+    missed: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]."""
+        return self.missed / self.of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A threshold of one score, and what it is.
+
+    `value` may be infinite (every face passes); `chosen_on` names the data it was chosen on; `false_alarm` is
+    the rate it promises on real faces, None where it promises none.
+    """
+
+    name: str
+    score: str
+    value: float
+    kind: Kind
+    chosen_on: str
+    false_alarm: float | None = None
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.value):
+            raise CalibrationError(f"the threshold {self.name!r} of {self.score!r} is not a number")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: an infinite value becomes the text "inf" or "-inf"."""
+        return {
+            "name": self.name,
+            "score": self.score,
+            "value": self.value if math.isfinite(self.value) else str(self.value),
+            "kind": self.kind,
+            "chosen_on": self.chosen_on,
+            "false_alarm": self.false_alarm,
+        }
+
+    @staticmethod
+    def from_dict(written: dict[str, Any]) -> Threshold:
+        """The inverse of `to_dict`."""
+        return Threshold(**{**written, "value": float(written["value"])})
+
+
+def _ascending(scores: ArrayLike) -> np.ndarray:
+    return np.sort(np.asarray(scores, dtype=np.float64).ravel())
+
+
+def needed(false_alarm: float) -> int:
+    """Fewest held-out real faces that support a false-alarm rate: the least n with rate * (n + 1) >= 1."""
+    return max(1, math.ceil(1.0 / false_alarm - _ROUNDING) - 1)
+
+
+def flagged(scores: ArrayLike, threshold: float, *, strict: bool = False) -> np.ndarray:
+    """Boolean array: which scores are flagged as suspect.
+
+    A face passes iff `score <= threshold`; with `strict`, the thesis's rule, iff `score < threshold`. NaN (no
+    score) is neither: do not ask.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    return np.asarray(scores >= threshold if strict else scores > threshold)
+
+
+def rate_name(false_alarm: float) -> str:
+    """Name of the one-class threshold at a false-alarm rate: `far_0.1` for 10 %."""
+    return f"far_{false_alarm:g}"
+
+
+def refused_rates(calibration: Calibration, false_alarms: Sequence[float] = FALSE_ALARMS) -> dict[float, int]:
+    """The rates that the sample cannot support, each with the number of real faces it would need."""
+    return {rate: needed(rate) for rate in false_alarms if len(calibration) < needed(rate)}
+
+
+def one_class_thresholds(
+    calibration: Calibration,
+    false_alarms: Sequence[float] = FALSE_ALARMS,
+    chosen_on: str = "held-out real faces",
+) -> list[Threshold]:
+    """Thresholds that need real faces only: one a supported rate, and the 80th percentile of reals.
+
+    Rates that the sample cannot support are logged as a warning and listed by `refused_rates`.
+    """
+    refused = refused_rates(calibration, false_alarms)
+    for rate, size in refused.items():
+        _log.warning(
+            "no threshold of %s at a false-alarm rate of %g: it needs %d held-out real faces, there are %d",
+            calibration.score,
+            rate,
+            size,
+            len(calibration),
+        )
+    at_rates = [
+        Threshold(
+            name=rate_name(rate),
+            score=calibration.score,
+            value=calibration.threshold(rate),
+            kind="one-class",
+            chosen_on=chosen_on,
+            false_alarm=rate,
+        )
+        for rate in false_alarms
+        if rate not in refused
+    ]
+    p80 = Threshold(
+        name="p80_reals",
+        score=calibration.score,
+        value=float(np.percentile(calibration.values, 80)),
+        kind="one-class",
+        chosen_on=chosen_on,
+    )
+    return [*at_rates, p80]
+
+
+def supervised_thresholds(
+    real_scores: ArrayLike,
+    fake_scores: ArrayLike,
+    *,
+    score: str,
+    chosen_on: str,
+    positive: Literal["fake", "real"] = "fake",
+) -> list[Threshold]:
+    """Thresholds that need fakes too, so no longer one-class: largest F1, Youden's J, equal error rate.
+
+    `positive` is the class whose F1 is largest ("real" is the thesis's orientation; it degenerates to letting
+    everything pass for a weak score: value +inf). Youden (Cancer 3, 1950): largest detection rate minus
+    false-alarm rate. EER: least |false-alarm rate - share of fakes missed|. Ties go to the higher threshold,
+    the one with fewer false alarms. Raises CalibrationError when a class is empty or a score is not finite.
+    """
+    real = np.sort(np.asarray(real_scores, dtype=np.float64).ravel())
+    fake = np.sort(np.asarray(fake_scores, dtype=np.float64).ravel())
+    if not real.size or not fake.size:
+        raise CalibrationError(f"supervised thresholds of {score!r} need real and fake scores")
+    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
+        raise CalibrationError(f"the scores of {score!r} are not all finite numbers")
+    candidates = _candidates(real, fake)
+    false_alarms = real.size - np.searchsorted(real, candidates, side="right")
+    caught = fake.size - np.searchsorted(fake, candidates, side="right")
+    if positive == "fake":
+        hits, spurious, lost = caught, false_alarms, fake.size - caught
+    else:
+        hits, spurious, lost = real.size - false_alarms, fake.size - caught, false_alarms
+    f1 = 2 * hits / (2 * hits + spurious + lost)
+    far, missed = false_alarms / real.size, 1 - caught / fake.size
+    rules = {
+        "max_f1" if positive == "fake" else "max_f1_real": f1,
+        "youden": 1 - missed - far,
+        "eer": -np.abs(far - missed),
+    }
+    return [
+        Threshold(
+            name=name, score=score, value=_best(candidates, gain), kind="supervised", chosen_on=chosen_on
+        )
+        for name, gain in rules.items()
+    ]
+
+
+def every_supervised_threshold(
+    real_scores: ArrayLike, fake_scores: ArrayLike, *, score: str, chosen_on: str
+) -> list[Threshold]:
+    """`supervised_thresholds` with fake as positive, and the thesis's: the largest F1 of the reals."""
+    ours, theirs = (
+        supervised_thresholds(real_scores, fake_scores, score=score, chosen_on=chosen_on, positive=positive)
+        for positive in POSITIVES
+    )
+    return [*ours, theirs[0]]  # Youden's and the EER's do not depend on which class is positive
+
+
+def pooled_percentile(
+    scores: ArrayLike,
+    q: float = 80,
+    *,
+    score: str,
+    chosen_on: str = "the evaluated faces, real and fake pooled",
+) -> Threshold:
+    """The thesis's threshold: the q-th percentile of the pooled test scores, chosen on the test itself.
+
+    By construction (100 - q) % of all faces are flagged, whatever their labels.
+    """
+    value = float(np.percentile(np.asarray(scores, dtype=np.float64), q))
+    return Threshold(name=f"p{q:g}_pooled", score=score, value=value, kind="thesis", chosen_on=chosen_on)
+
+
+def _candidates(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
+    """Every threshold that flags a different set: below all, each distinct score, +inf for flagging none."""
+    distinct = np.unique(np.concatenate([real, fake]))
+    return np.concatenate([[np.nextafter(distinct[0], -np.inf)], distinct[:-1], [np.inf]])
+
+
+def _best(candidates: np.ndarray, gain: np.ndarray) -> float:
+    """The highest candidate of largest gain (gains that differ by rounding alone are equal)."""
+    return float(candidates[np.flatnonzero(gain >= gain.max() - 1e-12)[-1]])

@@ -1,0 +1,89 @@
+"""Files appear whole: written beside their place, flushed to disk, then renamed into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from verovolto.core.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success flush it and rename it to `path`.
+
+    A reader sees the old file or the new one, never half of one, and a full disk or a killed process leaves
+    the old file as it was. The parent folder is created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        part.replace(path)
+    except OSError as error:
+        # The half-written name says nothing to anybody, and some libraries name no file at all.
+        error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_out(out: Path) -> None:
+    """Raise `InputError` where no folder `out` can be, before hours are spent on what was to go there."""
+    there = next((place for place in (out, *out.absolute().parents) if place.exists()), Path("/"))
+    if not there.is_dir():
+        raise InputError(f"{there} is a file", hint="--out names a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"nothing may be written into {there}", hint="give another --out")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text so that it appears whole."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON (indented, UTF-8, no NaN: a figure that does not exist is `null`) so that it appears whole."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A file that holds one JSON object; `InputError` for anything else, or a file that cannot be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable JSON file: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a JSON object", hint="an object of named values is needed")
+    return value
+
+
+def claim(path: Path, about: dict[str, Any], *, what: str) -> None:
+    """Write down in `path` what the folder's kept work is of, or check that it is the same.
+
+    `what` names the work in the error: `landmarks of other crops`. Raises `InputError` where it is other work.
+    """
+    if not path.is_file():
+        write_json(path, about)
+        return
+    there = read_json_object(path)
+    other = [key for key in about if there.get(key) != about[key]]
+    if other:
+        raise InputError(
+            f"{path.parent} holds {what} ({', '.join(other)} differ)",
+            hint="give another folder, or delete it",
+        )
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,206 @@
+"""What happens to a face picture between the camera and us, as pure functions of uint8 `[3, H, W]` crops.
+
+Each degradation has a ladder of levels from mild to severe. The mildest step of all, no degradation, is level
+`None`: the very pixels that were given. Only noise is random, and depends on nothing but the seed, the degradation,
+the level and the number of the face: order, batches and what ran before do not matter.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from verovolto.core.errors import InputError
+from verovolto.data.image_stats import luma
+from verovolto.data.transforms import random_bits
+
+
+class Degraded(NamedTuple):
+    """A degraded crop, uint8 `[3, H, W]` of the size it had, and the bytes of the file it was read from.
+
+    `encoded_bytes` is None where the degradation leaves no file behind.
+    """
+
+    image: Tensor
+    encoded_bytes: int | None
+
+
+Change = Callable[[Tensor, float, int], Degraded]
+"""From a crop, a level and 64 random bits to the degraded crop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """One kind of damage and its ladder.
+
+    Attributes:
+        name: a word, as files and flags spell it.
+        title: for headings.
+        parameter: what a level is a value of, with its unit.
+        phrase: a level in words, `{}` where the value goes.
+        levels: values of the parameter, from mild to severe.
+    """
+
+    name: str
+    title: str
+    parameter: str
+    phrase: str
+    levels: tuple[float, ...]
+    change: Change
+
+    def apply(
+        self,
+        image: Tensor,
+        level: float | None,
+        *,
+        encoded_bytes: int | None = None,
+        seed: int = 0,
+        face: int,
+    ) -> Degraded:
+        """Degrade the crop `image`, whose file had `encoded_bytes` bytes; with the level None it stays as it is.
+
+        `seed`, >= 0, and `face`, the face's number in its set, decide the noise. Raises `InputError` for what is no
+        crop.
+        """
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+            raise InputError(
+                f"a tensor of {image.dtype} with shape {tuple(image.shape)} is no crop",
+                hint="give uint8 [3, H, W]",
+            )
+        if level is None:
+            return Degraded(image, encoded_bytes)
+        code = zlib.crc32(f"{self.name} {level:g}".encode())
+        return self.change(image, level, random_bits(seed, code, face))
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "parameter": self.parameter,
+            "phrase": self.phrase,
+            "levels": list(self.levels),
+        }
+
+
+def jpeg(image: Tensor, quality: float, _: int = 0) -> Degraded:
+    """JPEG, 4:2:0, of a quality in 1 to 100 (libjpeg's scale), and back."""
+    encoded = encode_jpeg(image.contiguous(), int(quality))
+    return Degraded(decode_jpeg(encoded, mode=ImageReadMode.RGB), len(encoded))
+
+
+def downscale(image: Tensor, factor: float, _: int = 0) -> Degraded:
+    """Shrink both sides by a factor in (0, 1] and enlarge again, bilinear with antialiasing both ways."""
+    height, width = image.shape[-2:]
+    small = [max(1, round(height * factor)), max(1, round(width * factor))]
+    for size in (small, [height, width]):
+        # As floats: torch's resize of bytes stops with an internal error at crops that are one pixel wide.
+        x = F.resize(image.float(), size, interpolation=InterpolationMode.BILINEAR, antialias=True)
+        image = _to_bytes(x)
+    return Degraded(image, None)
+
+
+def blur(image: Tensor, percent: float, _: int = 0) -> Degraded:
+    """Gaussian blur, its standard deviation in percent of the crop's shorter side; borders are mirrored."""
+    shorter = min(image.shape[-2:])
+    sigma = max(percent / 100 * shorter, 1e-6)
+    half = min(math.ceil(3 * sigma), shorter - 1)  # a mirror shows no more than there is
+    bell = torch.exp(-0.5 * (torch.arange(-half, half + 1) / sigma).square())
+    bell = (bell / bell.sum()).view(1, 1, -1)
+    x = pad(image.float().unsqueeze(1), (half, half, half, half), mode="reflect")
+    x = conv2d(conv2d(x, bell.unsqueeze(2)), bell.unsqueeze(3))
+    return Degraded(_to_bytes(x.squeeze(1)), None)
+
+
+def noise(image: Tensor, deviation: float, bits: int) -> Degraded:
+    """Independent Gaussian noise in every channel of every pixel, standard deviation in grey levels of 255."""
+    drawn = torch.from_numpy(_normals(image.numel(), bits)).view(image.shape)
+    return Degraded(_to_bytes(image.float() + deviation * drawn), None)
+
+
+def darkening(image: Tensor, gain: float, _: int = 0) -> Degraded:
+    """All grey levels times a gain in [0, 1]."""
+    return Degraded(_to_bytes(gain * image.float()), None)
+
+
+def contrast(image: Tensor, factor: float, _: int = 0) -> Degraded:
+    """Distances from the crop's mean luma times a factor in [0, 1]."""
+    mean = luma(image).mean()
+    return Degraded(_to_bytes(mean + factor * (image.float() - mean)), None)
+
+
+DEGRADATIONS = (
+    Degradation(
+        name="jpeg",
+        title="JPEG compression",
+        parameter="quality",
+        phrase="quality {}",
+        levels=(95.0, 75.0, 50.0, 30.0),
+        change=jpeg,
+    ),
+    Degradation(
+        name="downscale",
+        title="Low resolution",
+        parameter="sides, factor",
+        phrase="sides × {}",
+        levels=(0.75, 0.5, 0.25),
+        change=downscale,
+    ),
+    Degradation(
+        name="blur",
+        title="Blur",
+        parameter="sigma, % of the side",
+        phrase="sigma {} % of the side",
+        levels=(0.5, 1.0, 2.0),
+        change=blur,
+    ),
+    Degradation(
+        name="noise",
+        title="Noise",
+        parameter="sd, grey levels of 255",
+        phrase="sd {} grey levels",
+        levels=(5.0, 10.0, 20.0),
+        change=noise,
+    ),
+    Degradation(
+        name="darkening",
+        title="Low light",
+        parameter="brightness, factor",
+        phrase="brightness × {}",
+        levels=(0.75, 0.5, 0.25),
+        change=darkening,
+    ),
+    Degradation(
+        name="contrast",
+        title="Low contrast",
+        parameter="contrast, factor",
+        phrase="contrast × {}",
+        levels=(0.75, 0.5, 0.25),
+        change=contrast,
+    ),
+)
+"""What a detector is tried on, each ladder from mild to severe."""
+
+
+def _to_bytes(x: Tensor) -> Tensor:
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def _normals(n: int, bits: int) -> NDArray[np.float32]:
+    """`[n]` standard normal numbers (Box & Muller, 1958) out of the raw words of Philox, whose stream NumPy keeps."""
+    words = np.random.Philox(key=bits).random_raw(2 * ((n + 1) // 2))
+    radial, angular = (((words >> np.uint64(11)) + 0.5) * 2.0**-53).reshape(2, -1)
+    radius, angle = np.sqrt(-2 * np.log(radial)), 2 * np.pi * angular
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:n].astype(np.float32)

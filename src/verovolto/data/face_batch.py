@@ -1,0 +1,110 @@
+"""A batch of face crops, gathered from whatever a user may call images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from verovolto.core.errors import InputError, UnreadableImage
+from verovolto.data.decode import decode_image, to_pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceBatch:
+    """Face crops and what is known of their source.
+
+    `images`: uint8 `[3, H, W]` RGB tensors, sizes may differ. `encoded_bytes`: size of the encoded image each
+    came from, None where it never was a file.
+    """
+
+    images: Sequence[Tensor]
+    encoded_bytes: Sequence[int | None]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def to_batch(images: Any) -> FaceBatch:
+    """Gather what a user may call images into a `FaceBatch`.
+
+    Takes one image or a sequence (or a stacked tensor/array): paths, PIL images, uint8 arrays `[H, W, 3]` or
+    `[H, W]`, tensors `[3, H, W]` as uint8 or as floats in [0, 1]. Raises `InputError` for anything else and
+    `UnreadableImage` for a file that does not decode.
+    """
+    faces = [_to_face(image) for image in _as_list(images)]
+    return FaceBatch(images=[face for face, _ in faces], encoded_bytes=[size for _, size in faces])
+
+
+def _as_list(images: Any) -> list[Any]:
+    if isinstance(images, (str, Path, Image.Image)):
+        return [images]
+    if isinstance(images, Tensor):
+        return [images] if images.ndim == 3 else list(images)
+    if isinstance(images, np.ndarray):
+        # Three dimensions are one image: [3, H, W] read as three grey ones would be a silent mistake.
+        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, (bytes, bytearray)) or not isinstance(images, Iterable):
+        return [images]
+    return list(images)
+
+
+def _to_face(image: Any) -> tuple[Tensor, int | None]:
+    if isinstance(image, (str, Path)):
+        try:
+            encoded = Path(image).read_bytes()
+        except OSError as error:
+            raise UnreadableImage(
+                f"{image} cannot be read: {error.strerror}", hint="check the path"
+            ) from error
+        return decode_image(encoded, name=str(image)), len(encoded)
+    if isinstance(image, Image.Image):
+        return _from_pil(image), None
+    if isinstance(image, np.ndarray):
+        return _from_array(image), None
+    if isinstance(image, Tensor):
+        return _from_tensor(image), None
+    raise InputError(
+        f"cannot take a {type(image).__name__} as an image", hint="give a path, PIL image, array or tensor"
+    )
+
+
+def _from_pil(image: Image.Image) -> Tensor:
+    if 0 in image.size:
+        raise InputError(f"an image of {image.size[0]} x {image.size[1]} pixels is no image")
+    try:
+        return to_pixels(image)
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow decodes here; what it raises has many kinds
+        raise UnreadableImage(f"the PIL image cannot be read: {error}") from error
+
+
+def _from_array(image: NDArray[Any]) -> Tensor:
+    channels = image.shape[-1] if image.ndim == 3 else 3
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4) or not image.size:
+        raise InputError(
+            f"an array of {image.dtype} with shape {image.shape} is no image",
+            hint="give uint8 [H, W, 3] or [H, W]",
+        )
+    return to_pixels(Image.fromarray(image[..., 0] if channels == 1 else image))
+
+
+def _from_tensor(image: Tensor) -> Tensor:
+    image = image.detach().cpu()
+    if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+        raise InputError(f"a tensor of shape {tuple(image.shape)} is no image", hint="give [3, H, W]")
+    if image.dtype == torch.uint8:
+        return image
+    low, high = float(image.min()), float(image.max())
+    if not image.is_floating_point() or not (low >= 0.0 and high <= 1.0):
+        raise InputError(
+            f"a tensor of {image.dtype} between {low:.3g} and {high:.3g} is no image",
+            hint="give uint8, or floats in [0, 1] before any normalisation",
+        )
+    return (image * 255).round().to(torch.uint8)

@@ -1,0 +1,153 @@
+"""Any face set to Parquet shards: each appears whole, and a conversion that was killed goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from verovolto.core.errors import DataError, InputError, UnreadableImage
+from verovolto.data.decode import decode_image
+from verovolto.data.faceset import FaceSet
+from verovolto.data.schema import IMAGE
+from verovolto.data.storage.base import BLOCK
+from verovolto.data.storage.parquet import parquet_files, shard_metadata, shard_name, write_shard
+
+SHARD_ROWS = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a conversion did: shards in all, shards that stood there already, and the faces left out."""
+
+    shards: int
+    resumed: int
+    faces: int
+    unreadable: tuple[str, ...]
+    """`face: why` of each image that could not be read; those faces are not in the Parquet set."""
+
+
+def convert_set(
+    faces: FaceSet,
+    out: Path,
+    *,
+    shard_rows: int = SHARD_ROWS,
+    max_unreadable: float = 0.01,
+    crop_rule: dict[str, Any] | None = None,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> Conversion:
+    """Write `faces` as Parquet shards of `shard_rows` rows into the folder `out`; image bytes stay as they
+    are.
+
+    Every image is decoded once, so that what cannot be read is known: such faces are left out, named and
+    counted. `crop_rule` is written into the set (by default the rule of `faces`). `advance` hears of rows
+    done. Shards that an earlier conversion of the same rows wrote are kept. Memory holds the metadata of
+    one shard and the images of 64 rows.
+
+    Raises `DataError` if more than the share `max_unreadable` of the images cannot be read, or if `out` holds
+    anything else; `InputError` for options out of range.
+    """
+    if shard_rows < BLOCK or not 0 <= max_unreadable <= 1:
+        raise InputError(
+            f"shard rows {shard_rows}, max unreadable {max_unreadable}: at least {BLOCK}, and 0 to 1"
+        )
+    count = -(-len(faces) // shard_rows)
+    meta = {
+        "name": faces.name,
+        "crop_rule": faces.crop_rule if crop_rule is None else crop_rule,
+        "source_fingerprint": faces.fingerprint(),
+        "shard_rows": shard_rows,
+        "shards": count,
+    }
+    _check_out(out, meta)
+    unreadable: list[str] = []
+    resumed = 0
+    for index in range(count):
+        path = out / shard_name(index, count)
+        start = index * shard_rows
+        rows = range(start, min(start + shard_rows, len(faces)))
+        if path.exists():
+            resumed += 1
+            unreadable += shard_metadata(path)["unreadable"]
+            advance(len(rows))
+        else:
+            unreadable += _write(faces, rows, path, {**meta, "shard": index}, advance)
+        _check_share(unreadable, len(faces), max_unreadable)
+    return Conversion(
+        shards=count, resumed=resumed, faces=len(faces) - len(unreadable), unreadable=tuple(unreadable)
+    )
+
+
+def _write(
+    faces: FaceSet, rows: range, path: Path, meta: dict[str, Any], advance: Callable[[int], None]
+) -> list[str]:
+    """Write one shard, and return the faces left out, which its metadata names too."""
+    unreadable: list[str] = []
+    view = faces.take(rows)
+    table = view.columns()
+    schema = table.schema.remove_metadata().insert(1, pa.field(IMAGE, pa.binary()))
+    groups = _row_groups(view, table, unreadable, advance)
+    write_shard(path, groups, schema, metadata={**meta, "unreadable": unreadable})
+    return unreadable
+
+
+def _row_groups(
+    view: FaceSet, table: pa.Table, unreadable: list[str], advance: Callable[[int], None]
+) -> Iterator[pa.Table]:
+    """The rows of a view with their images, 64 at a time; what cannot be decoded goes to `unreadable`."""
+    sizes = table.schema.get_field_index("image_bytes")
+    for start in range(0, len(view), BLOCK):
+        part = table.slice(start, BLOCK)
+        images = [_checked(view, start + i, part["face"][i].as_py(), unreadable) for i in range(len(part))]
+        lengths = pa.array([None if image is None else len(image) for image in images], pa.int32())
+        part = part.set_column(sizes, "image_bytes", lengths)
+        part = part.append_column(IMAGE, pa.array(images, pa.binary()))
+        yield part.filter(pc.is_valid(part[IMAGE]))
+        advance(len(images))
+
+
+def _checked(view: FaceSet, i: int, face: str, unreadable: list[str]) -> bytes | None:
+    """Encoded bytes of an image that can be decoded; None, and a note, for one that cannot."""
+    try:
+        encoded = view.encoded(i)
+        decode_image(encoded, name=face)
+    except UnreadableImage as error:
+        unreadable.append(error.message)
+        return None
+    return encoded
+
+
+def _check_share(unreadable: list[str], total: int, limit: float) -> None:
+    if len(unreadable) > limit * total:
+        raise DataError(
+            f"{len(unreadable)} of {total} images cannot be read, more than the share {limit:g} allowed: "
+            + "; ".join(unreadable[:3]),
+            hint="mend the set, or allow more with --max-unreadable",
+        )
+
+
+def _check_out(out: Path, meta: dict[str, Any]) -> None:
+    """`out` may hold nothing but shards of this conversion; half-written ones are swept away."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise DataError(f"{out} is a file", hint="give a new folder")
+    expected = {shard_name(index, meta["shards"]) for index in range(meta["shards"])}
+    for file in out.iterdir():
+        if file.name.startswith(".faces-") and file.name.endswith(".part"):
+            file.unlink(missing_ok=True)
+        elif file.name not in expected:
+            raise DataError(
+                f"{out} holds {file.name}, which is not of this conversion", hint="give a new folder"
+            )
+    for file in parquet_files(out):
+        found = shard_metadata(file)
+        different = [key for key, value in meta.items() if found.get(key) != value]
+        if different:
+            raise DataError(
+                f"{file} was made of other content ({', '.join(different)} differs)", hint="give a new folder"
+            )

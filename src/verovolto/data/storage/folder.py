@@ -1,0 +1,287 @@
+"""Face sets that are folders of images, with or without a manifest.
+
+Without a manifest the folders tell: `real/`, `fake/` or a folder a method, possibly under `train/`, `val/`,
+`test/`. Below them a folder stands for a video, `real/<video>/<frame>.png`; `fake/Deepfakes/...` names the
+method. A folder that holds only images is a set of unknown labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+
+from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
+from verovolto.data.storage.base import BLOCK, Rows
+
+MANIFESTS = ("manifest.csv", "metadata.csv")
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff"}
+)
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+REAL_FOLDERS = frozenset({"real", "reals", "original", "originals"})
+FAKE_FOLDERS = frozenset({"fake", "fakes"})
+FFPP_METHODS = frozenset(
+    {"deepfakes", "face2face", "faceswap", "neuraltextures", "faceshifter", "deepfakedetection"}
+)
+
+
+class FolderSource:
+    """Images in files, at `paths` below `path`; `table` has all columns of the schema, and extras."""
+
+    def __init__(self, path: Path, table: pa.Table, paths: pa.ChunkedArray) -> None:
+        self.path = path
+        self.name = path.resolve().name
+        self.crop_rule = _crop_rule(path)
+        self._table = table
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def names(self) -> list[str]:
+        return column_names(self._table.column_names)
+
+    def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
+        check_names(names, self._table.column_names, where=str(self.path))
+        return self._table.select(list(names)).slice(start, stop - start)
+
+    def encoded(self, row: int) -> bytes:
+        name = str(self._paths[row].as_py())
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise UnreadableImage(f"{name}: {error.strerror}") from error
+
+    def blocks(self, rows: Rows) -> Rows:
+        return rows // BLOCK
+
+    def sizes(self, rows: Rows) -> Rows:
+        return np.fromiter(
+            (_size(self.path / self._paths[int(row)].as_py()) for row in rows), np.int64, len(rows)
+        )
+
+
+def open_folder(path: Path) -> FolderSource:
+    """Open a folder of images without a manifest (see the module's words for the layouts).
+
+    Raises `DataError` for a folder without images and for folders whose label nobody can tell.
+    """
+    found = list(_scan(path))
+    if not found:
+        raise DataError(
+            f"{path} holds no images",
+            hint="a set is a folder real/ and fake/, a folder with manifest.csv, or Parquet files",
+        )
+    found.sort(key=lambda face: face.path)
+    fields = {name: pa.array([getattr(face, name) for face in found], COLUMNS[name]) for name in _FIELDS}
+    paths = pa.chunked_array([pa.array([face.path for face in found], pa.string())])
+    table = conform(pa.table({"face": paths, **fields}), COLUMNS, where=str(path))
+    return FolderSource(path, table, paths)
+
+
+def open_manifest(manifest: Path) -> FolderSource:
+    """Open a folder by its manifest: a CSV file with a header, `path` (or `file_name`) and `label` at least.
+
+    Paths are relative to the manifest's folder. Raises `DataError` for missing columns, unknown labels, ids
+    that occur twice, paths that leave the folder, and files that are not there (counted, the first named).
+    """
+    where = str(manifest)
+    raw = _read_csv(manifest)
+    key = next((name for name in ("path", "file_name") if name in raw.column_names), None)
+    if key is None or "label" not in raw.column_names:
+        missing = "'path' (or 'file_name')" if key is None else "'label'"
+        raise DataError(
+            f"{where} has no column {missing}",
+            hint=separator_hint(raw.column_names) or f"it has: {', '.join(raw.column_names)}",
+        )
+    if not len(raw):
+        raise DataError(f"{where} lists no faces", hint="it has a header only")
+    paths = pc.replace_substring(pc.utf8_trim_whitespace(raw[key]), "\\", "/")
+    _check_paths(manifest.parent, paths, where)
+    raw = raw.drop_columns([key])
+    if "face" not in raw.column_names:
+        raw = raw.append_column("face", paths)
+    table = conform(raw, column_names(raw.column_names), where=where)
+    check_faces(table["face"], where=where)
+    return FolderSource(manifest.parent, table, paths)
+
+
+def find_manifest(folder: Path) -> Path | None:
+    """`manifest.csv`, else `metadata.csv`, of a folder."""
+    return next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Face:
+    path: str
+    label: str
+    split: str | None = None
+    method: str | None = None
+    source_video: str | None = None
+    frame: int | None = None
+
+
+_FIELDS = ("label", "split", "method", "source_video", "frame")
+
+
+def _scan(root: Path) -> Iterator[_Face]:
+    """All images below `root`, labelled by the folders they lie in."""
+    relative = list(_images(root))
+    parts = [name.split("/") for name in relative]
+    depth = 1 if any(len(p) > 1 and p[0].lower() in SPLIT_FOLDERS for p in parts) else 0
+    folders = {p[depth].lower() for p in parts if len(p) > depth + 1}
+    if not folders and not depth:
+        yield from (_Face(path=name, label="unknown") for name in relative)
+        return
+    for name, part in zip(relative, parts, strict=True):
+        if depth and part[0].lower() not in SPLIT_FOLDERS:
+            raise DataError(
+                f"{root}: {name} lies outside train/, val/ and test/",
+                hint="move it, or list the images in manifest.csv",
+            )
+        if len(part) < depth + 2:
+            raise DataError(
+                f"{root}: {name} lies outside real/ and fake/",
+                hint="move it, or list the images in manifest.csv",
+            )
+        split = SPLIT_FOLDERS[part[0].lower()] if depth else None
+        yield _label(name, part[depth:], split, methods=bool(folders & REAL_FOLDERS), root=root)
+
+
+def _label(name: str, part: list[str], split: str | None, *, methods: bool, root: Path) -> _Face:
+    """One image `<label or method>/[<video>/...]<file>`; a folder is a method only beside `real/`."""
+    folder, below = part[0], part[1:]
+    lower = folder.lower()
+    method = None
+    if lower in FAKE_FOLDERS and len(below) > 1 and below[0].lower() in FFPP_METHODS:
+        method, below = below[0], below[1:]
+    elif lower not in REAL_FOLDERS | FAKE_FOLDERS:
+        if not methods and lower not in FFPP_METHODS:
+            raise DataError(
+                f"{root}: nothing says whether the images in {folder}/ are real or fake",
+                hint="name the folders real/ and fake/ (or one a method, beside real/), or add a manifest",
+            )
+        method = folder
+    video = "/".join(below[:-1]) or None
+    digits = re.search(r"(\d+)$", Path(below[-1]).stem) if video else None
+    return _Face(
+        path=name,
+        label="real" if lower in REAL_FOLDERS else "fake",
+        split=split,
+        method=method,
+        source_video=video,
+        frame=int(digits[1]) if digits and len(digits[1]) < 10 else None,
+    )
+
+
+def _images(root: Path) -> Iterator[str]:
+    """Paths of all images below `root`, relative, with `/`; hidden files and folders are passed over."""
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        prefix = Path(folder).relative_to(root).as_posix()
+        prefix = "" if prefix == "." else prefix + "/"
+        for name in files:
+            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield prefix + name
+
+
+def _read_csv(manifest: Path) -> pa.Table:
+    """All columns of a CSV file as strings; empty cells are null."""
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as handle:
+            header = next(csv.reader(handle), [])
+        if len(set(header)) != len(header):
+            raise DataError(f"{manifest}: a column name occurs twice", hint=f"header: {', '.join(header)}")
+        options = pcsv.ConvertOptions(
+            column_types={name: pa.string() for name in header},
+            strings_can_be_null=True,
+            null_values=[""],
+        )
+        table: Any = pcsv.read_csv(manifest, convert_options=options)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{manifest} is no UTF-8 text", hint="save it as CSV in UTF-8") from error
+    except (pa.ArrowInvalid, csv.Error) as error:
+        raise DataError(f"{manifest} is not a readable CSV file: {error}") from error
+    return table
+
+
+def separator_hint(header: Sequence[str]) -> str | None:
+    """What to do about a CSV file whose whole header was read as one column; None for any other."""
+    if len(header) != 1:
+        return None
+    named = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    found = next((words for mark, words in named.items() if mark in header[0]), None)
+    return None if found is None else f"its columns are separated by {found}: write it with commas"
+
+
+def _check_paths(root: Path, paths: pa.ChunkedArray, where: str) -> None:
+    if paths.null_count:
+        raise DataError(f"{where}: {paths.null_count} rows have no path")
+    leaving = paths.filter(pc.match_substring_regex(paths, r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)"))
+    if len(leaving):
+        raise DataError(
+            f"{where}: {len(leaving)} paths leave the folder, first {leaving[0].as_py()!r}",
+            hint="paths are relative to the manifest's folder",
+        )
+    there = pa.array(_listing(root, pc.unique(_parents(paths)).to_pylist()), pa.string())
+    missing = paths.filter(pc.invert(pc.is_in(pc.replace_substring_regex(paths, r"^\./", ""), there)))
+    if len(missing):
+        raise DataError(
+            f"{where}: {len(missing)} of {len(paths)} images are not there, first {missing[0].as_py()!r}",
+            hint="restore the files or take the rows out of the manifest",
+        )
+
+
+def _parents(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.replace_substring_regex(paths, r"(^|/)[^/]*$", "")
+
+
+def _listing(root: Path, folders: list[str]) -> Iterator[str]:
+    """Files of some folders, relative to `root`: one listing a folder instead of one look a file."""
+    for folder in folders:
+        prefix = folder.removeprefix("./").removeprefix(".")
+        prefix = prefix + "/" if prefix else ""
+        if (root / folder).is_dir():
+            with os.scandir(root / folder) as entries:
+                yield from (prefix + entry.name for entry in entries if entry.is_file())
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _crop_rule(path: Path) -> dict[str, Any] | None:
+    """The crop rule in a folder's `faceset.json`, if there is one."""
+    file = path / "faceset.json"
+    if not file.is_file():
+        return None
+    try:
+        rule = json.loads(file.read_text(encoding="utf-8")).get("crop_rule")
+        if rule is not None and not isinstance(rule, dict):
+            raise ValueError("the rule is no object")
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{file} is not a JSON object with a crop_rule") from error
+    return rule

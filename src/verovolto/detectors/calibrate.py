@@ -1,0 +1,152 @@
+"""Give a detector its calibration: real faces that neither training nor the choice of the epoch has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from verovolto.calibration.input_domain import Domain, conditions
+from verovolto.calibration.thresholds import (
+    FALSE_ALARMS,
+    Calibration,
+    Threshold,
+    every_supervised_threshold,
+    one_class_thresholds,
+    refused_rates,
+)
+from verovolto.core.errors import CalibrationError
+from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import ScoreTable
+from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
+from verovolto.detectors.base import Detector
+from verovolto.detectors.score_faces import read_batch, score_faces
+
+SEVERAL_FRAMES = 4
+"""Median number of frames a real video from which a calibration on videos is made beside that on faces."""
+
+UNRECORDED = "method not recorded"
+_BATCH = 64
+
+D = TypeVar("D", bound=Detector)
+
+
+def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
+    """The detector with the conformal calibration of every score, its named thresholds and its domain.
+
+    `held_out` is the `calibrate` half of the validation faces; `seed` cut it, and is recorded. Its reals give
+    the one-class thresholds; its fakes, where there are any, the share of fakes missed and the supervised
+    thresholds, which are labelled so. A score besides the default one that is infinite on some face stays without a
+    calibration. Raises `CalibrationError` when `held_out` holds no real face, or the default score is no number.
+    """
+    table = score_faces(detector, held_out, quiet=True)
+    readable = table.strings("status") == "ok"
+    groups = _Groups.of(table, readable)
+    if not groups.real.any():
+        raise CalibrationError(
+            "there is no real face to calibrate on", hint="the validation split needs some"
+        )
+    thresholds: list[Threshold] = []
+    refused: dict[float, int] = {}
+    for name in detector.score_names:
+        values = table.values(name)
+        if name != detector.default_score and not np.isfinite(values[readable]).all():
+            continue  # such as the KL of a network that was trained without a weight on it
+        known = groups.calibration(name, values)
+        detector.calibration[name] = known
+        refused = refused_rates(known)
+        thresholds += groups.thresholds(known, values, refused)
+    detector.thresholds = thresholds
+    detector.domain = _domain(held_out, np.flatnonzero(groups.real))
+    detector.about["calibrated_on"] = {
+        "split": "val/calibrate", "real": int(groups.real.sum()), "fake": int(groups.fake.sum()),
+        "clusters": groups.clusters, "cluster": groups.cluster, "halved_by_seed": seed,
+        "refused_rates": [{"false_alarm": rate, "needs": size} for rate, size in refused.items()],
+    }  # fmt: skip
+    return detector
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Groups:
+    """Which rows are what: booleans and strings `[n]`."""
+
+    real: np.ndarray
+    fake: np.ndarray
+    methods: np.ndarray
+    videos: np.ndarray
+    clusters: int
+    cluster: str
+
+    @staticmethod
+    def of(table: ScoreTable, readable: np.ndarray) -> _Groups:
+        label = table.strings("label")
+        real = (label == "real") & readable
+        ids = cluster_ids(table.table)[real]
+        return _Groups(
+            real=real,
+            fake=(label == "fake") & readable,
+            methods=_methods(table.table),
+            videos=video_keys(table.table),
+            clusters=len(np.unique(ids)),
+            cluster=name_of_clusters(ids) if len(ids) else "face",
+        )
+
+    def calibration(self, name: str, values: np.ndarray) -> Calibration:
+        """Of the faces and, where there are several frames of most videos, of the videos."""
+        faces = self._of(name, values, self.real, self.fake, self.methods)
+        _, counts = np.unique(self.videos[self.real], return_counts=True)
+        if np.median(counts) < SEVERAL_FRAMES:
+            return faces
+        keys, first, video = np.unique(self.videos, return_index=True, return_inverse=True)
+        known = self.real | self.fake
+        sums = np.bincount(video[known], weights=values[known], minlength=len(keys))
+        sizes = np.bincount(video[known], minlength=len(keys))
+        means = np.divide(sums, sizes, out=np.full(len(keys), np.nan), where=sizes > 0)
+        real, fake = (
+            np.bincount(video[rows], minlength=len(keys)).astype(bool) for rows in (self.real, self.fake)
+        )
+        return replace(faces, videos=self._of(name, means, real, fake, self.methods[first]))
+
+    def _of(
+        self,
+        name: str,
+        values: np.ndarray,
+        real: np.ndarray,
+        fake: np.ndarray,
+        methods: np.ndarray,
+    ) -> Calibration:
+        fakes = {str(method): values[fake & (methods == method)] for method in np.unique(methods[fake])}
+        return Calibration.of(
+            values[real], score=name, clusters=self.clusters, cluster=self.cluster, fakes=fakes
+        )
+
+    def thresholds(
+        self, known: Calibration, values: np.ndarray, refused: dict[float, int]
+    ) -> list[Threshold]:
+        """Those of reals alone at every supported rate, and those that need fakes."""
+        supported = [rate for rate in FALSE_ALARMS if rate not in refused]
+        reals, fakes = self.real.sum(), self.fake.sum()
+        found = one_class_thresholds(known, supported, f"{reals} real faces of val/calibrate")
+        if fakes:
+            chosen_on = f"{reals} real and {fakes} fake faces of val/calibrate"
+            found += every_supervised_threshold(
+                values[self.real], values[self.fake], score=known.score, chosen_on=chosen_on
+            )
+        return found
+
+
+def _methods(table: pa.Table) -> np.ndarray:
+    """The forgery method of each row, `[n]`."""
+    return np.asarray([value or UNRECORDED for value in table.column("method").to_pylist()], dtype=np.str_)
+
+
+def _domain(faces: FaceSet, rows: np.ndarray) -> Domain:
+    """Under which conditions the faces of some rows were seen."""
+    reals = faces.take(rows)
+    parts = []
+    for start in range(0, len(reals), _BATCH):
+        _, batch = read_batch(reals, start, min(start + _BATCH, len(reals)))
+        parts.append(conditions(batch))
+    return Domain.of({name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]})

@@ -1,0 +1,90 @@
+"""A Gaussian on the pooled features of each level: Mahalanobis distance.
+
+Rippel, Mertens & Merhof, "Modeling the Distribution of Normal Data in Pre-Trained Deep Features for Anomaly
+Detection", ICPR 2020 (arXiv 2005.14140): globally averaged features of every level of a frozen EfficientNet, a Gaussian
+a level, its covariance shrunken by Ledoit & Wolf's rule, and the plain sum of the levels' distances for a score. The
+paper's network is B4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
+from verovolto.detectors.feature_baseline.maps import CHANNELS, HEAT_SIDE
+from verovolto.networks.backbones.efficientnet_lite import STEM
+
+TAPS = (STEM, 0, 2, 4, 7, 10, 14, 15)
+"""The stem and the last block of each stage of EfficientNet-Lite0."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mahalanobis:
+    """`means[l]` `[C_l]`, `whitenings[l]` `[C_l, C_l]` of each level; see `gaussian.fit_gaussian`."""
+
+    method: ClassVar[str] = "mahalanobis"
+    scores: ClassVar[tuple[str, ...]] = ("mahalanobis",)
+
+    taps: tuple[int, ...]
+    means: tuple[Tensor, ...]
+    whitenings: tuple[Tensor, ...]
+
+    @staticmethod
+    def fit(rows: Float[Tensor, "n d"], taps: tuple[int, ...]) -> Mahalanobis:
+        """Fit to pooled features (see `pooled_levels`) of real faces. Raises `DataError` where nothing varies."""
+        levels = torch.split(rows, [CHANNELS[tap] for tap in taps], dim=1)
+        fitted = [fit_gaussian(level) for level in levels]
+        means, whitenings = (tuple(part.float() for part in parts) for parts in zip(*fitted, strict=True))
+        return Mahalanobis(taps=taps, means=means, whitenings=whitenings)
+
+    def judge(
+        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, heat: bool = False
+    ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
+        """The sum of the levels' distances; the heat map holds each place's share in it, where it speaks for a fake."""
+        total = torch.zeros(len(maps[0]), device=maps[0].device)
+        shares = torch.zeros(len(maps[0]), HEAT_SIDE, HEAT_SIDE, device=maps[0].device)
+        for features, mean, whitening in zip(maps, self.means, self.whitenings, strict=True):
+            pooled = features.float().mean((2, 3))
+            distance = torch.linalg.vector_norm((pooled - mean) @ whitening, dim=1)
+            total = total + distance
+            if heat:
+                shares = shares + shares_of(features.float(), pooled, mean, whitening, distance)
+        return {"mahalanobis": total}, shares.clamp(min=0) if heat else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be stored."""
+        means = {f"mean.{n}": mean for n, mean in enumerate(self.means)}
+        return means | {f"whitening.{n}": whitening for n, whitening in enumerate(self.whitenings)}
+
+    @staticmethod
+    def from_tensors(taps: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Mahalanobis:
+        """Back from `tensors`, after any detour through a file."""
+        means, whitenings = (
+            tuple(tensors[f"{what}.{n}"] for n in range(len(taps))) for what in ("mean", "whitening")
+        )
+        return Mahalanobis(taps=taps, means=means, whitenings=whitenings)
+
+
+def pooled_levels(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d"]:
+    """The mean of every channel of every map over all places, float32."""
+    return torch.cat([features.float().mean((2, 3)) for features in maps], dim=1)
+
+
+def shares_of(features: Tensor, pooled: Tensor, mean: Tensor, whitening: Tensor, distance: Tensor) -> Tensor:
+    """A map `[B, HEAT_SIDE, HEAT_SIDE]` whose sum over places is the distance: since the pooled features are a mean
+    over places, `d = (m - mu)^T P (m - mu) / d` is the sum of `g^T (x - mu) / N` with `g = P (m - mu) / d`."""
+    pull = (pooled - mean) @ whitening @ whitening.T / distance.clamp(min=1e-6)[:, None]
+    share = torch.einsum("bc,bchw->bhw", pull, features - mean[:, None, None])[:, None]
+    edge = int(features.shape[-1])
+    share = share / edge**2
+    if edge > HEAT_SIDE:
+        return avg_pool2d(share, edge // HEAT_SIDE)[:, 0] * (edge // HEAT_SIDE) ** 2
+    resized: Tensor = interpolate(share, size=(HEAT_SIDE, HEAT_SIDE), mode="bilinear", align_corners=False)
+    return resized[:, 0] * (edge / HEAT_SIDE) ** 2

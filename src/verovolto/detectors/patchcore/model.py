@@ -1,0 +1,136 @@
+"""A memory of patches of real faces: PatchCore.
+
+Roth, Pemula, Zepeda, Schoelkopf, Brox & Gehler, "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022
+(arXiv 2106.08265): features of two middle levels, averaged over the 3 x 3 places around each; of all patches a memory
+that leaves none far from it, chosen greedily (algorithm 1); a place's distance is that to the nearest of the memory
+(eq. 6), the face's score the largest, weighted by how alone its neighbour lies in the memory (eq. 7).
+
+Departures. The trunk's levels are narrow enough to need neither the paper's pooling of channels nor its random
+projection; its features are no outputs of a ReLU and have scales of their own, so each channel is divided by its
+spread. The greedy choice is made among patches drawn at random, since all of thousands of faces would take hours.
+
+The memory holds features of patches of training faces. Who has it may learn what those faces look like: such a detector
+belongs where the faces may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from verovolto.detectors.feature_baseline.maps import CHANNELS, above_median, aligned, smoothed
+
+TAPS = (4, 10)
+GRID = 28
+"""Places a side."""
+DEPTH = sum(CHANNELS[tap] for tap in TAPS)
+"""Numbers that describe a patch."""
+NEIGHBOURS = 9
+"""Patches of the memory that a score is weighted by, the nearest one among them (`b` in eq. 7)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatchCore:
+    """`memory` `[m, d]`: patches of real faces in units of each channel's `spread` `[d]`."""
+
+    method: ClassVar[str] = "patchcore"
+    scores: ClassVar[tuple[str, ...]] = ("patchcore", "patchcore_mean")
+
+    taps: tuple[int, ...]
+    memory: Float[Tensor, "m d"]
+    spread: Float[Tensor, " d"]
+
+    @staticmethod
+    def fit(
+        patches: Float[Tensor, "n d"],
+        taps: tuple[int, ...],
+        size: int,
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> PatchCore:
+        """A memory of `size` out of n patches of real faces (see `embedded`)."""
+        spread = patches.double().std(0, correction=0).clamp(min=1e-6).float()
+        scaled = patches.float() / spread
+        chosen = greedy_coreset(scaled, size, advance)
+        return PatchCore(taps=taps, memory=scaled[chosen].contiguous(), spread=spread)
+
+    def judge(
+        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, heat: bool = False
+    ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
+        """`patchcore`: the largest distance, weighted; `patchcore_mean`: the mean distance over places, for what is
+        spread over the whole face. The heat map shows where a face is further off than at its median place."""
+        largest, distances = [], []
+        # Face by face: distances of a whole batch to the memory would fill a gigabyte.
+        for patches in embedded(maps).flatten(2).transpose(1, 2) / self.spread:
+            distance, nearest = nearest_in(self.memory, patches)
+            place = int(distance.argmax())
+            largest.append(weighted(self.memory, patches[place], int(nearest[place])))
+            distances.append(distance)
+        grid = torch.stack(distances).view(-1, GRID, GRID)
+        columns = {"patchcore": torch.stack(largest), "patchcore_mean": grid.mean((1, 2))}
+        return columns, above_median(smoothed(grid)) if heat else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be stored."""
+        return {"memory": self.memory, "spread": self.spread}
+
+    @staticmethod
+    def from_tensors(taps: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PatchCore:
+        """Back from `tensors`, after any detour through a file."""
+        return PatchCore(taps=taps, memory=tensors["memory"], spread=tensors["spread"])
+
+
+def embedded(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"]:
+    """Every patch's features: those of the 3 x 3 places around it averaged, all levels on one grid, float32."""
+    around = [
+        avg_pool2d(each.float(), kernel_size=3, stride=1, padding=1, count_include_pad=False) for each in maps
+    ]
+    return aligned(around, GRID)
+
+
+def greedy_coreset(
+    points: Float[Tensor, "n d"], size: int, advance: Callable[[int], None] = lambda done: None
+) -> Int64[Tensor, " size"]:
+    """Which `size` of n points to keep so that none of the others lies far from all of them (Sener & Savarese, ICLR
+    2018): always the one farthest from those chosen so far, the first the one nearest to the mean.
+
+    At most twice as far off as the best choice there is. `advance` hears how many more are chosen.
+    """
+    square = points.square().sum(1)
+    chosen = torch.empty(size, dtype=torch.int64)
+    least = torch.full_like(square, torch.inf)
+    latest = int((points - points.mean(0)).square().sum(1).argmin())
+    for number in range(size):
+        chosen[number] = latest
+        least = torch.minimum(least, square - 2 * (points @ points[latest]) + square[latest])
+        least[latest] = -torch.inf  # never twice, equal points or not
+        latest = int(least.argmax())
+        advance(1)
+    return chosen
+
+
+def nearest_in(
+    memory: Float[Tensor, "m d"], points: Float[Tensor, "n d"]
+) -> tuple[Float[Tensor, " n"], Int64[Tensor, " n"]]:
+    """Distance of each point to the nearest of the memory, and which that is."""
+    # |p|^2 is the same for all of the memory. What it costs in precision the distance below does not suffer.
+    nearest = (memory.square().sum(1) - 2 * points @ memory.T).argmin(1)
+    return torch.linalg.vector_norm(points - memory[nearest], dim=1), nearest
+
+
+def weighted(memory: Float[Tensor, "m d"], point: Float[Tensor, " d"], nearest: int) -> Float[Tensor, ""]:
+    """A point's distance to its `nearest` of the memory, weighted (eq. 7): the more, the more alone that one lies in
+    the memory, being rare itself among real patches."""
+    around = (memory - memory[nearest]).square().sum(1)
+    around[nearest] = -1.0  # itself, before any equal of it
+    known = memory[around.topk(min(NEIGHBOURS, len(memory)), largest=False).indices]
+    distances = torch.linalg.vector_norm(known - point, dim=1)
+    own = torch.linalg.vector_norm(memory[nearest] - point)
+    share = torch.exp(own - torch.logsumexp(distances, dim=0))
+    score: Tensor = (1 - share) * own
+    return score

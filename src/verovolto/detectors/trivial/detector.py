@@ -1,0 +1,46 @@
+"""File bytes, sharpness and brightness as scores and as a detector: the floor that any other has to clear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from verovolto.calibration.input_domain import Domain
+from verovolto.calibration.thresholds import Calibration, Threshold
+from verovolto.data.face_batch import FaceBatch
+from verovolto.data.image_stats import laplacian_variance, luma
+from verovolto.data.score_table import BASELINES
+from verovolto.detectors.base import Detector
+from verovolto.detectors.types import Scores
+
+TRIVIAL_SCORES = BASELINES
+
+
+def trivial_scores(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
+    """What any detector has to beat: encoded bytes (NaN where unknown), sharpness and brightness of the crop."""
+    planes = [luma(image) for image in batch.images]
+    return {
+        "bytes": torch.tensor([float("nan") if n is None else float(n) for n in batch.encoded_bytes]),
+        "sharpness": torch.stack([laplacian_variance(plane) for plane in planes]),
+        "brightness": torch.stack([plane.mean() for plane in planes]),
+    }
+
+
+@dataclass
+class TrivialDetector(Detector):
+    """File bytes, sharpness or brightness as a detector: the floor that any other has to clear."""
+
+    name: str = "trivial"
+    default_score: str = "sharpness"
+    score_names: tuple[str, ...] = TRIVIAL_SCORES
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    thresholds: list[Threshold] = field(default_factory=list)
+    domain: Domain = field(default_factory=Domain)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+        return Scores(columns=trivial_scores(batch), default=self.default_score)

@@ -1,0 +1,233 @@
+"""The evaluation of one table of scores: from a `ScoreTable` to the figures of `metrics.json`.
+
+Pure functions of the table, the thresholds and a seed. The keys of the result are the schema documented in
+`docs/metrics-schema.md`; every figure is `{"value", "low", "high"}`. Positive is fake; scores are read in
+their declared direction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verovolto.calibration.thresholds import (
+    FALSE_ALARMS,
+    Calibration,
+    Threshold,
+    flagged,
+    pooled_percentile,
+    refused_rates,
+)
+from verovolto.core.errors import CalibrationError
+from verovolto.data.score_table import ScoreTable
+from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
+from verovolto.evaluation.bootstrap import Figure, Resamples, draw, with_intervals
+from verovolto.evaluation.groups import by_video, coverage, find_pairs, scored_rows
+from verovolto.evaluation.ranking_metrics import divide, ranking_statistics
+from verovolto.evaluation.threshold_metrics import Positive, counts, decision_rates
+
+SCHEMA_VERSION = 1
+NOMINAL_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+UNKNOWN_VIDEOS = "the source videos are not known, so there is no video level"
+GROUPS = ("method", "compression", "dataset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The faces that are judged: `scores` holds only them; `fake` `[n]` boolean; the resamples they share."""
+
+    scores: ScoreTable
+    fake: np.ndarray
+    resamples: Resamples
+
+    @staticmethod
+    def of(scores: ScoreTable, score: str, *, resamples: int, seed: int) -> Sample:
+        """The scored and labelled faces of a table. Raises DataError when a class is missing."""
+        kept = scores.take(scored_rows(scores, score))
+        fake = kept.strings("label") == "fake"
+        clusters, kind = clusters_of(kept)
+        drawn = draw(clusters, fake, kind=kind, resamples=resamples, seed=seed)
+        return Sample(scores=kept, fake=fake, resamples=drawn)
+
+
+def clusters_of(scores: ScoreTable) -> tuple[np.ndarray, str]:
+    """Cluster names `[n]` and what they are: the identity, else the source video, else the face itself.
+
+    Where the coarsest kind is unknown for some faces, the kind says what stands in for it.
+    """
+    ids = cluster_ids(scores.table)
+    return ids, name_of_clusters(ids)
+
+
+def evaluate_scores(
+    scores: ScoreTable,
+    *,
+    thresholds: Sequence[Threshold] = (),
+    calibration: Mapping[str, Calibration] | None = None,
+    score: str | None = None,
+    positive: Positive = "fake",
+    strict: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """All figures of a table of scores, as `metrics.json` holds them.
+
+    `score` is the one that is judged first (the table's default when None); `thresholds` of any of its scores
+    were chosen elsewhere, the thesis's pooled percentile is added here; `calibration` holds the held-out real
+    scores, by score. `positive` only orients the counts and the `precision`, `recall`, `f1` of `thresholds`;
+    `strict` flags a face that scores the threshold itself. Raises DataError when a class is missing and
+    InputError for an unknown score.
+    """
+    score = score or scores.scores[0]
+    sample = Sample.of(scores, score, resamples=resamples, seed=seed)
+    calibration = calibration or {}
+    judge = _Judge(sample=sample, thresholds=thresholds, positive=positive, strict=strict)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "score": score,
+        "faces": _class_counts(sample.fake),
+        "coverage": coverage(scores),
+        "interval": sample.resamples.about(),
+        **judge.score(score),
+        "calibration": _calibration(sample, score, calibration.get(score), strict),
+        "levels": _levels(sample, score, resamples, seed),
+        "other_scores": {name: judge.score(name) for name in scores.scores if name != score},
+        "baselines": {name: judge.score(name) for name in scores.baselines if name != score},
+        **{f"by_{group}": _groups(sample, score, group) for group in GROUPS},
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judge:
+    sample: Sample
+    thresholds: Sequence[Threshold]
+    positive: Positive
+    strict: bool
+
+    def score(self, name: str) -> dict[str, Any]:
+        """Ranking metrics, share of ordered pairs and the outcome at each threshold, of one score."""
+        values = self.sample.scores.values(name)
+        rows = np.flatnonzero(np.isfinite(values))
+        values, fake = values[rows], self.sample.fake[rows]
+        if not fake.any() or fake.all():
+            return {"auroc": Figure(value=None).to_dict(), "thresholds": []}
+        pairs = find_pairs(self.sample.scores.take(rows), values, fake)
+        figures = with_intervals(ranking_statistics(values, fake), self.sample.resamples, rows)
+        if len(pairs.rows):
+            figures |= with_intervals(pairs.share, self.sample.resamples, rows)
+        chosen = [threshold for threshold in self.thresholds if threshold.score == name]
+        chosen.append(pooled_percentile(values, score=name))
+        return {
+            **_written(figures),
+            "pairs": len(pairs.rows),
+            "thresholds": [self._threshold(one, values, rows) for one in chosen],
+        }
+
+    def _threshold(self, threshold: Threshold, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+        fake = self.sample.fake[rows]
+        flags = flagged(values, threshold.value, strict=self.strict)
+        rates = with_intervals(lambda w: decision_rates(flags, fake, w), self.sample.resamples, rows)
+        oriented = {name: rates[f"{name}_{self.positive}"] for name in ("precision", "recall", "f1")}
+        return {
+            **threshold.to_dict(),
+            "rule": "flagged unless score " + ("< value" if self.strict else "<= value"),
+            "positive": self.positive,
+            **counts(flags, fake, self.positive),
+            **_written(rates | oriented),
+        }
+
+
+def _written(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | None]]:
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _class_counts(fake: np.ndarray) -> dict[str, int]:
+    return {"real": int((~fake).sum()), "fake": int(fake.sum())}
+
+
+def _calibration(
+    sample: Sample, score: str, calibration: Calibration | None, strict: bool
+) -> dict[str, Any] | None:
+    """Nominal against realised false-alarm rate on the judged reals, and the rates that were refused."""
+    if calibration is None:
+        return None
+    refused = refused_rates(calibration, FALSE_ALARMS)
+    nominal = [rate for rate in NOMINAL_RATES if _supported(calibration, rate)]
+    cuts = [calibration.threshold(rate) for rate in nominal]
+    real = np.flatnonzero(~sample.fake)
+    values = sample.scores.values(score)[real]
+    flags = np.stack([flagged(values, cut, strict=strict) for cut in cuts], axis=1).astype(np.float64)
+
+    def realised(weights: np.ndarray) -> dict[str, np.ndarray]:
+        rates = divide(weights @ flags, weights.sum(axis=1, keepdims=True))
+        return {str(i): rates[:, i] for i in range(len(cuts))}
+
+    figures = with_intervals(realised, sample.resamples, real) if cuts else {}
+    return {
+        "real_faces": len(calibration),
+        "clusters": calibration.clusters,
+        "cluster": calibration.cluster,
+        "curve": [
+            {"nominal": rate, "threshold": cut, "realised": figures[str(i)].to_dict()}
+            for i, (rate, cut) in enumerate(zip(nominal, cuts, strict=True))
+        ],
+        "refused": [
+            {"false_alarm": rate, "needed": size, "real_faces": len(calibration)}
+            for rate, size in refused.items()
+        ],
+    }
+
+
+def _supported(calibration: Calibration, rate: float) -> bool:
+    try:
+        return math.isfinite(calibration.threshold(rate))
+    except CalibrationError:
+        return False
+
+
+def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, Any]:
+    """The video level, where some video has more than one frame; else a note that both levels coincide."""
+    videos = len(np.unique(video_keys(sample.scores.table)))
+    frames = len(sample.scores)
+    about = {"videos": videos, "frames": frames, "frames_per_video": frames / videos}
+    if videos == frames:
+        known = any(video is not None for video in sample.scores.strings("source_video"))
+        note = "one frame a video: frame and video level coincide"
+        return {**about, "video": None, "note": note if known else UNKNOWN_VIDEOS}
+    table, values = by_video(sample.scores, score)
+    fake = table.strings("label") == "fake"
+    clusters, kind = clusters_of(table)
+    drawn = draw(clusters, fake, kind=kind, resamples=resamples, seed=seed)
+    figures = with_intervals(ranking_statistics(values, fake), drawn)
+    note = (
+        "a video's score is the mean over its frames; thresholds are calibrated on frames and hold for those"
+    )
+    return {**about, "video": {"faces": _class_counts(fake), **_written(figures)}, "note": note}
+
+
+def _groups(sample: Sample, score: str, group: str) -> dict[str, Any]:
+    """Ranking metrics within each value of a column that holds more than one; empty otherwise.
+
+    A forgery method is judged against all reals (a real face has no method); a compression or a data set
+    against the reals of the same one.
+    """
+    column = sample.scores.strings(group)
+    names = sorted({str(value) for value in column[sample.fake] if value is not None})
+    if len(names) < 2:
+        return {}
+    values = sample.scores.values(score)
+    results: dict[str, Any] = {}
+    for name in names:
+        member = column == name
+        rows = np.flatnonzero((sample.fake & member) | (~sample.fake & (member | (group == "method"))))
+        fake = sample.fake[rows]
+        if fake.all():
+            results[name] = {"faces": _class_counts(fake), "auroc": Figure(value=None).to_dict()}
+            continue
+        figures = with_intervals(ranking_statistics(values[rows], fake), sample.resamples, rows)
+        results[name] = {"faces": _class_counts(fake), **_written(figures)}
+    return results

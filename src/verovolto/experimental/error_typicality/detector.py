@@ -1,0 +1,187 @@
+"""How typical of a real face a VAE's reconstruction error is, given what kind of picture the face is, as a detector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from verovolto.calibration.input_domain import Domain
+from verovolto.calibration.thresholds import Calibration, Threshold
+from verovolto.core.errors import InputError
+from verovolto.data.face_batch import FaceBatch
+from verovolto.detectors.base import SavedDetector
+from verovolto.detectors.types import Scores
+from verovolto.detectors.vae.detector import VAEDetector
+from verovolto.experimental.error_typicality.density import ConditionalMixture, fewest, fit_conditional
+from verovolto.experimental.error_typicality.error_vector import (
+    MODEL_VALUES,
+    band_columns,
+    band_names,
+    complexity,
+    model_columns,
+)
+from verovolto.features.spectrum import linear_bands
+from verovolto.networks.choices import ERROR_TYPICALITY, Density
+
+NAME = ERROR_TYPICALITY
+SCORE = "typicality"
+BANDS = 8
+COMPONENTS: dict[Density, int] = {"gaussian": 1, "mixture": 2}
+
+CONTROLS = (*band_names("input", BANDS), "bytes as JPEG")
+VALUES = (*band_names("error", BANDS), *MODEL_VALUES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorVectors:
+    """`controls` `[b, len(CONTROLS)]` and `values` `[b, len(VALUES)]` of faces, float64, on the CPU."""
+
+    controls: Float64[Tensor, "b c"]
+    values: Float64[Tensor, "b v"]
+
+    def take(self, rows: NDArray[np.bool_] | slice) -> ErrorVectors:
+        """Those of some faces."""
+        chosen = rows if isinstance(rows, slice) else torch.from_numpy(rows)
+        return ErrorVectors(controls=self.controls[chosen], values=self.values[chosen])
+
+    @staticmethod
+    def joined(parts: list[ErrorVectors]) -> ErrorVectors:
+        """One after the other."""
+        return ErrorVectors(
+            controls=torch.cat([part.controls for part in parts]),
+            values=torch.cat([part.values for part in parts]),
+        )
+
+
+@torch.inference_mode()
+def error_vectors(detector: VAEDetector, batch: FaceBatch) -> ErrorVectors:
+    """What the VAE makes of faces, see `error_vector`: one pass, and one more through the encoder."""
+    std, mean = (
+        torch.tensor(part, device=detector.device).view(1, 3, 1, 1)
+        for part in (detector.preprocessing.std, detector.preprocessing.mean)
+    )
+    x = detector.preprocessing(batch, detector.device)
+    out = detector.model(x)
+    error, image = (x - out.x_hat) * std, x * std + mean
+    pixels = (image * 255).round().clamp(0, 255).byte()
+    edges = linear_bands(BANDS)
+    controls = torch.cat([band_columns(image, edges).cpu(), complexity(pixels)], dim=1)
+    values = torch.cat([band_columns(error, edges), model_columns(detector.model, error, out)], dim=1)
+    return ErrorVectors(controls=controls, values=values.cpu())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Typicality:
+    """The density of real faces' error vectors: `kept` `[len(VALUES)]` are the values it looks at.
+
+    `held_out` are, ascending, the scores of the faces it was fitted to, each by a density that was not fitted to that
+    person: those of new real faces are like these, while in its own eyes a face fitted to is too typical.
+    """
+
+    density: ConditionalMixture
+    kept: tuple[bool, ...]
+    held_out: NDArray[np.float64]
+
+    def score(self, vectors: ErrorVectors) -> Float64[Tensor, " b"]:
+        """-log p(values | controls) of each face, higher = less like a real one."""
+        return self.density.surprise(vectors.controls, vectors.values[:, list(self.kept)])
+
+
+def fit_typicality_of_errors(
+    vectors: ErrorVectors, people: NDArray[Any], *, components: int, folds: int = 5
+) -> Typicality:
+    """Fit to real faces `[n]` of `people` `[n]`. A value that never varies is left out (an auto-encoder has no KL).
+
+    The `folds` share no person. Raises InputError, as `fit_conditional` does, where there are too few faces, also for
+    a fit without one of the folds.
+    """
+    wanted = math.ceil(fewest(len(CONTROLS), len(CONTROLS) + len(VALUES)) * folds / (folds - 1))
+    if len(people) < wanted:
+        raise InputError(
+            f"{len(people)} real faces of the half `choose` are too few to learn the density of errors from",
+            hint=f"it takes {wanted} at least, of several people: validate on more real faces",
+        )
+    kept = (vectors.values.max(0).values > vectors.values.min(0).values).tolist()
+    names = (*CONTROLS, *(name for name, keep in zip(VALUES, kept, strict=True) if keep))
+
+    def fit(part: ErrorVectors) -> ConditionalMixture:
+        return fit_conditional(part.controls, part.values[:, kept], components=components, names=names)
+
+    whole = Typicality(density=fit(vectors), kept=tuple(kept), held_out=np.zeros(0))
+    _, number = np.unique(people, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(number.max() + 1)[number] % min(folds, number.max() + 1)
+    if len(np.unique(fold)) < 2:
+        return replace(whole, held_out=np.sort(whole.score(vectors).numpy()))
+    scores = np.zeros(len(people))
+    for one in np.unique(fold):
+        rest = replace(whole, density=fit(vectors.take(fold != one)))
+        scores[fold == one] = rest.score(vectors.take(fold == one)).numpy()
+    return replace(whole, held_out=np.sort(scores))
+
+
+@dataclass
+class TypicalityDetector(SavedDetector):
+    """A density of reconstruction errors on top of a finished VAE (see `experimental.error_typicality.fit`).
+
+    It has no heat map: what makes an error atypical is how its power is spread over frequencies, nowhere in particular.
+    """
+
+    kind = NAME
+
+    vae: VAEDetector
+    typicality: Typicality
+    default_score: str = SCORE
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    thresholds: list[Threshold] = field(default_factory=list)
+    domain: Domain = field(default_factory=Domain)
+    about: dict[str, Any] = field(default_factory=dict)
+    score_names: tuple[str, ...] = (SCORE,)
+    name: str = NAME
+
+    @property
+    def crop_rule(self) -> dict[str, Any] | None:
+        return self.vae.crop_rule
+
+    @property
+    def held_out(self) -> NDArray[np.float64]:
+        """Scores of the real faces it was fitted to, as those of new ones would be; ascending."""
+        return self.typicality.held_out
+
+    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+        values = self.typicality.score(error_vectors(self.vae, batch))
+        return Scores(columns={SCORE: values.float()}, default=SCORE)
+
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, description = self.vae.parts()
+        tensors |= {f"typicality.{name}": value for name, value in self.typicality.density.tensors().items()}
+        tensors["typicality.held_out"] = torch.from_numpy(self.typicality.held_out)
+        kept = list(self.typicality.kept)
+        return tensors, {"vae": {**description, "score": self.vae.default_score}, "kept": kept}
+
+    @staticmethod
+    def assemble(
+        description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device, **common: Any
+    ) -> TypicalityDetector:
+        """Put together what `parts` gave; `common` is what every kind of detector has."""
+        vae = VAEDetector.assemble(
+            description["vae"], tensors, device, default_score=description["vae"]["score"]
+        )
+        fitted = {
+            name.removeprefix("typicality."): value
+            for name, value in tensors.items()
+            if name.startswith("typicality.")
+        }
+        typicality = Typicality(
+            density=ConditionalMixture.from_tensors(fitted, controls=len(CONTROLS)),
+            kept=tuple(description["kept"]),
+            held_out=fitted["held_out"].double().numpy(),
+        )
+        return TypicalityDetector(vae=vae, typicality=typicality, **common)

@@ -1,0 +1,150 @@
+"""Five landmarks of every tight crop of a face set.
+
+A crop that ends at the forehead and the chin is no picture that a face detector was made for: it is given a border
+first. Results are kept in a folder in blocks, so that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.core.files import atomic_path, claim
+from verovolto.core.parallel import run_jobs
+from verovolto.data.faceset import FaceSet
+from verovolto.data.transforms import resize
+from verovolto.faces.detection.base import LANDMARKS, FaceDetector, main_face
+
+SIDE = 224
+"""Side that crops are brought to before a face is looked for, pixels."""
+
+BORDER = 3 / 14
+"""Width of the border, in sides of the crop: 48 pixels round 224."""
+
+BLOCK = 256
+"""Crops in a block: some ten seconds' work of MTCNN."""
+
+_ABOUT = "landmarks.json"
+_SCHEMA = 1
+
+
+def landmarks_of_crop(
+    image: UInt8[Tensor, "3 h w"], detector: FaceDetector, *, side: int = SIDE
+) -> NDArray[np.float32]:
+    """Landmarks of the face that a crop shows, float32 `[5, 2]`; NaN where none is found.
+
+    Pixels `(x, y)` of the crop brought to `side` x `side`, in the order of `LANDMARKS`; they may lie outside it.
+    The crop's own edge pixels are repeated to make the border.
+    """
+    width = round(BORDER * side)
+    square = resize(image, side).float()[None]
+    padded = pad(square, (width,) * 4, mode="replicate")[0].to(torch.uint8)
+    face = main_face(detector.detect(padded))
+    if face is None:
+        return np.full((len(LANDMARKS), 2), np.nan, dtype=np.float32)
+    return np.asarray(face.landmarks.numpy() - width, dtype=np.float32)
+
+
+def crop_landmarks(
+    faces: FaceSet,
+    detector: FaceDetector,
+    folder: Path,
+    *,
+    side: int = SIDE,
+    workers: int = 0,
+    block: int = BLOCK,
+    advance: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Landmarks of all crops of a set, float32 `[N, 5, 2]`; see `landmarks_of_crop`.
+
+    Rows are NaN where no face was found or the crop cannot be read. They do not depend on `workers`, nor on
+    whether a run was interrupted.
+
+    Args:
+        faces: the crops.
+        detector: must pickle where there are workers.
+        folder: where blocks of results are kept, and found again by the next run on the same set. It holds
+            coordinates, no pixels.
+        side: pixels that the landmarks are stated in.
+        workers: processes; with 0 everything happens in this one.
+        block: crops to a file; a killed run loses the one that it was at.
+        advance: told how many more crops are done.
+
+    Raises:
+        InputError: the folder holds landmarks of other crops, of another detector, size or block.
+        DataError: a process died twice at one block, or a file in the folder is damaged.
+    """
+    _claim(folder, faces, detector, side=side, block=block)
+    blocks = [range(start, min(start + block, len(faces))) for start in range(0, len(faces), block)]
+    tell = advance or (lambda _: None)
+    todo = [rows for rows in blocks if not _path(folder, rows).exists()]
+    if len(todo) < len(blocks):
+        tell(len(faces) - sum(map(len, todo)))
+    work = _Finder(faces=faces, detector=detector, folder=folder, side=side)
+    for finished in run_jobs(todo, work, workers=workers):
+        rows = finished.job
+        if finished.died is not None:
+            raise DataError(
+                f"no landmarks of crops {rows.start + 1} to {rows.stop} of {faces.name}: {finished.died}",
+                hint="what is done is kept: run it again, with fewer workers",
+            )
+        tell(len(rows))
+    none = np.empty((0, len(LANDMARKS), 2), dtype=np.float32)
+    return np.concatenate([none, *(_read(_path(folder, rows), len(rows)) for rows in blocks)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finder:
+    """Finds the landmarks of a block of crops and keeps them in its file; picklable."""
+
+    faces: FaceSet
+    detector: FaceDetector
+    folder: Path
+    side: int
+
+    def __call__(self, rows: range) -> None:
+        found = np.stack([self._one(i) for i in rows])
+        with atomic_path(_path(self.folder, rows)) as part, part.open("wb") as file:
+            np.save(file, found)
+
+    def _one(self, i: int) -> NDArray[np.float32]:
+        try:
+            image = self.faces.image(i)
+        except UnreadableImage:
+            return np.full((len(LANDMARKS), 2), np.nan, dtype=np.float32)
+        return landmarks_of_crop(image, self.detector, side=self.side)
+
+
+def _claim(folder: Path, faces: FaceSet, detector: FaceDetector, **numbers: int) -> None:
+    """Write down what the folder's landmarks are of and how they are cut, or check that this is the same."""
+    about: dict[str, Any] = {
+        "schema_version": _SCHEMA,
+        "faces": faces.fingerprint(),
+        "detector": detector.name,
+        **numbers,
+    }
+    claim(folder / _ABOUT, about, what="landmarks of other crops")
+
+
+def _path(folder: Path, rows: range) -> Path:
+    return folder / f"landmarks-{rows.start:09d}.npy"
+
+
+def _read(path: Path, rows: int) -> NDArray[np.float32]:
+    try:
+        block = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint="delete it and run again") from error
+    if block.shape != (rows, len(LANDMARKS), 2) or block.dtype != np.float32:
+        raise DataError(f"{path} is no block of {rows} landmarks", hint="delete it and run again")
+    return np.asarray(block)

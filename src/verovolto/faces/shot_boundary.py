@@ -1,0 +1,107 @@
+"""Where one shot ends and the next begins: a pure comparison of two small pictures.
+
+Frames are sampled, half a second apart or more, so between two of them people move, cameras pan and lights flash.
+Histograms mistake a flash for a cut, and a pixel-wise difference a pan. Compared is therefore what both leave
+alone: fine structure, at the best of all shifts, up to gain and offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+from scipy.signal import correlate
+from torch import Tensor
+
+from verovolto.core.errors import InputError
+from verovolto.data.image_stats import luma
+from verovolto.data.transforms import resize
+
+SIDE = 48
+"""Side of the thumbnail, pixels, whatever the picture's shape. Finer ones tell scenes apart hardly better, and are
+more easily upset by motion."""
+
+CUT = 0.45
+"""Likeness below which two frames are of different shots. At 2 frames/s the neighbours within a shot of two talking
+people and their two forgeries had 0.82 and more, frames 4 s apart 0.53 and more. Unrelated scenes had 0.25 at most
+between those clips, and less than 0.40 in 999 of 1,000 pairs of drawn ones: the best of many shifts by chance."""
+
+_NEIGHBOURHOOD = 7
+"""Side of the box mean that is taken away, thumbnail pixels: slow shading is alike in most pictures."""
+
+_FLAT = 2.0
+"""Standard deviation, grey levels, below which a thumbnail's fine structure is compression noise."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Signature:
+    """What is kept of a frame to tell whether the next one belongs to the same shot: 9 kB, whatever the frame's size.
+
+    Attributes:
+        structure: float32 `[SIDE, SIDE]`, luma less its local mean, grey levels.
+    """
+
+    structure: Float32[NDArray[np.float32], "side side"]
+
+    @property
+    def flat(self) -> bool:
+        """Whether there is nothing to compare: black, white or otherwise even, as in a fade or a flash."""
+        return float(self.structure.std()) < _FLAT
+
+
+def signature(image: UInt8[Tensor, "3 h w"]) -> Signature:
+    """The signature of an RGB image, uint8 `[3, H, W]`.
+
+    Raises:
+        InputError: the image is not uint8 `[3, H, W]`, or has no pixels.
+    """
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+        raise InputError(
+            f"a signature is made of uint8 [3, H, W], not {image.dtype} {list(image.shape)}",
+            hint="decode the frame to RGB bytes first",
+        )
+    small = luma(resize(image, SIDE)).numpy()
+    return Signature(structure=small - uniform_filter(small, _NEIGHBOURHOOD, mode="nearest"))
+
+
+def is_cut(a: Signature, b: Signature, *, threshold: float = CUT) -> bool:
+    """Whether a cut lies between two frames: neither is flat, and they are less alike than `threshold`.
+
+    A flat frame tells nothing either way. Compare the frames before and after it: a flash leaves them alike, a fade
+    to black between two scenes does not.
+    """
+    return not a.flat and not b.flat and likeness(a, b) < threshold
+
+
+def likeness(a: Signature, b: Signature) -> float:
+    """Largest correlation of two structures over all shifts by up to half the width and a quarter of the height.
+
+    The correlation coefficient is taken over the overlap alone (masked normalised cross-correlation: Padfield, IEEE
+    Trans. Image Processing 21(5), 2012), so that a pan costs nothing and neither gain nor offset matters.
+
+    Returns:
+        In [-1, 1], 1 for a picture and its shifted, brightened copy; the same for (b, a). At a shift at which either
+        is even all over the overlap, the coefficient counts as 0.
+    """
+    one = np.ones((SIDE, SIDE))
+    x, y = a.structure.astype(np.float64), b.structure.astype(np.float64)
+    pixels = np.rint(_over_shifts(one, one))
+    sum_x, sum_y = _over_shifts(x, one), _over_shifts(one, y)
+    spread_x = _over_shifts(x * x, one) - sum_x**2 / pixels
+    spread_y = _over_shifts(one, y * y) - sum_y**2 / pixels
+    common = _over_shifts(x, y) - sum_x * sum_y / pixels
+    least = _FLAT**2 / 4 * pixels
+    told = (spread_x > least) & (spread_y > least)
+    spread = np.sqrt(np.where(told, spread_x * spread_y, 1.0))
+    return float(np.clip(np.where(told, common / spread, 0.0), -1.0, 1.0).max())
+
+
+def _over_shifts(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of products of `x` and the shifted `y` over their overlap, for each of the shifts `likeness` tries."""
+    down, across, none = SIDE // 4, SIDE // 2, SIDE - 1
+    every: NDArray[np.float64] = correlate(x, y, mode="full", method="fft")
+    return every[none - down : none + down + 1, none - across : none + across + 1]

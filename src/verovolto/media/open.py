@@ -1,0 +1,37 @@
+"""One door for photos and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verovolto.media.limits import Limits
+from verovolto.media.photo import Photo, open_photo
+from verovolto.media.types import UnreadableMedia, kind_of
+from verovolto.media.video import Video, open_video
+
+
+def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Video:
+    """Open a photo or a video, told apart by content.
+
+    Both have `frames(sampling)`, an iterator of `Frame`, and afterwards an `outcome`. A photo is decoded here;
+    of a video only the first frame.
+
+    Args:
+        path: a file.
+        limits: what it may cost; see `Limits`.
+
+    Raises:
+        InputError: nothing at `path`, or a folder, or HEIC without the extra `heic`.
+        UnreadableMedia: neither photo nor video, too large, or damaged beyond reading.
+        UnreadableImage: a photo that does not decode, or of too many pixels.
+    """
+    path, limits = Path(path), limits or Limits()
+    kind = kind_of(path)
+    if kind.medium == "photo":
+        return open_photo(path, kind, limits)
+    size = path.stat().st_size
+    if limits.video_bytes is not None and size > limits.video_bytes:
+        raise UnreadableMedia(
+            f"{path}: {size:,} bytes, the limit for videos is {limits.video_bytes:,}", hint="raise the limit"
+        )
+    return open_video(path, kind, limits)

@@ -1,0 +1,109 @@
+"""What was looked at, what was found in it, and what was not: counts by class. Pure functions of records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from verovolto.prepare.extract import Record
+
+UNEVEN = 0.05
+"""Difference between real and fake, in the share of frames with a face, above which a warning is due."""
+
+ALL = "all"
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """Sums over the records of one class (`label`, and `method` where there is one)."""
+
+    label: str
+    method: str | None
+    videos: int = 0
+    unreadable: int = 0
+    damaged: int = 0
+    frames: int = 0
+    faces: int = 0
+    no_face: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        self.videos += 1
+        self.unreadable += record.status == "unreadable"
+        self.damaged += record.status == "damaged"
+        self.frames += record.frames
+        self.faces += record.faces
+        self.no_face.update(record.no_face)
+
+    @property
+    def no_face_frames(self) -> int:
+        """Frames without a stored face."""
+        return sum(self.no_face.values())
+
+    @property
+    def share(self) -> float | None:
+        """Share of frames with a face, in [0, 1]; None without frames."""
+        return 1 - self.no_face_frames / self.frames if self.frames else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as JSON values."""
+        return {
+            "label": self.label,
+            "method": self.method,
+            "videos": self.videos,
+            "unreadable": self.unreadable,
+            "damaged": self.damaged,
+            "frames": self.frames,
+            "faces": self.faces,
+            "no_face": self.no_face_frames,
+            "no_face_reasons": dict(sorted(self.no_face.items())),
+            "share_with_face": None if self.share is None else round(self.share, 6),
+        }
+
+    @staticmethod
+    def from_dict(value: dict[str, Any]) -> Counts:
+        """Read what `to_dict` wrote."""
+        names = ("label", "method", "videos", "unreadable", "damaged", "frames", "faces")
+        return Counts(**{name: value[name] for name in names}, no_face=Counter(value["no_face_reasons"]))
+
+
+def count(records: Iterable[Record]) -> list[Counts]:
+    """Counts by label and method: reals first, then fakes by method, then all together."""
+    found: dict[tuple[str, str | None], Counts] = {}
+    total = Counts(label=ALL, method=None)
+    for record in records:
+        key = (record.label, record.method)
+        found.setdefault(key, Counts(label=record.label, method=record.method)).add(record)
+        total.add(record)
+    order = sorted(found, key=lambda key: (key[0] != "real", key[0], key[1] or ""))
+    return [*(found[key] for key in order), total]
+
+
+def warnings(counts: Iterable[Counts]) -> list[str]:
+    """What should make a reader careful: faces found more often in one class than in the other."""
+    frames, without = Counter[str](), Counter[str]()
+    for each in counts:
+        frames[each.label] += each.frames
+        without[each.label] += each.no_face_frames
+    if not (frames["real"] and frames["fake"]):
+        return []
+    real, fake = (1 - without[label] / frames[label] for label in ("real", "fake"))
+    if abs(real - fake) <= UNEVEN + 1e-12:
+        return []
+    return [
+        f"a face was found in {real:.1%} of the real and {fake:.1%} of the fake frames: what is left out differs "
+        "between the classes, and figures made of this set may be biased by it"
+    ]
+
+
+def table(counts: Iterable[Counts]) -> list[tuple[str, ...]]:
+    """The counts as rows of text, the first a header."""
+    head = ("label", "method", "videos", "unreadable", "damaged", "frames", "faces", "no face", "with face")
+    rows: list[tuple[str, ...]] = [head]
+    for each in counts:
+        share = "-" if each.share is None else f"{each.share:.1%}"
+        figures = (each.videos, each.unreadable, each.damaged, each.frames, each.faces, each.no_face_frames)
+        rows.append((each.label, each.method or "-", *(f"{value:,}" for value in figures), share))
+    return rows

@@ -1,0 +1,381 @@
+"""One video, photograph or folder of frames in, one part file out: its face crops and a record of what came of it.
+
+A part is a small Parquet file that appears whole, so that a killed run is resumed by looking at which parts are
+there. Nothing in it depends on the process that made it or on what was done before.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from verovolto.core.errors import InputError, VerovoltoError
+from verovolto.core.files import write_json
+from verovolto.data.crop_rule import CropRule
+from verovolto.data.layouts import MediaItem, frame_number
+from verovolto.data.schema import COLUMNS, IMAGE
+from verovolto.data.storage.base import BLOCK
+from verovolto.data.storage.parquet import shard_metadata, write_shard
+from verovolto.faces.crop import crop, crop_box
+from verovolto.faces.detection.base import Face, FaceDetector
+from verovolto.media import Sampling, open_media
+from verovolto.media.sampling import spread
+
+Status = Literal["ok", "damaged", "unreadable"]
+
+ENCODING = "JPEG, quality 95, 4:4:4"
+"""How crops are stored, real and fake alike (see `encode`)."""
+
+TOO_SMALL = "smaller than --smallest"
+DOUBTFUL = "below --confidence"
+OUTSIDE = "crop outside the frame"
+NOTHING = "nothing found"
+
+SCHEMA = pa.schema(
+    [
+        ("face", pa.string()),
+        (IMAGE, pa.binary()),
+        *((name, kind) for name, kind in COLUMNS.items() if name != "face"),
+        ("video", pa.string()),
+    ]
+)
+"""Columns of what is written: those of a face set, and the name of the video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Which frames are looked at, which of their faces are kept, and how these are cut.
+
+    Attributes:
+        fps: frames a second, or None.
+        frames: frames of a video, evenly spread, or None. Without either, all frames.
+        faces: `largest`, the one face that the frame is about, or `all`.
+        smallest: larger side of the detector's box below which a face is left out, pixels, >= 0.
+        confidence: score below which a face is left out, in [0, 1].
+        rule: how a crop follows from a box.
+    """
+
+    rule: CropRule
+    fps: float | None = None
+    frames: int | None = None
+    faces: Literal["largest", "all"] = "largest"
+    smallest: float = 0.0
+    confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        _ = self.sampling  # refuses what cannot be sampled
+        if not self.smallest >= 0:
+            raise InputError(f"--smallest is a number of pixels, not {self.smallest}")
+        if not 0 <= self.confidence <= 1:
+            raise InputError(f"--confidence lies between 0 and 1, not {self.confidence}")
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames of a video are looked at."""
+        return Sampling(fps=self.fps, count=self.frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What came of one video, photograph or folder of frames.
+
+    Attributes:
+        path: below the source folder, with `/`.
+        status: `damaged` where something is missing or wrong and the rest was used.
+        reasons: what is damaged or cannot be read, in words.
+        frames: frames looked at.
+        faces: crops stored.
+        no_face: frames without a stored face, by reason.
+    """
+
+    path: str
+    label: str
+    dataset: str
+    video: str
+    method: str | None
+    compression: str | None
+    source_video: str | None
+    status: Status
+    reasons: tuple[str, ...] = ()
+    frames: int = 0
+    faces: int = 0
+    no_face: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+    @staticmethod
+    def from_dict(value: dict[str, Any]) -> Record:
+        """Read what `to_dict` wrote."""
+        return Record(**value | {"reasons": tuple(value["reasons"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One item to extract: `name` is that of its part file, `path` its place below the source folder."""
+
+    item: MediaItem
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extractor:
+    """Extracts jobs into the folder `work`; picklable, so that it can be sent to other processes."""
+
+    detector: FaceDetector
+    rules: Rules
+    work: Path
+
+    def __call__(self, job: Job) -> Record:
+        """Write the part of a job, or the record of why there is none, and return the record.
+
+        Media that cannot be read, and whatever else goes wrong with one of them, end up in the record; a disk
+        that is full, or a folder that may not be written, raises `OSError`.
+        """
+        torch.set_num_threads(1)
+        try:
+            return self._write(job)
+        except OSError:  # of the file we write: media raise errors of their own
+            raise
+        except VerovoltoError as error:
+            return fail(job, self.work, _said(error, job.item.path))
+        except Exception as error:  # a codec's bug at one video must not end the work of a night
+            return fail(job, self.work, f"{type(error).__name__}: {error}")
+
+    def _write(self, job: Job) -> Record:
+        tally = _Tally()
+        metadata: dict[str, Any] = {}
+
+        def groups() -> Iterator[pa.Table]:
+            yield from _tables(crops_of(job.item, self.detector, self.rules, tally))
+            if not tally.frames:
+                raise InputError("; ".join(tally.damage) or "no frame could be read")
+            metadata["record"] = _record(job, tally).to_dict()  # written after the last group
+
+        write_shard(part_path(self.work, job.name), groups(), SCHEMA, metadata=metadata)
+        return Record.from_dict(metadata["record"])
+
+
+def as_text(name: str) -> str:
+    """A file's name as text that can be stored: bytes of it that are no UTF-8 are written out (`\\xff`)."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def part_path(work: Path, name: str) -> Path:
+    """Where the part of a job lies once it is done."""
+    return work / f"{name}.parquet"
+
+
+def failure_path(work: Path, name: str) -> Path:
+    """Where it is written why a job has no part."""
+    return work / f"{name}.failed.json"
+
+
+def fail(job: Job, work: Path, reason: str) -> Record:
+    """Record that nothing could be had of a job."""
+    record = _about(job, status="unreadable", reasons=(as_text(" ".join(reason.split())),))
+    write_json(failure_path(work, job.name), record.to_dict())
+    return record
+
+
+def read_record(work: Path, name: str) -> Record | None:
+    """The record of a job that is over; None where it is not."""
+    if part_path(work, name).exists():
+        return Record.from_dict(shard_metadata(part_path(work, name))["record"])
+    if failure_path(work, name).exists():
+        return Record.from_dict(json.loads(failure_path(work, name).read_text(encoding="utf-8")))
+    return None
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """Counts while an item is read."""
+
+    frames: int = 0
+    faces: int = 0
+    no_face: Counter[str] = field(default_factory=Counter)
+    damage: list[str] = field(default_factory=list)
+
+
+def _about(job: Job, **others: Any) -> Record:
+    item = job.item
+    return Record(
+        path=job.path,
+        label=item.label,
+        dataset=item.dataset,
+        video=item.video,
+        method=item.method,
+        compression=item.compression,
+        source_video=item.source_video,
+        **others,
+    )
+
+
+def _record(job: Job, tally: _Tally) -> Record:
+    return _about(
+        job,
+        status="damaged" if tally.damage else "ok",
+        reasons=tuple(tally.damage),
+        frames=tally.frames,
+        faces=tally.faces,
+        no_face=dict(sorted(tally.no_face.items())),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Picture:
+    """A frame with its number and time; both are None for a photograph, the time for an extracted frame."""
+
+    image: UInt8[Tensor, "3 h w"]
+    frame: int | None
+    time: float | None
+
+
+def crops_of(
+    item: MediaItem, detector: FaceDetector, rules: Rules, tally: _Tally
+) -> Iterator[dict[str, Any]]:
+    """Rows (columns of `SCHEMA`) of an item's faces, frame by frame, best face first; counts go to `tally`.
+
+    Raises `VerovoltoError` where the item cannot be read at all.
+    """
+    for picture in _pictures(item, rules, tally):
+        tally.frames += 1
+        kept, reason = choose(detector.detect(picture.image), rules)
+        stored = 0
+        for face in kept:
+            try:
+                row = _row(item, picture, face, rules.rule, stored)
+            except InputError:  # the box lies outside the frame
+                reason = reason or OUTSIDE
+                continue
+            stored += 1
+            yield row
+        tally.faces += stored
+        if not stored:
+            tally.no_face[reason or NOTHING] += 1
+
+
+def choose(found: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
+    """The faces to keep of those found, best first, and why the first of the others is not kept (None if all are).
+
+    The doubtful and the small are left out first, so that `largest` is the largest of what may be kept.
+    """
+    kept, reason = [], None
+    for face in found:
+        if face.score < rules.confidence:
+            reason = reason or DOUBTFUL
+        elif max(face.width, face.height) < rules.smallest:
+            reason = reason or TOO_SMALL
+        else:
+            kept.append(face)
+    return (kept[:1] if rules.faces == "largest" else kept), reason
+
+
+def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
+    if item.frames is None:
+        yield from _of_video(item.path, rules.sampling, tally)
+    elif item.source_video is None and len(item.frames) == 1:
+        for frame in open_media(item.frames[0]).frames():
+            yield _Picture(image=frame.image, frame=None, time=None)
+    else:
+        yield from _of_frames(item.frames, rules.frames, tally)
+
+
+def _of_video(path: Path, sampling: Sampling, tally: _Tally) -> Iterator[_Picture]:
+    media = open_media(path)
+    for frame in media.frames(sampling):
+        yield _Picture(image=frame.image, frame=frame.index, time=frame.time_s)
+    if media.outcome is not None:
+        tally.damage += media.outcome.damage
+
+
+def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Iterator[_Picture]:
+    """Extracted frames by their numbers. They have no times: a rate says nothing of them, and all are taken."""
+    numbers = frame_numbers(paths)
+    for at in range(len(paths)) if count is None else spread(range(len(paths)), count):
+        try:
+            media = open_media(paths[at])
+        except VerovoltoError as error:
+            tally.damage.append(as_text(f"{paths[at].name}: {_said(error, paths[at])}"))
+            continue
+        for frame in media.frames(Sampling(count=1)):
+            yield _Picture(image=frame.image, frame=numbers[at], time=None)
+
+
+def frame_numbers(paths: tuple[Path, ...]) -> list[int]:
+    """Numbers in the names of extracted frames; their places, from 0, where a name has none or two share one."""
+    numbers = [frame_number(path) for path in paths]
+    known = [number for number in numbers if number is not None and number < 2**31]
+    return known if len(known) == len(set(numbers)) == len(paths) else list(range(len(paths)))
+
+
+def _row(item: MediaItem, picture: _Picture, face: Face, rule: CropRule, rank: int) -> dict[str, Any]:
+    image = picture.image
+    box = crop_box(face, (int(image.shape[1]), int(image.shape[2])), rule)
+    cut = crop(image, face, rule)
+    encoded = encode(cut)
+    return {
+        "face": face_id(item, picture.frame, rank),
+        IMAGE: encoded,
+        "label": item.label,
+        "split": item.split,
+        "dataset": item.dataset,
+        "method": item.method,
+        "compression": item.compression,
+        "source_video": item.source_video,
+        "target_identity": item.target_identity,
+        "donor_identity": item.donor_identity,
+        "pair": None,  # known once all parts are there
+        "frame": picture.frame,
+        "time": picture.time,
+        "box": [float(edge) for edge in box],
+        "crop_width": int(cut.shape[2]),
+        "crop_height": int(cut.shape[1]),
+        "image_bytes": len(encoded),
+        "video": item.video,
+    }
+
+
+def face_id(item: MediaItem, frame: int | None, rank: int) -> str:
+    """Unique id of a crop: the key of its video, the frame, and the face's place in the frame from 0 (best)."""
+    place = f"{rank}" if frame is None else f"{frame:06d}-{rank}"
+    return "/".join([*("-" if part is None else part for part in item.key), place])
+
+
+def encode(image: UInt8[Tensor, "3 h w"]) -> bytes:
+    """JPEG of quality 95 without chroma subsampling; always the same bytes for the same pixels."""
+    out = io.BytesIO()
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
+
+
+def _tables(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
+    """Rows as tables of one row group each."""
+    block: list[dict[str, Any]] = []
+    for row in rows:
+        block.append(row)
+        if len(block) == BLOCK:
+            yield pa.Table.from_pylist(block, SCHEMA)
+            block = []
+    if block:
+        yield pa.Table.from_pylist(block, SCHEMA)
+
+
+def _said(error: VerovoltoError, path: Path) -> str:
+    """An error's message without the path, which stands beside it."""
+    return error.message.removeprefix(f"{path}: ")

@@ -1,0 +1,331 @@
+"""What a scan found, in words: for the terminal and the page alike. Pure functions.
+
+No sentence ever says that a face is real: what is not suspect has shown no sign, no more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.cells import cell_len
+
+from verovolto.scan.result import VERDICTS, MediumResult, Promise, Scan, TrackResult
+
+CLOSING = (
+    "Nothing here says that a face is real: “no sign found” means that this detector, which misses some forgeries, "
+    "found no sign of one."
+)
+UNREADABLE, NOT_REACHED = "not scanned", "not reached"
+PATH_CELLS = 44
+"""Width of the table's file names, in cells of a terminal; what is longer loses its middle."""
+
+
+def verdict_of(medium: MediumResult) -> str:
+    """The verdict in one word or two; of a file that could not be scanned, that it was not."""
+    return medium.verdict or UNREADABLE
+
+
+def headline(medium: MediumResult) -> str:
+    """The verdict on a medium in one sentence, with its p-value, or the reason why there is none."""
+    if medium.verdict is None:
+        return f"{UNREADABLE}: {listed(medium.problems)}"
+    if medium.verdict == "cannot tell":
+        return f"cannot tell: {reasons_text(medium.reasons)}"
+    if medium.verdict == "suspect":
+        return f"suspect: {_suspects(medium)}"
+    return f"no sign found: {_nobody(medium)}{_left_out(medium)}"
+
+
+def damage_line(medium: MediumResult) -> str | None:
+    """What of the medium is missing; None where it is whole, or could not be read at all."""
+    if medium.status != "damaged":
+        return None
+    return f"Damaged: {listed(medium.problems)}. What could be decoded was judged."
+
+
+def facts(medium: MediumResult) -> str:
+    """`video · 640 × 480 px · 0:30 · 61 frames looked at · 1 face judged`; what is not known is left out."""
+    parts = [
+        medium.medium,
+        f"{medium.width} × {medium.height} px" if medium.width and medium.height else None,
+        clock(medium.duration_s) if medium.duration_s is not None else None,
+        f"{number(medium.frames, 'frame')} looked at" if medium.medium == "video" else None,
+        f"{number(len(medium.judged), 'face')} judged",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def track_lines(
+    track: TrackResult, medium: MediumResult, promise: Promise, domain: Mapping[str, Sequence[float]]
+) -> list[str]:
+    """What is to be said of a judged track; `domain` holds the known range of each condition, where measured."""
+    lines = [rule_line(track, promise, len(medium.judged))]
+    if track.reasons:
+        lines.append(f"Nothing can be told: {reasons_text(track.reasons)}.")
+    if medium.medium == "video":
+        passed = ", ".join(f"{n} {reason}" for reason, n in track.passed_over.items())
+        judged = f"Seen in {number(track.seen, 'frame')}, judged in {len(track.points)}"
+        lines.append(f"{judged}; passed over: {passed}." if passed else f"{judged}.")
+    if track.conditions:
+        lines.append(
+            f"Conditions: {'; '.join(_condition(*one, domain) for one in track.conditions.items())}."
+        )
+    return lines
+
+
+def rule_line(track: TrackResult, promise: Promise, people: int) -> str:
+    """How the p-value of a judged track came about; `people` are the judged tracks of its medium."""
+    n = len(track.points)
+    how = {
+        "one face": "one face was judged, and its p-value is taken as it is",
+        "twice the mean": f"twice the mean of the p-values of its {n} judged frames, which holds however they "
+        "depend on each other",
+        "videos": f"the mean score of its {n} judged frames set against those of {promise.videos} held-out videos",
+        None: "not judged",
+    }[track.rule]
+    others = f"; times {people}, the number of faces judged, it is {p_text(track.p_adjusted)}"
+    return f"{p_text(track.p_value)}: {how}{others if people > 1 else ''}."
+
+
+def promise_lines(promise: Promise) -> list[str]:
+    """What the verdicts promise, and what they do not: false alarms, and the share of known fakes missed."""
+    return [*_false_alarms(promise), *_missed(promise)]
+
+
+def counts_line(scan: Scan) -> str:
+    """`1 suspect, 2 no sign found, 1 not scanned, of 4 files`; kinds that do not occur are left out."""
+    counted = Counter(verdict_of(one) for one in scan.media) + Counter({NOT_REACHED: scan.not_reached})
+    shown = [f"{counted[one]} {one}" for one in (*VERDICTS, UNREADABLE, NOT_REACHED) if counted[one]]
+    return f"{', '.join(shown)}, of {number(counted.total(), 'file')}" if shown else "no files"
+
+
+def text_table(scan: Scan) -> list[str]:
+    """The results as an aligned table for a terminal, a line a file under a line of titles.
+
+    Columns: file, verdict, p-value, faces judged of those seen (`faces_seen`), and why nothing can be told.
+    Lines end where their text does. Names are as `printable` gives them: a name cannot steer a terminal.
+    """
+    rows = [("file", "verdict", "p", "faces", "why")]
+    for one in scan.media:
+        p = "–" if one.p_value is None else p_figure(one.p_value)
+        faces = "–" if one.verdict is None else f"{len(one.judged)}/{faces_seen(one)}"
+        rows.append((shortened(printable(one.path), PATH_CELLS), verdict_of(one), p, faces, why(one)))
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(padded(cell, wide) for cell, wide in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]
+
+
+def text_result(scan: Scan) -> list[str]:
+    """All that is to be said where there is no page: the table, the promise, and what nothing here says."""
+    return [*text_table(scan), "", counts_line(scan), *promise_lines(scan.promise), CLOSING]
+
+
+def why(medium: MediumResult) -> str:
+    """Why nothing can be told, or what is damaged; empty where neither is so."""
+    return "; ".join(part for part in (reasons_text(medium.reasons), listed(medium.problems)) if part)
+
+
+def faces_seen(medium: MediumResult) -> int:
+    """Tracks of the medium without those of doubtful detections alone, which may be no faces."""
+    return sum(not track.doubtful for track in medium.tracks)
+
+
+def unjudged_lines(medium: MediumResult) -> list[str]:
+    """The tracks that have no p-value, a line a kind: `4 doubtful detections, 1–2 frames each`."""
+    kinds: dict[tuple[str, ...], list[TrackResult]] = {}
+    for track in medium.tracks:
+        if track.p_value is None:
+            kinds.setdefault(track.reasons, []).append(track)
+    return [_kind(tracks, video=medium.medium == "video") for tracks in kinds.values()]
+
+
+def reasons_text(reasons: Iterable[str]) -> str:
+    """Reasons in one line; those of one kind (`kind: detail`) share its name."""
+    kinds: dict[str, list[str]] = {}
+    for reason in reasons:
+        kind, _, detail = reason.partition(": ")
+        kinds.setdefault(kind, []).extend([detail] if detail else [])
+    return "; ".join(
+        f"{kind}: {', '.join(dict.fromkeys(details))}" if details else kind for kind, details in kinds.items()
+    )
+
+
+def listed(problems: Iterable[str]) -> str:
+    """Problems in one line, each once, printable."""
+    return "; ".join(dict.fromkeys(printable(one) for one in problems))
+
+
+def p_text(p_value: float | None) -> str:
+    """`p = 0.012`."""
+    return "p unknown" if p_value is None else f"p = {p_figure(p_value)}"
+
+
+def p_figure(p_value: float) -> str:
+    """A p-value in (0, 1] to two digits below 0.1, else three, rounded up: never shown as rarer than it is."""
+    digits = 3 - math.ceil(math.log10(p_value)) if p_value < 1 else 0
+    digits -= p_value < 0.1
+    up = math.ceil(p_value * 10**digits - 1e-9) / 10**digits
+    return f"{up:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{up:g}"
+
+
+def clock(seconds: float, tenths: bool = False) -> str:
+    """Seconds from the start as `0:29`, `1:02:03`; with tenths `0:29.5`."""
+    units = round(max(seconds, 0.0) * 10) if tenths else int(max(seconds, 0.0)) * 10
+    minutes, rest = divmod(units, 600)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{rest // 10:02d}" + (f".{rest % 10}" if tenths else "")
+    return f"{hours}:{minutes:02d}:{shown}" if hours else f"{minutes}:{shown}"
+
+
+def span(track: TrackResult) -> str:
+    """When a person of a video was seen: `0:00–0:29`."""
+    start, end = clock(track.start_s), clock(track.end_s)
+    return start if start == end else f"{start}–{end}"
+
+
+def printable(text: str) -> str:
+    """The text without characters that steer a terminal or turn the direction of writing: they are written out."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for char in text
+    )
+
+
+def shortened(text: str, cells: int) -> str:
+    """The text in at most `cells` cells; what is longer loses its middle to `…` and keeps more of its end."""
+    if cell_len(text) <= cells:
+        return text
+    head = _fitting(text, (cells - 1) // 3)
+    tail = _fitting(text[::-1], cells - 1 - cell_len(head))[::-1]
+    return f"{head}…{tail}"
+
+
+def padded(text: str, cells: int) -> str:
+    """The text filled with spaces to so many cells, however wide its letters are."""
+    return text + " " * (cells - cell_len(text))
+
+
+def number(n: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] in whole percent, with tenths where those say more; never rounded to none or all."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    if 0.9995 <= share < 1:
+        return "over 99.9 %"
+    shown = f"{100 * share:.1f}" if share < 0.1 or share >= 0.995 else f"{100 * share:.0f}"
+    return f"{shown.removesuffix('.0')} %"
+
+
+def _suspects(medium: MediumResult) -> str:
+    found = [track for track in medium.judged if track.verdict == "suspect"]
+    unlike = "unlike the real faces this detector knows"
+    p = p_text(medium.p_value)
+    if len(found) == 1:
+        others = f", allowing for {len(medium.judged)} faces judged" if len(medium.judged) > 1 else ""
+        return f"the face{_when(found, medium)} is {unlike} ({p}{others})"
+    return (
+        f"{len(found)} of {len(medium.judged)} faces judged{_when(found, medium)} are {unlike} (smallest {p})"
+    )
+
+
+def _nobody(medium: MediumResult) -> str:
+    judged = medium.judged
+    least = p_text(medium.p_value)
+    among = "among the faces this detector knows"
+    if len(judged) == 1:
+        return f"the face{_when(judged, medium)} does not stand out {among} ({least})"
+    return (
+        f"none of {len(judged)} faces judged stands out {among} (smallest {least}, allowing for their number)"
+    )
+
+
+def _left_out(medium: MediumResult) -> str:
+    left = faces_seen(medium) - len(medium.judged)
+    return f"; {number(left, 'more face')} could not be judged" if left else ""
+
+
+def _when(tracks: Sequence[TrackResult], medium: MediumResult) -> str:
+    """` at 0:00–0:29 and 0:31–0:40` in a video, nothing in a photo."""
+    if medium.medium != "video":
+        return ""
+    spans = list(dict.fromkeys(span(track) for track in tracks))
+    shown = spans if len(spans) <= 4 else [*spans[:3], "other times"]
+    return " at " + " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _kind(tracks: Sequence[TrackResult], *, video: bool) -> str:
+    """Tracks that share their reasons."""
+    doubtful = tracks[0].doubtful
+    many = number(len(tracks), "doubtful detection" if doubtful else "face")
+    said = "" if doubtful else f": {reasons_text(tracks[0].reasons)}"
+    if not video:
+        return many + said
+    low, high = min(track.seen for track in tracks), max(track.seen for track in tracks)
+    long = number(low, "frame") if low == high else f"{low}–{high} frames"
+    return f"{many}, {long}{' each' if len(tracks) > 1 else ''}{said}"
+
+
+def _condition(name: str, value: float, domain: Mapping[str, Sequence[float]]) -> str:
+    """`sharpness 1.6 (1.1 to 3.2 among the faces calibrated on)`."""
+    shown = f"{name} {value:.3g}"
+    if name not in domain:
+        return shown
+    return f"{shown} ({domain[name][0]:.3g} to {domain[name][1]:.3g} among the faces calibrated on)"
+
+
+def _false_alarms(promise: Promise) -> list[str]:
+    rate = percent(promise.false_alarm)
+    lines = [
+        f"False alarms: a file whose faces are all unaltered and like those calibrated on is called suspect with a "
+        f"probability of at most {rate}, however many faces it holds.",
+        f"Calibrated on {number(promise.faces, 'held-out real face')}{_clusters(promise)}"
+        + ("." if promise.videos is None else f", and on {number(promise.videos, 'video')} of them."),
+    ]
+    if promise.clusters < promise.faces:
+        lines[-1] += (
+            " Faces of one cluster are alike, so that the rate is known less well than their number suggests."
+        )
+    return lines
+
+
+def _clusters(promise: Promise) -> str:
+    if promise.cluster == "face":
+        return ", of whom no more is known"
+    return f" in {number(promise.clusters, 'cluster')} by {promise.cluster}"
+
+
+def _missed(promise: Promise) -> list[str]:
+    if not promise.missed:
+        return [
+            "Missed fakes: nothing is known. No fakes were at hand when this detector was calibrated, so that nobody "
+            "can say how many pass."
+        ]
+    chance = percent(1 - promise.false_alarm)
+    lines = [
+        f"Missed fakes: of {number(each.of, 'known fake')} ({printable(method)}) {percent(each.share)} pass at this "
+        f"threshold ({each.missed}; guessing would let {chance} pass)."
+        for method, each in promise.missed.items()
+    ]
+    return [
+        *lines,
+        "Missed fakes were measured on single faces of the calibration half; where frames of a video are judged "
+        "together this was not measured.",
+    ]
+
+
+def _fitting(text: str, cells: int) -> str:
+    """The longest beginning of the text that takes at most so many cells."""
+    used = 0
+    for at, char in enumerate(text):
+        used += cell_len(char)
+        if used > cells:
+            return text[:at]
+    return text

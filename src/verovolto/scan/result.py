@@ -1,0 +1,247 @@
+"""What a scan found, as objects and as JSON values. The form of the latter is in docs/scan.md.
+
+Nothing here ever says that a face is real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from verovolto.calibration.thresholds import Calibration, Missed
+from verovolto.faces.filter import UNCERTAIN
+from verovolto.scan.aggregate import Rule
+
+SCHEMA_VERSION = 1
+Verdict = Literal["suspect", "no sign found", "cannot tell"]
+PICTURED = 50
+"""Media of a scan of which pictures are kept, the gravest: a page of more is of no use, and memory is bounded."""
+
+VERDICTS: tuple[Verdict, ...] = ("suspect", "no sign found", "cannot tell")
+Status = Literal["ok", "damaged", "unreadable"]
+
+NO_FACE = "no face found"
+OUTSIDE_DOMAIN = "out of the training domain"
+TOO_MANY = "more faces than the calibration supports"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One judged face of a track. `box` is `(x0, y0, x1, y1)` of the face detector, in pixels of the frame."""
+
+    frame: int
+    time_s: float
+    score: float
+    p_value: float
+    box: tuple[float, float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "frame": self.frame, "time_s": round(self.time_s, 4), "score": self.score, "p_value": self.p_value,
+            "box": [round(edge, 1) for edge in self.box],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Telling:
+    """A frame that speaks for the verdict. `crop` and `context` are JPEG bytes: the face as cropped, at most 224 pixels
+    a side, and the whole frame made small (`context_box`: where the face lies in it). `heat` is float32 `[h, w]`, or
+    None where the detector has no map."""
+
+    point: Point
+    crop: bytes
+    heat: np.ndarray | None
+    context: bytes
+    context_box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackResult:
+    """One person, over the frames where they were followed; in a photo, one face.
+
+    Attributes:
+        id: number within the medium, from 0.
+        verdict: on this person, by `p_adjusted`.
+        reasons: why nothing can be told; empty otherwise.
+        p_value: of the track alone; None where nothing was judged.
+        p_adjusted: given that there are others (Bonferroni).
+        score: mean over the judged frames.
+        rule: how the frames were merged.
+        seen: frames with this face.
+        passed_over: faces of them that were not judged, by reason.
+        start_s, end_s: seconds of the first and last sighting.
+        points: the judged faces, in order of time.
+        conditions: median sharpness, brightness and contrast (`calibration.input_domain`).
+        telling: highest scores first; empty without pictures.
+    """
+
+    id: int
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    score: float | None = None
+    rule: Rule | None = None
+    seen: int
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    start_s: float
+    end_s: float
+    points: tuple[Point, ...] = ()
+    conditions: Mapping[str, float] = field(default_factory=dict)
+    telling: tuple[Telling, ...] = ()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the face detector was sure in no frame that this is a face."""
+        return self.reasons == (UNCERTAIN,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, without pictures."""
+        return {
+            "id": self.id, "verdict": self.verdict, "reasons": list(self.reasons), "p_value": self.p_value,
+            "p_adjusted": self.p_adjusted, "score": self.score, "rule": self.rule, "frames_seen": self.seen,
+            "frames_judged": len(self.points), "passed_over": dict(self.passed_over),
+            "start_s": round(self.start_s, 4), "end_s": round(self.end_s, 4),
+            "conditions": {name: round(value, 4) for name, value in self.conditions.items()},
+            "timeline": [point.to_dict() for point in self.points],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MediumResult:
+    """One photo or video.
+
+    Attributes:
+        path: as it was given or found.
+        medium: None where the file is neither.
+        status: `damaged` where something is missing and the rest was judged; `unreadable`: no verdict.
+        problems: what is damaged, or why it could not be scanned.
+        verdict: None where it is unreadable.
+        reasons: why nothing can be told; empty otherwise.
+        p_value: the smallest adjusted one of its tracks; None where none was judged.
+        frames: frames looked at.
+        tracks: in order of first sight; those of doubtful detections alone come last.
+    """
+
+    path: str
+    medium: Literal["photo", "video"] | None = None
+    status: Status = "ok"
+    problems: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+    p_value: float | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    frames: int = 0
+    tracks: tuple[TrackResult, ...] = ()
+
+    @property
+    def gravity(self) -> tuple[int, float]:
+        """Sorts media: suspect ones first, then by p-value; those without a verdict last."""
+        verdict = len(VERDICTS) if self.verdict is None else VERDICTS.index(self.verdict)
+        return verdict, 2.0 if self.p_value is None else self.p_value
+
+    @property
+    def pictured(self) -> bool:
+        """Whether pictures of its tracks are kept."""
+        return any(track.telling for track in self.tracks)
+
+    def without_pictures(self) -> MediumResult:
+        """The same, without pictures."""
+        return replace(self, tracks=tuple(replace(track, telling=()) for track in self.tracks))
+
+    @property
+    def judged(self) -> tuple[TrackResult, ...]:
+        """The tracks that have a p-value."""
+        return tuple(track for track in self.tracks if track.p_value is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, without pictures."""
+        return {
+            "path": self.path, "medium": self.medium, "status": self.status, "problems": list(self.problems),
+            "verdict": self.verdict, "reasons": list(self.reasons), "p_value": self.p_value, "width": self.width,
+            "height": self.height, "duration_s": self.duration_s, "frames_looked_at": self.frames,
+            "tracks": [track.to_dict() for track in self.tracks],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Promise:
+    """What stands beside every verdict: the false-alarm rate, and how many known fakes pass.
+
+    `missed` counts single known faces, by method, at the `threshold` of that rate; where a video is judged by several
+    frames together, nobody measured how many are missed. `low` and `high` are the least and the largest score of the
+    faces calibrated on.
+    """
+
+    false_alarm: float
+    score: str
+    threshold: float
+    low: float
+    high: float
+    faces: int
+    clusters: int
+    cluster: str
+    videos: int | None
+    missed: Mapping[str, Missed]
+
+    @staticmethod
+    def of(known: Calibration, false_alarm: float) -> Promise:
+        """Of a calibration, at a rate that it supports."""
+        return Promise(
+            false_alarm=false_alarm, score=known.score, threshold=known.threshold(false_alarm),
+            low=float(known.values[0]), high=float(known.values[-1]), faces=len(known), clusters=known.clusters,
+            cluster=known.cluster, videos=None if known.videos is None else len(known.videos),
+            missed=known.missed(false_alarm),
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "false_alarm": self.false_alarm, "score": self.score, "threshold": self.threshold,
+            "calibrated_on": {
+                "real_faces": self.faces, "clusters": self.clusters, "cluster": self.cluster, "videos": self.videos,
+                "lowest": self.low, "highest": self.high,
+            },
+            "missed_fakes": [
+                {"method": method, "missed": each.missed, "of": each.of, "share": each.share}
+                for method, each in self.missed.items()
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scan:
+    """All that a scan found. `detector` and `settings` are JSON values that say what judged, and how; `not_reached`
+    counts the files left when it was interrupted."""
+
+    media: tuple[MediumResult, ...]
+    promise: Promise
+    detector: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    not_reached: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every file was reached and could be scanned."""
+        return not self.not_reached and all(one.status != "unreadable" for one in self.media)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; see docs/scan.md."""
+        from verovolto import __version__
+
+        counts = {verdict: sum(one.verdict == verdict for one in self.media) for verdict in VERDICTS}
+        return {
+            "schema_version": SCHEMA_VERSION, "verovolto": __version__, "detector": dict(self.detector),
+            "settings": dict(self.settings), "promise": self.promise.to_dict(),
+            "counts": {
+                **counts, "unreadable": sum(one.status == "unreadable" for one in self.media),
+                "not_reached": self.not_reached,
+            },
+            "media": [one.to_dict() for one in self.media],
+        }  # fmt: skip

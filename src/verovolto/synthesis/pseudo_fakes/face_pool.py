@@ -1,0 +1,233 @@
+"""A crowd of real faces: each can be forged, and lend its inner face to the forgery of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from verovolto.core.errors import InputError, UnreadableImage
+from verovolto.data.faceset import FaceSet
+from verovolto.synthesis.geometry import invert, transform, umeyama
+from verovolto.synthesis.pseudo_fakes.eigenfaces import COMPONENTS, FaceBasis
+from verovolto.synthesis.pseudo_fakes.image_cache import Album, Pictures
+from verovolto.synthesis.pseudo_fakes.imaging import REFERENCE_SIDE, unit, warp
+from verovolto.synthesis.pseudo_fakes.masks import mean_landmarks, template
+
+FITTED_ON = 6000
+"""Faces that the principal components are fitted on at most (0.4 GB)."""
+
+BASIS_SIDE = 72
+"""Side of the aligned faces that are described by principal components, pixels for a crop of 224."""
+
+DRAWN = 150
+"""Faces that are drawn for one to lend; the most alike of them does."""
+
+_BRIGHTNESS = 0.25  # a grey level of difference in brightness weighs as much as this many pixels of landmarks
+_CENTRE = (60, 170)  # of the reference crop: rows and columns over which brightness is measured
+_BLOCK = 256  # faces projected at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crowd:
+    """Real faces and what must be known of each to forge it; `gather` makes one.
+
+    Images are decoded when they are needed. Everything else fits into memory: 2 kB a face. It pickles, so that
+    several processes can forge out of one crowd, and is written nowhere: it holds faces.
+
+    Attributes:
+        album: the crops.
+        landmarks: float32 `[N, 5, 2]`, `(x, y)` in pixels of the S x S crop; average ones where none were found.
+        lenders: int64, faces that may lend, in ascending order: those that can be read and have landmarks.
+        targets: int64, faces that may be forged, in ascending order: those that can be read.
+        to_template: float32 `[N, 2, 3]`, carries a crop's pixels into the common frame.
+        shapes: float32 `[N, 10]`, landmarks in the common frame.
+        brightness: float32 `[N]`, mean grey level of the crop's centre.
+        native: int64 `[N]`, side in pixels that the face had in its picture.
+        basis: principal components of all faces.
+        coordinates: float32 `[N, k]`, each face in that basis.
+        unreadable: a message for each crop that cannot be read.
+    """
+
+    album: Album
+    landmarks: Float[Tensor, "n 5 2"]
+    lenders: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    to_template: Float[Tensor, "n 2 3"]
+    shapes: Float[Tensor, "n 10"]
+    brightness: Float[Tensor, " n"]
+    native: NDArray[np.int64]
+    basis: FaceBasis
+    coordinates: NDArray[np.float32]
+    unreadable: tuple[str, ...] = ()
+
+    @staticmethod
+    def gather(
+        pictures: Pictures,
+        landmarks: ArrayLike,
+        *,
+        native: ArrayLike | None = None,
+        side: int = REFERENCE_SIDE,
+        components: int = COMPONENTS,
+        fitted_on: int = FITTED_ON,
+        seed: int = 0,
+        advance: Callable[[int], None] | None = None,
+    ) -> Crowd:
+        """Look at every face once and describe it.
+
+        Args:
+            pictures: tight crops of **real** faces, N of them, brought to `side` x `side` pixels.
+            landmarks: `[N, 5, 2]` in pixels of these, in the order of `faces.detection.base.LANDMARKS`; NaN where none
+                were found.
+            native: `[N]`, the side that each had in its picture (see `native_sides`); `side` if not given.
+            side: S, pixels.
+            components: principal components at most.
+            fitted_on: faces that these are fitted on at most, drawn by `seed`.
+            seed: decides the draw and the components.
+            advance: told how many more faces have been looked at.
+
+        Raises:
+            InputError: shapes that do not fit, or fewer than two faces that can be read and have landmarks.
+        """
+        points, found = _landmarks(landmarks, len(pictures), side)
+        sides = np.full(len(pictures), side) if native is None else np.asarray(native).astype(np.int64)
+        if sides.shape != (len(pictures),):
+            raise InputError(f"{len(pictures)} faces cannot have {sides.shape} sizes", hint="give one a face")
+        frame = template(side)
+        to_template = torch.stack([umeyama(p, frame) for p in points]).float()
+        look = _Look(
+            album=Album(pictures, side), to_template=to_template, advance=advance or (lambda _: None)
+        )
+        basis, coordinates = look.describe(components, fitted_on, seed)
+        lenders = np.flatnonzero(found & look.readable)
+        if len(lenders) < 2:
+            raise InputError(
+                f"{len(lenders)} faces can lend their inner part to others",
+                hint="give two crops or more that can be read, and landmarks for them",
+            )
+        return Crowd(
+            album=look.album,
+            landmarks=points,
+            lenders=lenders,
+            targets=np.flatnonzero(look.readable),
+            to_template=to_template,
+            shapes=torch.stack([transform(m, p) for m, p in zip(to_template, points, strict=True)]).flatten(
+                1
+            ),
+            brightness=look.brightness,
+            native=sides,
+            basis=basis,
+            coordinates=coordinates,
+            unreadable=tuple(look.unreadable),
+        )
+
+    def __len__(self) -> int:
+        return len(self.album)
+
+    @property
+    def side(self) -> int:
+        """S: side of all crops, pixels."""
+        return self.album.side
+
+    def pixels(self, index: int) -> UInt8[Tensor, "3 s s"]:
+        """The crop of a face, uint8 `[3, S, S]`; not to be changed in place. Raises `UnreadableImage`."""
+        return self.album.pixels(index)
+
+    def image(self, index: int) -> Float[Tensor, "3 s s"]:
+        """The crop of a face, float32 `[3, S, S]`, grey levels 0 to 255."""
+        return self.pixels(index).float()
+
+    def donor(self, index: int, rng: Generator, *, drawn: int = DRAWN) -> int:
+        """A face to lend to another: of `drawn` lenders the one most alike in pose and brightness.
+
+        It never is the face itself, nor one without landmarks.
+        """
+        candidates = rng.choice(self.lenders, min(drawn, len(self.lenders)), replace=False)
+        candidates = candidates[candidates != index]  # two are drawn at least: one is left
+        distance = (self.shapes[candidates] - self.shapes[index]).norm(dim=1) / unit(self.side)
+        distance += _BRIGHTNESS * (self.brightness[candidates] - self.brightness[index]).abs()
+        return int(candidates[int(distance.argmin())])
+
+    def aligned(self, donor: int, index: int) -> Float[Tensor, "3 s s"]:
+        """The donor's crop moved, turned and scaled so that its landmarks fall on those of the face `index`."""
+        back = invert(umeyama(self.landmarks[donor], self.landmarks[index]))
+        return warp(self.image(donor), back, self.side)
+
+
+def native_sides(faces: FaceSet, side: int = REFERENCE_SIDE) -> NDArray[np.int64]:
+    """The side of each crop in its picture, `[N]`: the column `crop_width`, `side` where nobody wrote it down."""
+    widths = faces.columns("crop_width")["crop_width"].to_pylist()
+    return np.array([width or side for width in widths], dtype=np.int64)
+
+
+def _landmarks(given: ArrayLike, count: int, side: int) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Landmarks `[N, 5, 2]`, average ones where none are given, and for which faces there were some."""
+    points = torch.from_numpy(np.array(given, dtype=np.float32))
+    if points.shape != (count, 5, 2):
+        raise InputError(
+            f"{count} faces cannot have landmarks of shape {tuple(points.shape)}",
+            hint="give [N, 5, 2], NaN where none were found",
+        )
+    # Points that all lie at one place are no face either: nothing can be aligned with them.
+    spread = (points - points.mean(1, keepdim=True)).norm(dim=2).amax(1)
+    found = points.isfinite().all(2).all(1) & (spread >= unit(side))
+    points[~found] = mean_landmarks(side)
+    return points, found.numpy()
+
+
+class _Look:
+    """One look at every face: which can be read, how bright they are, and their principal components."""
+
+    def __init__(self, *, album: Album, to_template: Tensor, advance: Callable[[int], None]) -> None:
+        self.album, self.advance = album, advance
+        self.to_template = to_template
+        self.readable = np.ones(len(album), dtype=np.bool_)
+        self.brightness = torch.zeros(len(album))
+        self.unreadable: list[str] = []
+        self.side = max(8, round(BASIS_SIDE * unit(album.side)))
+
+    def describe(self, components: int, fitted_on: int, seed: int) -> tuple[FaceBasis, NDArray[np.float32]]:
+        """The basis of a drawn part of the faces, and the coordinates `[N, k]` of all."""
+        count = len(self.album)
+        drawn = np.sort(np.random.default_rng(seed).permutation(count)[:fitted_on])
+        first = np.empty((len(drawn), 3 * self.side**2), dtype=np.float32)
+        seen = self._aligned(drawn, first)
+        basis = FaceBasis.fit(first[: len(seen)], side=self.side, components=components, seed=seed)
+        coordinates = np.zeros((count, len(basis.components)), dtype=np.float32)
+        coordinates[seen] = first[: len(seen)] @ basis.components.T  # the fit has centred them
+        block = np.empty((_BLOCK, first.shape[1]), dtype=np.float32)
+        others = np.setdiff1d(np.arange(count), drawn)
+        for start in range(0, len(others), _BLOCK):
+            seen = self._aligned(others[start : start + _BLOCK], block)
+            coordinates[seen] = basis.coordinates(block[: len(seen)])
+        return basis, coordinates
+
+    def _aligned(self, indices: NDArray[Any], out: NDArray[np.float32]) -> list[int]:
+        """Write the aligned faces of those that can be read into the first rows of `out`; which these are."""
+        seen: list[int] = []
+        for index, image in self._images(indices):
+            face = warp(image, invert(self.to_template[index].double()), self.album.side)[None]
+            small = torch.nn.functional.interpolate(face, size=self.side, mode="bilinear", antialias=True)
+            out[len(seen)] = small.flatten().numpy()
+            seen.append(index)
+        return seen
+
+    def _images(self, indices: NDArray[Any]) -> Iterator[tuple[int, Tensor]]:
+        low, high = (round(edge * unit(self.album.side)) for edge in _CENTRE)
+        for index in map(int, indices):
+            self.advance(1)
+            try:
+                image = self.album.pixels(index).float()
+            except UnreadableImage as error:
+                self.readable[index] = False
+                self.unreadable.append(str(error))
+                continue
+            self.brightness[index] = image[:, low:high, low:high].mean()
+            yield index, image

@@ -1,0 +1,92 @@
+"""Where a new inner face comes from: the face itself, another, an average, or principal components.
+
+A source is a function of the crowd, the number of the face, the generator and the face's own image; it returns
+an image float32 `[3, S, S]` whose face lies where the target's does. It may be unlike the target in colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from verovolto.synthesis.pseudo_fakes.face_pool import Crowd
+from verovolto.synthesis.pseudo_fakes.imaging import match_colours, random_flow, resize, unit, warp
+from verovolto.synthesis.pseudo_fakes.masks import inner_distance
+from verovolto.synthesis.pseudo_fakes.random_draws import log_uniform, normals, uniform
+
+Source = Callable[[Crowd, int, Generator, Tensor], Tensor]
+
+FLOW_KNOTS = 5
+_LENDERS_OF_AVERAGE = 60  # drawn for each part of an average, which so is less alike than a swap
+
+
+def own_face(crowd: Crowd, index: int, rng: Generator, image: Tensor) -> Tensor:
+    """The face itself, a little scaled, shifted and distorted: nothing but the blending gives it away.
+
+    Shiohara & Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022.
+    """
+    scale = uniform(rng, 0.96, 1.04)
+    shift = normals(rng, 2 * unit(crowd.side), 2)
+    centre = crowd.side / 2 * (1 - scale)
+    matrix = torch.tensor([[scale, 0.0, centre], [0.0, scale, centre]])
+    matrix[:, 2] += shift
+    amplitude = uniform(rng, 0, 3) * unit(crowd.side)
+    return warp(image, matrix, crowd.side, random_flow(rng, amplitude, crowd.side, FLOW_KNOTS))
+
+
+def other_face(crowd: Crowd, index: int, rng: Generator, image: Tensor) -> Tensor:
+    """Another face of like pose and brightness, aligned by its landmarks.
+
+    Li et al., "Face X-ray for More General Face Forgery Detection", CVPR 2020, forge so for the same purpose.
+    """
+    return crowd.aligned(crowd.donor(index, rng), index)
+
+
+def average_face(crowd: Crowd, index: int, rng: Generator, image: Tensor) -> Tensor:
+    """A random mean of two to five others in the target's colours, and a part of the face itself."""
+    donors = int(rng.integers(2, 6))
+    others = [crowd.donor(index, rng, drawn=_LENDERS_OF_AVERAGE) for _ in range(donors)]
+    shares = rng.dirichlet(np.full(donors, 2.0))
+    own = uniform(rng, 0, 0.4)
+    inside = (inner_distance(crowd.landmarks[index], crowd.side) < 1).float()
+    mean = own * image
+    for other, share in zip(others, shares, strict=True):
+        mean = mean + (1 - own) * float(share) * match_colours(crowd.aligned(other, index), image, inside)
+    return mean
+
+
+def rebuilt_face(crowd: Crowd, index: int, rng: Generator, image: Tensor) -> Tensor:
+    """The face out of 25 to 400 of its principal components: what a narrow code remembers of it."""
+    return _rebuild(crowd, index, crowd.coordinates[index][: int(log_uniform(rng, 25, 400))])
+
+
+def mixed_face(crowd: Crowd, index: int, rng: Generator, image: Tensor) -> Tensor:
+    """The face's leading components (pose, light), and the finer ones of two others: as swaps by auto-encoder,
+    which decode one person's code as another."""
+    kept = int(log_uniform(rng, 60, 400))
+    own = int(log_uniform(rng, 6, 40))
+    others = [crowd.donor(index, rng) for _ in range(2)]
+    shares = (uniform(rng, 0.4, 1), uniform(rng, 0, 0.5))
+    mixed = crowd.coordinates[index][:kept].copy()
+    mixed[own:] = sum(s * crowd.coordinates[o][own:kept] for o, s in zip(others, shares, strict=True))
+    return _rebuild(crowd, index, mixed)
+
+
+SOURCES: dict[str, Source] = {
+    "self": own_face,
+    "swap": other_face,
+    "mean": average_face,
+    "pca": rebuilt_face,
+    "pcamix": mixed_face,
+}
+
+
+def _rebuild(crowd: Crowd, index: int, coordinates: NDArray[np.float32]) -> Tensor:
+    """A face out of principal components, brought from the common frame to the crop's."""
+    face = resize(crowd.basis.rebuild(coordinates), crowd.side, "bicubic")
+    return warp(face, crowd.to_template[index], crowd.side)

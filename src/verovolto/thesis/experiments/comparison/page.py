@@ -1,0 +1,104 @@
+"""How `comparison` is shown: every difference with its interval, and who is better than whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from verovolto.report.evaluation_text import side
+from verovolto.report.robustness_text import change
+from verovolto.thesis.experiments.comparison.figures import difference_forest
+from verovolto.thesis.report.page import TITLES
+
+TITLE = "The models against each other"
+SHOWN = {
+    "auroc": "AUROC", "ap_real": "PR area, real", "ap_fake": "PR area, fake", "accuracy": "accuracy at the threshold",
+    "balanced_accuracy": "balanced accuracy",
+}  # fmt: skip
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
+    """By protocol, the differences in AUROC of all pairs."""
+    return {
+        f"auroc-{protocol}": difference_forest(one["pairs"], "auroc", label="difference in AUROC")
+        for protocol, one in found["protocols"].items()
+        if one["pairs"]
+    }
+
+
+def findings(found: Mapping[str, Any]) -> list[str]:
+    """A sentence or two on each protocol: whom the paired interval of the AUROC calls better."""
+    return [
+        f"{TITLES[protocol].capitalize()}: {'; '.join(_said(one))}."
+        for protocol, one in found["protocols"].items()
+    ]
+
+
+def shown(pairs: list[Mapping[str, Any]]) -> dict[str, str]:
+    """The figures of `SHOWN` that the pairs have, and their headings."""
+    return {key: name for key, name in SHOWN.items() if pairs and key in pairs[0]["differences"]}
+
+
+def told_apart(pairs: list[Mapping[str, Any]]) -> tuple[int, int]:
+    """How many of the differences shown leave out 0, and how many there are."""
+    verdicts = [pair["differences"][key]["verdict"] for pair in pairs for key in shown(pairs)]
+    return sum(verdict != "no difference shown" for verdict in verdicts), len(verdicts)
+
+
+def _said(one: Mapping[str, Any]) -> Iterator[str]:
+    models = [pair for pair in one["pairs"] if pair["against"] in one["models"]]
+    better = [pair for pair in models if _verdict(pair) == "better"]
+    better += [_turned(pair) for pair in models if _verdict(pair) == "worse"]
+    for name in dict.fromkeys(pair["name"] for pair in better):
+        where = "" if _above(one, name) else ", though its own AUROC is not shown to be above 0.5"
+        than = [_against(pair) for pair in better if pair["name"] == name]
+        yield f"by AUROC {name} is better than {_and(than)}{where}"
+    if not models:
+        yield "one model alone, so there is no other to set it against"
+    elif len(better) < len(models):
+        yield (
+            "no other two models can be told apart by AUROC"
+            if better
+            else "no two models can be told apart by AUROC"
+        )
+    unproven = [model for model in one["models"] if not _above(one, model)]
+    if unproven:
+        whose = "any model" if len(unproven) == len(one["models"]) > 1 else _and(unproven)
+        yield f"not shown to be above 0.5: the AUROC of {whose}"
+    for model in (model for model in one["models"] if model not in unproven):
+        against = [
+            pair for pair in one["pairs"] if pair["name"] == model and pair["against"] in one["trivial"]
+        ]
+        beaten = [pair["against"] for pair in against if _verdict(pair) == "better"]
+        yield f"{model} is shown to be better than {_listed(beaten, len(against))}"
+
+
+def _against(pair: Mapping[str, Any]) -> str:
+    return f"{pair['against']} ({change(pair['differences']['auroc'])})"
+
+
+def _and(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _listed(beaten: list[str], there: int) -> str:
+    if not beaten:
+        return "none of the trivial statistics"
+    return "every trivial statistic" if len(beaten) == there else f"{' and '.join(beaten)} alone"
+
+
+def _verdict(pair: Mapping[str, Any]) -> str:
+    return str(pair["differences"]["auroc"]["verdict"])
+
+
+def _above(one: Mapping[str, Any], name: str) -> bool:
+    result = next(result for result in one["results"] if result["name"] == name)
+    return side(result["figures"]["auroc"]) == "above"
+
+
+def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """The same pair with the other one first."""
+    was = pair["differences"]["auroc"]
+    auroc = {"value": -was["value"], "low": -was["high"], "high": -was["low"], "verdict": "better"}
+    return {"name": pair["against"], "against": pair["name"], "differences": {"auroc": auroc}}

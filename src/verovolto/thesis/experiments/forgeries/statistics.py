@@ -1,0 +1,128 @@
+"""A score against each kind of forgery by itself: who is found, who is missed. Pure functions of tables of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from verovolto.calibration.thresholds import Threshold, flagged
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.bootstrap import with_intervals
+from verovolto.evaluation.evaluate import Sample
+from verovolto.evaluation.groups import Pairs, find_pairs
+from verovolto.evaluation.ranking_metrics import Ranking, auroc, curves
+from verovolto.evaluation.threshold_metrics import decision_rates
+
+NOT_RECORDED = "not recorded"
+"""The name of the forgeries whose method nobody wrote down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgery:
+    """Fakes of one kind and the reals that they are judged against: `rows` `[m]` are positions in a table."""
+
+    name: str
+    rows: np.ndarray
+
+
+def joined(tables: Sequence[ScoreTable]) -> ScoreTable:
+    """Tables of one detector, one below the other."""
+    first = tables[0]
+    return ScoreTable(
+        table=pa.concat_tables([one.table.replace_schema_metadata(None) for one in tables]),
+        scores=first.scores, baselines=first.baselines, about=first.about,
+    )  # fmt: skip
+
+
+def by_method(scores: ScoreTable) -> list[Forgery]:
+    """The fakes of each method, in the order of their names, against the reals of the data sets they come from.
+
+    Where these have no real, against all reals; fakes without a method are `NOT_RECORDED`, and come last.
+    """
+    label, dataset, method = (scores.strings(name) for name in ("label", "dataset", "method"))
+    fake, real = label == "fake", label == "real"
+    names = sorted({str(name) for name in method[fake] if name is not None})
+    members = {name: fake & (method == name) for name in names}
+    unnamed = fake & np.array([name is None for name in method], dtype=bool)
+    if unnamed.any():
+        members[NOT_RECORDED] = unnamed
+    found = []
+    for name, member in members.items():
+        theirs = real & np.isin(_texts(dataset), _texts(dataset[member]))
+        rows = np.flatnonzero(member | (theirs if theirs.any() else real))
+        found.append(Forgery(name=name, rows=rows))
+    return found
+
+
+def by_pair(scores: ScoreTable, names: Sequence[str]) -> list[Forgery]:
+    """Forgeries that were made, of each of the kinds `names`, against their own untouched sources, which carry the
+    same kind as `method`."""
+    method = scores.strings("method")
+    return [Forgery(name=name, rows=np.flatnonzero(method == name)) for name in names]
+
+
+def judge(
+    scores: ScoreTable, forgery: Forgery, threshold: Threshold, *, strict: bool, resamples: int, seed: int
+) -> dict[str, Any]:
+    """What the score of a threshold does to one kind of forgery.
+
+    Counts of faces and pairs, then figures with 95 % intervals over clusters: `auroc`, `pairs_ordered` (empty
+    without pairs), `missed_fakes` and `false_alarm_rate` at the threshold, which stays as it is in all resamples.
+    Raises `DataError` where a class is missing.
+    """
+    sample = Sample.of(scores.take(forgery.rows), threshold.score, resamples=resamples, seed=seed)
+    values = sample.scores.values(threshold.score)
+    pairs = find_pairs(sample.scores, values, sample.fake)
+    flags = flagged(values, threshold.value, strict=strict)
+    ranking = Ranking.of(values, sample.fake)
+
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        rates = decision_rates(flags, sample.fake, weights)
+        return {
+            "auroc": auroc(curves(ranking, weights)),
+            **({"pairs_ordered": _share(pairs, weights)} if len(pairs.rows) else {}),
+            **{name: rates[name] for name in ("missed_fakes", "false_alarm_rate")},
+        }
+
+    figures = with_intervals(statistics, sample.resamples)
+    return {
+        "forgery": forgery.name,
+        "fake": int(sample.fake.sum()),
+        "real": int((~sample.fake).sum()),
+        "pairs": len(pairs.rows),
+        "clusters": sample.resamples.clusters,
+        "cluster": sample.resamples.kind,
+        **{name: figure.to_dict() for name, figure in figures.items()},
+    }
+
+
+def matrix(
+    by_contestant: Mapping[str, tuple[ScoreTable, Threshold, bool]],
+    forgeries: Sequence[Forgery],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, list[dict[str, Any]]]:
+    """`judge` of every contestant (its table, threshold, whether that is strict) on every kind of forgery.
+
+    All tables hold the same faces in the same order, and all are judged on the same resamples.
+    """
+    return {
+        name: [
+            judge(table, forgery, threshold, strict=strict, resamples=resamples, seed=seed)
+            for forgery in forgeries
+        ]
+        for name, (table, threshold, strict) in by_contestant.items()
+    }
+
+
+def _share(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
+    return pairs.share(weights)["pairs_ordered"]
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)

@@ -1,0 +1,79 @@
+"""The faces of a run: what is trained on, chosen on and calibrated on never meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verovolto.core.errors import DataError, InputError
+from verovolto.data.crop_rule import read_rule
+from verovolto.data.faceset import FaceSet
+from verovolto.data.splits import check_disjoint, halve
+from verovolto.thesis.experiments.contamination.mix import Contamination
+from verovolto.training.config import TrainConfig
+
+_FEWEST_CHOOSE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """The faces of a run: reals to train on, reals to choose the epoch on, and all of the `calibrate` half."""
+
+    train: FaceSet
+    choose: FaceSet
+    calibrate: FaceSet
+    fingerprint: str
+    crop_rule: dict[str, Any] | None
+    leaky: bool = False
+    """Whether the splits may share people and videos."""
+    contamination: Contamination | None = None
+    """Which of the faces to train on are fakes in truth, in an experiment with such."""
+    clean: FaceSet | None = None
+    """The training reals before a contamination: their order is the order of the epochs."""
+
+
+def open_sets(
+    config: TrainConfig, *, leaky: bool = False, contamination: Contamination | None = None
+) -> Sets:
+    """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two.
+
+    Only reals are trained on, but for those that a `contamination` replaces.
+    """
+    faces = FaceSet.open(config.data)
+    known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")
+    check_disjoint(known, leaky=leaky)
+    train = faces.select(split=config.train_split, label="real")
+    if config.limit is not None and config.limit < len(train):
+        drawn = np.random.default_rng(config.seed).choice(len(train), config.limit, replace=False)
+        train = train.take(np.sort(drawn))
+    val = faces.select(split=config.val_split)
+    choose = halve(val.columns(), seed=config.seed)
+    chosen = val.take(np.flatnonzero(choose)).select(label="real")
+    if len(train) < _FEWEST_CHOOSE or len(chosen) < _FEWEST_CHOOSE:
+        raise DataError(
+            f"{config.data} has too few real faces: {len(train)} to train on, {len(chosen)} to choose on",
+            hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
+        )
+    held_out = val.take(np.flatnonzero(~choose))
+    clean = None
+    if contamination is not None:
+        clean, train = train, contamination.applied(faces, train)
+    return Sets(
+        train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
+        crop_rule=_crop_rule(faces, config.crop_rule), leaky=leaky, contamination=contamination, clean=clean,
+    )  # fmt: skip
+
+
+def _crop_rule(faces: FaceSet, given: str | None) -> dict[str, Any] | None:
+    """The rule that the set names, else the one given; refused where the two differ."""
+    if given is None:
+        return faces.crop_rule
+    rule = read_rule(given, flag="--crop-rule").to_dict()
+    if faces.crop_rule not in (None, rule):
+        raise InputError(
+            f"--crop-rule {given} is not the rule that {faces.path} was cropped by: {faces.crop_rule}",
+            hint="leave the flag out",
+        )
+    return rule

@@ -1,0 +1,157 @@
+"""`verovolto scan` as a user meets it; what it finds is tested in tests/scoring/scan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, full_disk
+from tests.faces.bright import RULE, BrightSquares
+from tests.scan.drawn import film, network, walk
+from verovolto import Detector
+from verovolto.core.errors import CalibrationError, InputError
+from verovolto.scan import scan_file as medium
+
+
+@pytest.fixture
+def run(command_line: Command) -> Command:
+    """Run `verovolto scan`."""
+    return lambda *words: command_line("scan", *words)
+
+
+@pytest.fixture
+def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
+    """A detector, and squares that count as faces."""
+    monkeypatch.setattr("verovolto.scan.run.open_detector", lambda name: BrightSquares())
+    network().save(tmp_path / "run/detector")
+    (tmp_path / "rule.json").write_text(json.dumps(RULE.to_dict()))
+    rule = ("--crop", tmp_path / "rule.json")
+    return ("--detector", tmp_path / "run", *rule, "--smallest", 8, "--workers", 0, "--every-frame")
+
+
+def without(flags: tuple[object, ...], name: object) -> tuple[object, ...]:
+    """The flags but for one, and its value."""
+    if name not in flags:
+        return flags
+    at = flags.index(name)
+    return flags[:at] + flags[at + (1 if name == "--every-frame" else 2) :]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return film(tmp_path / "a clip.mp4", walk(6, level=250))
+
+
+def test_table_json_and_report(run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path) -> None:
+    code, out, _ = run(clip, *flags, "--json", tmp_path / "out/r.json", "--report", tmp_path / "page")
+    assert code == 0
+    assert "a clip.mp4" in out and "report: " in out
+    found = json.loads((tmp_path / "out/r.json").read_text())
+    assert found["schema_version"] == 1 and found["settings"]["fps"] is None
+    [one] = found["media"]
+    assert one["medium"] == "video" and one["frames_looked_at"] == 6 and one["verdict"] in out
+    assert len(one["tracks"][0]["timeline"]) == 6
+    page = (tmp_path / "page/report.html").read_text()
+    assert "verovolto scan" in page and "--every-frame" in page and "data:image/" in page
+
+
+def test_json_on_standard_output_is_nothing_else(run: Command, flags: tuple[object, ...], clip: Path) -> None:
+    code, out, _ = run(clip, *flags, "--json", "-")
+    assert code == 0 and json.loads(out)["media"][0]["path"] == str(clip)
+
+
+def test_a_bad_file_never_stops_the_rest(
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.mp4").write_text("not found")
+    code, out, _ = run(tmp_path / "text.mp4", tmp_path / "nowhere.mp4", clip, *flags, "--json", "-")
+    statuses = [one["status"] for one in json.loads(out)["media"]]
+    assert code == 1 and statuses == ["unreadable", "unreadable", "ok"]
+
+
+def test_without_any_detector_it_says_how_to_have_one(
+    run: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verovolto.detectors.default.FOLDER", tmp_path / "none")
+    code, _, err = run(clip)
+    assert code == 2 and "verovolto train" in err and "none comes with this version" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("--false-alarm", 0.001), "cannot support"),
+        (("--false-alarm", 1.5), "between 0 and 1"),
+        (("--fps", 0), "no-every-frame|above 0"),
+        (("--workers", -1), "negative"),
+        (("--crop", "tigth"), "neither a rule nor a file"),
+        (("--report", "{clip}"), "is a file"),
+        (("--json", "{clip}/x.json"), "is a file"),
+        (("--json", "--report"), "no file"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    run: Command, flags: tuple[object, ...], clip: Path, words: tuple[object, ...], match: str
+) -> None:
+    for flag in ("--every-frame",) if "--fps" in words else words[:1]:
+        flags = without(flags, flag)
+    code, _, err = run(clip, *flags, *(str(word).format(clip=clip) for word in words))
+    assert code == 2 and sum(line.startswith("error: ") for line in err.splitlines()) == 1
+    assert "Traceback" not in err
+    assert any(part in err for part in match.split("|"))
+
+
+def test_nothing_to_scan(run: Command, flags: tuple[object, ...], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(tmp_path / "empty", *flags)
+    assert code == 2 and "no photos and no videos" in err
+
+
+def test_interrupted_it_hands_out_what_is_done(
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = film(tmp_path / "second.mp4", walk(2, level=250))
+    real = medium.open_media
+
+    def interrupted(path: Path, **options: object) -> object:
+        if path == second:
+            raise KeyboardInterrupt
+        return real(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(medium, "open_media", interrupted)
+    code, _, err = run(clip, second, *flags, "--json", tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert code == 130 and "1 of 2 files" in err
+    assert found["counts"]["not_reached"] == 1 and len(found["media"]) == 1
+
+
+def test_a_full_disk_comes_after_the_table(
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verovolto.core.files.atomic_path", full_disk(tmp_path))
+    code, out, err = run(clip, *flags, "--json", tmp_path / "r.json")
+    assert code == 2 and "disk is full" in err and "a clip.mp4" in out
+
+
+class TestInPython:
+    def test_scan_gives_the_same_as_objects(
+        self, run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path
+    ) -> None:
+        detector = Detector.load(tmp_path / "run")
+        rule = str(tmp_path / "rule.json")
+        found = detector.scan(clip, fps=None, crop=rule)
+        assert len(found.media[0].judged) == 0, "squares of 40 pixels are too small unless asked for"
+        _, out, _ = run(clip, *without(flags, "--smallest"), "--json", "-")
+        assert found.to_dict()["media"] == json.loads(out)["media"]
+
+    def test_it_refuses_what_cannot_be_judged(
+        self, flags: tuple[object, ...], clip: Path, tmp_path: Path
+    ) -> None:
+        detector = Detector.load(tmp_path / "run")
+        with pytest.raises(InputError, match="does not say how the faces it was trained on were cropped"):
+            detector.scan(clip)
+        detector.calibration = {}
+        with pytest.raises(CalibrationError, match="not calibrated"):
+            detector.scan(clip, crop=str(tmp_path / "rule.json"))

@@ -1,0 +1,158 @@
+"""Training a region discriminant: real faces alone, resumable, and nothing of single faces left behind."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.progress import Progress
+
+from tests.conftest import write_set
+from verovolto import Detector
+from verovolto.core.chunks import BLOCK, in_blocks
+from verovolto.core.errors import DataError, InputError, TrainingError
+from verovolto.data.crop_rule import TIGHT
+from verovolto.detectors.region_discriminant import fit as discriminant
+from verovolto.detectors.region_discriminant.detector import FeatureDetector
+from verovolto.synthesis.pseudo_fakes import KINDS
+from verovolto.training.config import TrainConfig
+
+
+def config(data: Path, out: Path, **changes: Any) -> TrainConfig:
+    settings = {
+        "model": "region-discriminant", "crop_rule": "tight", "forgeries": 18, "workers": 0, "threads": 1, "seed": 1,
+    }  # fmt: skip
+    return TrainConfig(data=data, out=out, **{**settings, **changes})
+
+
+def train(given: TrainConfig) -> Path:
+    return discriminant.run(given, Progress(disable=True))
+
+
+@pytest.fixture(autouse=True)
+def _landmarks_of_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No face detector takes a drawing for a face; where its eyes and mouth are is known."""
+
+    def known(faces: Any, *_: Any, **__: Any) -> np.ndarray:
+        points = np.array([[78.0, 90], [146, 90], [112, 120], [88, 160], [136, 160]], dtype=np.float32)
+        jitter = np.random.default_rng(0).normal(0, 3, (len(faces), 5, 2)).astype(np.float32)
+        return points + jitter
+
+    monkeypatch.setattr(discriminant, "crop_landmarks", known)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("small"), train=12, people=4)
+
+
+def test_a_run_gives_a_calibrated_detector_and_leaves_no_features(small: Path, tmp_path: Path) -> None:
+    out = train(config(small, tmp_path / "run"))
+    detector = Detector.load(out)
+    assert isinstance(detector, FeatureDetector) and detector.name == "region-discriminant"
+    assert detector.crop_rule == TIGHT.to_dict() and detector.domain.ranges
+    assert detector.about["forgeries"] == 18 and detector.about["kinds"] == list(KINDS)
+    assert len(detector.calibration["discriminant"]) > 0
+    assert not (out / "work").exists()
+    assert sorted(path.name for path in out.iterdir()) == ["config.toml", "detector", "run.json"]
+    assert not any(path.suffix == ".npy" for path in out.rglob("*"))
+
+
+def test_only_reals_of_the_training_split_matter(small: Path, tmp_path: Path) -> None:
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "train").symlink_to(small / "train")
+    for split in ("val", "test"):
+        (without / split).symlink_to(small / split)
+    with (
+        (small / "manifest.csv").open() as source,
+        (without / "manifest.csv").open("w", newline="") as target,
+    ):
+        rows = list(csv.reader(source))
+        kept = [row for row in rows if not (row[1] == "fake" and row[2] == "val")]
+        csv.writer(target).writerows(kept)
+    one, other = (
+        Detector.load(train(config(data, tmp_path / data.name / "run"))) for data in (small, without)
+    )
+    assert isinstance(one, FeatureDetector) and isinstance(other, FeatureDetector)
+    torch.testing.assert_close(one.head.slope, other.head.slope, rtol=0, atol=0)
+
+
+def test_stopped_at_any_step_it_ends_the_same(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Detector.load(train(config(small, tmp_path / "whole", forgeries=70)))
+    assert isinstance(whole, FeatureDetector)
+    real = discriminant.pair
+    for stop in (3, 66):  # within the first block, and within the second
+
+        def stopped(crowd: Any, number: int, *, seed: int, stop: int = stop) -> Any:
+            if number == stop:
+                raise KeyboardInterrupt
+            return real(crowd, number, seed=seed)
+
+        monkeypatch.setattr(discriminant, "pair", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(small, tmp_path / "run", forgeries=70))
+    monkeypatch.setattr(discriminant, "pair", real)
+    again = Detector.load(train(config(small, tmp_path / "run", forgeries=70)))
+    assert isinstance(again, FeatureDetector)
+    torch.testing.assert_close(again.head.slope, whole.head.slope, rtol=0, atol=0)
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is_refused(small: Path, tmp_path: Path) -> None:
+    out = train(config(small, tmp_path / "run"))
+    before = (out / "detector/model.safetensors").stat().st_mtime_ns
+    assert train(config(small, tmp_path / "run")) == out
+    assert (out / "detector/model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(TrainingError, match="forgeries was 18, is 27"):
+        train(config(small, tmp_path / "run", forgeries=27))
+
+
+def test_unreadable_faces_past_the_share_stop_it(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", train=12, people=4)
+    (data / "train/real/003.jpg").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"1 of 12 training faces cannot be read.*003.jpg"):
+        train(config(data, tmp_path / "a"))
+    about = Detector.load(train(config(data, tmp_path / "b", max_unreadable=0.2))).about
+    assert about["unreadable"] == 1
+
+
+def test_another_trunk_and_another_size(small: Path, tmp_path: Path) -> None:
+    out = train(config(small, tmp_path / "run", trunk="lite2", size=64))
+    detector = Detector.load(out)
+    assert isinstance(detector, FeatureDetector) and detector.head.trunk == "lite2"
+    assert detector.preprocessing.size == 64 and len(detector.head.slope) == discriminant.parameters("lite2")
+    assert detector.about["weights"] == "lite2, ImageNet, frozen"
+    heat = detector.explain([np.zeros((50, 50, 3), np.uint8)]).heat
+    assert heat is not None and heat.shape == (1, 56, 56)
+    with pytest.raises(InputError, match="48 is no multiple of 32"):
+        train(config(small, tmp_path / "odd", size=48))
+
+
+@pytest.mark.parametrize("wrong", [{"forgeries": 0}, {"shrinkage": 0.0}, {"shrinkage": float("nan")}])
+def test_values_that_make_no_sense(small: Path, tmp_path: Path, wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=f"--{next(iter(wrong))}"):
+        config(small, tmp_path, **wrong)
+
+
+class TestBlocks:
+    def test_blocks_are_kept_and_taken_up_again(self, tmp_path: Path) -> None:
+        asked: list[range] = []
+
+        def rows(block: range) -> np.ndarray:
+            asked.append(block)
+            return np.arange(block.start, block.stop, dtype=np.float16)[:, None]
+
+        done: list[int] = []
+        count = 2 * BLOCK + 5
+        found = in_blocks(count, rows, tmp_path, advance=done.append)
+        assert found[:, 0].tolist() == list(range(count)) and sum(done) == count
+        (tmp_path / f"{BLOCK:07d}.npy").unlink()
+        asked.clear()
+        again = in_blocks(count, rows, tmp_path)
+        assert asked == [range(BLOCK, 2 * BLOCK)] and (again == found).all()

@@ -1,0 +1,45 @@
+"""The detector that comes along: found where none is given, small, and said what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import draw_face
+from verovolto import Detector
+from verovolto.core.errors import DetectorError
+from verovolto.detectors import default as starter
+from verovolto.detectors.default import FOLDER, detector_folder
+from verovolto.detectors.region_discriminant.detector import FeatureDetector
+
+
+def test_it_loads_scores_and_knows_what_it_promises() -> None:
+    detector = Detector.default()
+    assert isinstance(detector, FeatureDetector) and detector.crop_rule is not None and detector.domain.ranges
+    scores = detector.score([draw_face(1), draw_face(2)])
+    assert scores.p_value is not None and ((scores.p_value > 0) & (scores.p_value <= 1)).all()
+    [missed] = detector.calibration[detector.default_score].missed(0.05).values()
+    assert missed.of > 100 and 0 < missed.share < 1
+
+
+def test_it_is_small_and_has_its_papers() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 25e6
+    card = (FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for word in ("AUROC", "missed", "seed", "licence", "Four clips are no benchmark"):
+        assert word in card
+    assert "research" in (FOLDER / "WEIGHTS_LICENSE.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert detector_folder() == detector_folder("default") == detector_folder(Path("default")) == FOLDER
+    assert detector_folder(tmp_path / "run") == tmp_path / "run"
+    (tmp_path / "default").mkdir()
+    assert detector_folder("default") == Path("default")
+
+
+def test_where_it_is_missing_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "FOLDER", tmp_path)
+    with pytest.raises(DetectorError, match="verovolto train"):
+        Detector.default()

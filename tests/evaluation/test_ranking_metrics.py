@@ -1,0 +1,101 @@
+"""Weighted ranking metrics equal scikit-learn's, ties and all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+from verovolto.evaluation.ranking_metrics import Ranking, curves, ranking_statistics
+
+
+@st.composite
+def weighted_samples(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores with ties, labels with both classes, three weightings; zero weights happen."""
+    n = draw(st.integers(4, 40))
+    scores = np.array(draw(st.lists(st.integers(-6, 6), min_size=n, max_size=n)), dtype=np.float64)
+    fake = np.array([*draw(st.lists(st.booleans(), min_size=n - 2, max_size=n - 2)), True, False])
+    weights = np.array(draw(st.lists(st.integers(0, 4), min_size=3 * n, max_size=3 * n)), dtype=np.float64)
+    weights = weights.reshape(3, n)
+    weights[:, -2:] += 1  # each class keeps some weight
+    return scores, fake, weights
+
+
+@given(weighted_samples())
+def test_equal_to_scikit_learn(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    scores, fake, weights = sample
+    ours = ranking_statistics(scores, fake)(weights)
+    for i, weight in enumerate(weights):
+        assert ours["auroc"][i] == pytest.approx(roc_auc_score(fake, scores, sample_weight=weight))
+        assert ours["ap_fake"][i] == pytest.approx(
+            average_precision_score(fake, scores, sample_weight=weight)
+        )
+        assert ours["ap_real"][i] == pytest.approx(
+            average_precision_score(~fake, -scores, sample_weight=weight)
+        )
+        kept = weight > 0
+        fpr, tpr, _ = roc_curve(fake[kept], scores[kept], sample_weight=weight[kept], drop_intermediate=False)
+        assert ours["fpr_at_95_tpr"][i] == pytest.approx(fpr[np.argmax(tpr >= 0.95 - 1e-12)])
+        assert ours["ks"][i] == pytest.approx(np.abs(tpr - fpr).max())
+        along = np.linspace(0, 1, 4001)
+        x = np.interp(along, np.linspace(0, 1, len(fpr)), fpr)
+        y = np.interp(along, np.linspace(0, 1, len(fpr)), tpr)
+        nearest = np.argmin(np.abs(x + y - 1))
+        assert ours["eer"][i] == pytest.approx(x[nearest], abs=0.02)
+
+
+@given(weighted_samples())
+def test_curves_are_scikit_learn_s(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    scores, fake, weights = sample
+    weights = weights + 1  # scikit-learn leaves out faces without weight
+    ranking = Ranking.of(scores, fake)
+    curve = curves(ranking, weights[:1])
+    precision, recall, thresholds = precision_recall_curve(fake, scores, sample_weight=weights[0])
+    with np.errstate(invalid="ignore"):
+        ours = (curve.tp / (curve.tp + curve.fp))[0][::-1]
+    defined = ~np.isnan(ours)
+    np.testing.assert_allclose(ranking.thresholds[::-1], thresholds)
+    np.testing.assert_allclose(curve.tpr[0][::-1], recall[:-1])
+    np.testing.assert_allclose(ours[defined], precision[:-1][defined])
+
+
+@given(weighted_samples())
+def test_whole_weights_are_repetitions(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    scores, fake, weights = sample
+    times = weights[0].astype(int)
+    weighted = ranking_statistics(scores, fake)(weights[:1])
+    repeated = ranking_statistics(np.repeat(scores, times), np.repeat(fake, times))(np.ones((1, times.sum())))
+    for name, value in weighted.items():
+        assert value[0] == pytest.approx(repeated[name][0]), name
+
+
+@given(weighted_samples())
+def test_the_direction_is_declared_never_chosen(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    scores, fake, weights = sample
+    forward, backward = ranking_statistics(scores, fake)(weights), ranking_statistics(-scores, fake)(weights)
+    np.testing.assert_allclose(forward["auroc"] + backward["auroc"], 1)
+    raised = ranking_statistics(2 * scores + 1, fake)(weights)
+    for name, value in forward.items():
+        np.testing.assert_allclose(value, raised[name])
+
+
+def test_a_perfect_score_and_its_opposite() -> None:
+    scores, fake = np.arange(10.0), np.arange(10) >= 5
+    perfect = {name: value[0] for name, value in ranking_statistics(scores, fake)(np.ones((1, 10))).items()}
+    assert perfect == {"auroc": 1, "ap_fake": 1, "ap_real": 1, "eer": 0, "fpr_at_95_tpr": 0, "ks": 1}
+    opposite = {name: value[0] for name, value in ranking_statistics(-scores, fake)(np.ones((1, 10))).items()}
+    assert (opposite["auroc"], opposite["eer"], opposite["fpr_at_95_tpr"]) == (0, 1, 1)
+
+
+def test_a_class_without_weight_leaves_the_figures_undefined() -> None:
+    undefined = ranking_statistics(np.arange(4.0), np.array([True, True, False, False]))(
+        np.array([[1.0, 1, 0, 0]])
+    )
+    assert {name for name, value in undefined.items() if np.isnan(value[0])} >= {
+        "auroc",
+        "ap_real",
+        "eer",
+        "fpr_at_95_tpr",
+    }

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.media.drawing import CORNER, encoded, picture
+from verovolto.core.errors import InputError, UnreadableImage, VerovoltoError
+from verovolto.media import Limits, Photo, UnreadableMedia, open_media
+from verovolto.media.photo import rgb_on_black
+
+heif = pytest.importorskip("pillow_heif")
+
+
+def saved(tmp_path: Path, data: bytes, name: str = "a.bin") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(99)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def heic(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    image = Image.fromarray(pixels)
+    heif.from_pillow(image).save(out, quality=95)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_photo_is_rgb_upright_and_one_frame(tmp_path: Path, kind: str) -> None:
+    photo = open_media(saved(tmp_path, encoded(Image.fromarray(picture(3)), kind)))
+    assert isinstance(photo, Photo)
+    assert photo.image.dtype == torch.uint8 and photo.image.shape == (3, 64, 96)
+    assert (photo.width, photo.height) == (96, 64)
+    assert np.abs(photo.image[:, 4, 4].numpy().astype(int) - CORNER).max() < 30
+    [frame] = photo.frames()
+    assert frame.image is photo.image and (frame.index, frame.time_s) == (0, 0.0)
+    assert photo.outcome.sampled == 1 and not photo.outcome.damage
+
+
+@pytest.mark.parametrize(
+    ("tag", "row", "column"), [(1, 4, 4), (3, -4, -4), (6, 4, -4), (8, -4, 4), (2, 4, -4)]
+)
+def test_exif_orientation_is_applied(tmp_path: Path, tag: int, row: int, column: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    photo = open_media(saved(tmp_path, encoded(Image.fromarray(picture(0)), "JPEG", exif=exif, quality=95)))
+    assert photo.image.shape == ((3, 96, 64) if tag in (6, 8) else (3, 64, 96))
+    assert np.abs(photo.image[:, row, column].numpy().astype(int) - CORNER).max() < 30
+
+
+def test_heic_is_decoded(tmp_path: Path) -> None:
+    photo = open_media(saved(tmp_path, heic(picture(2))))
+    assert photo.kind.format == "heic" and photo.image.shape == (3, 64, 96)
+    assert photo.image.is_contiguous()
+    assert np.abs(photo.image.numpy().transpose(1, 2, 0).astype(int) - picture(2)).mean() < 6
+
+
+def test_heic_of_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImage, match="96 x 64 pixels"):
+        open_media(saved(tmp_path, heic(picture(2))), limits=Limits(photo_pixels=1000))
+
+
+def test_heic_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError, match=r"verovolto\[heic\]"):
+        open_media(saved(tmp_path, heic(picture(2))))
+
+
+@pytest.mark.parametrize("at", [0.3, 0.6, 0.9])
+def test_a_heic_cut_short_is_unreadable(tmp_path: Path, at: float) -> None:
+    data = heic(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    with pytest.raises(UnreadableImage):
+        open_media(saved(tmp_path, data[: int(at * len(data))]))
+
+
+def test_avif_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableMedia, match="AVIF"):
+        open_media(saved(tmp_path, b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf"))
+
+
+@given(st.sampled_from([1, 2, 3, 4]), st.integers(0, 255), st.integers(0, 255))
+def test_grey_and_transparent_pixels_become_rgb(channels: int, value: int, alpha: int) -> None:
+    pixels = np.full((2, 3, channels), value, np.uint8)
+    if channels in (2, 4):
+        pixels[..., -1] = alpha
+    rgb = rgb_on_black(pixels)
+    assert rgb.shape == (2, 3, 3) and rgb.dtype == np.uint8
+    expected = round(value * alpha / 255) if channels in (2, 4) else value
+    assert (rgb == expected).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [8_200, 10_000, 20_000])
+def test_a_bomb_of_pixels_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
+    path = saved(tmp_path, png_header(side, side))
+    assert path.stat().st_size < 200
+    with pytest.raises(UnreadableImage, match=rf"{side} x {side} pixels|\({side**2} pixels\)"):
+        open_media(path)
+
+
+def test_a_limit_of_ones_own(tmp_path: Path) -> None:
+    path = saved(tmp_path, encoded(Image.new("RGB", (40, 30)), "PNG"))
+    assert open_media(path, limits=Limits(photo_pixels=1200)).image.shape == (3, 30, 40)
+    with pytest.raises(UnreadableImage, match="limit is 1,199"):
+        open_media(path, limits=Limits(photo_pixels=1199))
+    with pytest.raises(UnreadableMedia, match="more than 50 bytes"):
+        open_media(path, limits=Limits(photo_bytes=50))
+
+
+def test_a_photo_cut_short_is_unreadable(tmp_path: Path) -> None:
+    data = encoded(Image.fromarray(picture(1)), "JPEG")
+    with pytest.raises(UnreadableImage):
+        open_media(saved(tmp_path, data[: len(data) // 2]))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["JPEG", "PNG", "WEBP"]),
+    st.lists(st.tuples(st.integers(0), st.integers(1, 255)), max_size=6),
+)
+def test_flipped_bytes_give_a_picture_or_our_error(
+    tmp_path: Path, kind: str, flips: list[tuple[int, int]]
+) -> None:
+    data = bytearray(encoded(Image.fromarray(picture(1, 32, 24)), kind))
+    for at, mask in flips:
+        data[at % len(data)] ^= mask
+    try:
+        found = open_media(saved(tmp_path, bytes(data)), limits=Limits(photo_pixels=1 << 20))
+    except VerovoltoError as error:
+        assert str(tmp_path) in str(error)
+        return
+    images = [frame.image for frame in found.frames()]
+    assert all(image.dtype == torch.uint8 and image.shape[0] == 3 for image in images)

@@ -1,0 +1,165 @@
+"""Pairs and the chain: a function of seed and number alone, and nothing but the forgery between the two."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from dataclasses import FrozenInstanceError, replace
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.synthesis.pseudo_fakes.drawn import COUNT, SIDE
+from verovolto.core.errors import InputError
+from verovolto.data.faceset import FaceSet
+from verovolto.faces.detection.mtcnn import MTCNNDetector
+from verovolto.faces.landmarks import crop_landmarks
+from verovolto.synthesis.pseudo_fakes import (
+    KINDS,
+    ChainParameters,
+    Crowd,
+    PseudoPair,
+    draw_chain,
+    forge,
+    forge_with_mask,
+    native_sides,
+    pair,
+    pairs,
+)
+from verovolto.synthesis.pseudo_fakes import compression_pipeline as chain
+
+
+def same(one: PseudoPair, other: PseudoPair) -> bool:
+    alike = one.index == other.index and one.kind == other.kind
+    return alike and torch.equal(one.real, other.real) and torch.equal(one.fake, other.fake)
+
+
+def parameters(seed: int, native: int = 50) -> ChainParameters:
+    return draw_chain(np.random.default_rng(seed), native, side=SIDE)
+
+
+def test_a_pair_depends_on_seed_and_number_alone(crowd: Crowd) -> None:
+    in_order = list(pairs(crowd, 20, seed=3))
+    for number in (19, 7, 0, 7):
+        assert same(pair(crowd, number, seed=3), in_order[number])
+    later = list(pairs(crowd, 8, seed=3, start=12))
+    assert all(same(*both) for both in zip(later, in_order[12:], strict=True))
+    assert all(same(*both) for both in zip(islice(pairs(crowd, 1000, seed=3), 5), in_order[:5], strict=True))
+    assert not any(same(pair(crowd, n, seed=4), in_order[n]) for n in range(5))
+
+
+def test_another_process_makes_the_same_pairs(crowd: Crowd) -> None:
+    sent = pickle.loads(pickle.dumps(crowd))
+    assert all(same(pair(sent, n, seed=3), pair(crowd, n, seed=3)) for n in range(len(KINDS)))
+
+
+def test_kinds_come_in_turn_and_faces_before_they_come_again(crowd: Crowd) -> None:
+    made = list(pairs(crowd, 2 * COUNT, seed=0))
+    assert [one.kind for one in made] == [KINDS[n % len(KINDS)] for n in range(2 * COUNT)]
+    rounds = [[one.index for one in made[:COUNT]], [one.index for one in made[COUNT:]]]
+    assert all(Counter(order) == Counter(range(COUNT)) for order in rounds)
+    assert rounds[0] != rounds[1] and rounds[0] != list(range(COUNT))
+
+
+def test_some_kinds_may_be_chosen(crowd: Crowd) -> None:
+    made = list(pairs(crowd, 5, seed=0, kinds=("pca", "self")))
+    assert [one.kind for one in made] == ["pca", "self", "pca", "self", "pca"]
+
+
+def test_both_of_a_pair_are_bytes_of_one_size_and_differ(crowd: Crowd) -> None:
+    for one in pairs(crowd, 2 * len(KINDS), seed=1):
+        for image in (one.real, one.fake):
+            assert image.dtype == torch.uint8 and image.shape == (3, SIDE, SIDE)
+        assert not torch.equal(one.real, one.fake)
+
+
+def test_the_real_one_passes_the_very_chain_of_its_forgery(crowd: Crowd) -> None:
+    for number in range(len(KINDS)):
+        one, rng = pair(crowd, number, seed=5), np.random.default_rng([5, number])
+        drawn = draw_chain(rng, int(crowd.native[one.index]), side=SIDE)
+        assert torch.equal(one.real, chain(crowd.pixels(one.index), drawn))
+        assert torch.equal(one.fake, chain(forge(crowd, one.index, one.kind, rng), drawn))
+
+
+def test_the_mask_says_where_the_forgery_lies(crowd: Crowd) -> None:
+    for number in range(len(KINDS)):
+        one, rng = pair(crowd, number, seed=5), np.random.default_rng([5, number])
+        draw_chain(rng, int(crowd.native[one.index]), side=SIDE)
+        forged, mask = forge_with_mask(crowd, one.index, one.kind, rng)
+        assert torch.equal(one.mask, mask) and float(mask.min()) >= 0 and float(mask.max()) <= 1
+        untouched = (mask == 0).expand(3, -1, -1)
+        assert torch.equal(forged[untouched], crowd.image(one.index)[untouched])
+
+
+def test_pairs_of_a_crowd_with_unreadable_faces_leave_these_out(crowd: Crowd) -> None:
+    fewer = replace(crowd, targets=np.array([1, 2, 8]))
+    assert Counter(one.index for one in pairs(fewer, 6, seed=0)) == {1: 2, 2: 2, 8: 2}
+
+
+def test_what_cannot_be_made_is_refused(crowd: Crowd) -> None:
+    for kinds, said in ((("self", "magic"), "'magic'"), ((), "no kind of forgery is named")):
+        with pytest.raises(InputError, match=said):
+            pairs(crowd, 1, seed=0, kinds=kinds)
+    for numbers in ({"seed": -1}, {"seed": 0, "start": -1}):
+        with pytest.raises(InputError, match="is -1"):
+            pairs(crowd, 1, **numbers)
+    with pytest.raises(InputError, match="is -1"):
+        pairs(crowd, -1, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_unforged_image_leaves_the_chain_as_its_source_does(crowd: Crowd, seed: int) -> None:
+    """Whatever form it has: bytes, floats, or a forgery whose mask is empty."""
+    drawn, source = parameters(seed), crowd.pixels(seed)
+    unforged = crowd.image(seed) * (1 - torch.zeros(SIDE, SIDE)) + 300 * torch.zeros(SIDE, SIDE)
+    assert torch.equal(chain(unforged, drawn), chain(source, drawn))
+    assert torch.equal(chain(source.float() + 0.3, drawn), chain(source, drawn))
+    assert torch.equal(source, crowd.pixels(seed))
+
+
+def test_a_chain_costs_detail_the_more_the_lower_it_is_recorded(crowd: Crowd) -> None:
+    image = crowd.pixels(0)
+    harsh = ChainParameters(mild=False, recorded=24, quality=45, down="bilinear", up="bilinear")
+    errors = [
+        float((chain(image, drawn).float() - image.float()).abs().mean())
+        for drawn in (replace(harsh, mild=True), replace(harsh, recorded=48, quality=90), harsh)
+    ]
+    assert errors[0] < errors[1] < errors[2]
+    # Without enlargement a chain is two compressions; a mild one is the last alone.
+    assert not torch.equal(
+        chain(image, replace(harsh, recorded=SIDE)), chain(image, replace(harsh, mild=True))
+    )
+
+
+def test_chains_are_drawn_within_their_limits_and_frozen() -> None:
+    drawn = [parameters(seed, native) for seed in range(200) for native in (10, 50, 300)]
+    for one, native in zip(drawn, (10, 50, 300) * 200, strict=True):
+        assert 80 * SIDE // 224 <= one.recorded <= SIDE
+        assert one.recorded == 80 * SIDE // 224 or native != 10
+        assert one.recorded == SIDE or native != 300
+        assert 45 <= one.quality < 95 and one.last_quality == 75
+    assert 0.25 < np.mean([one.mild for one in drawn]) < 0.45
+    assert {(one.down, one.up) for one in drawn} == set(product(("bilinear", "bicubic"), repeat=2))
+    assert parameters(1) == parameters(1)
+    with pytest.raises(FrozenInstanceError):
+        drawn[0].quality = 100  # type: ignore[misc]
+
+
+@pytest.mark.data
+def test_real_crops_give_a_pair_of_each_kind(real_data: Path, tmp_path: Path) -> None:
+    reals = FaceSet.open(real_data / "dfdc-faces").select(split="train", label="real")
+    faces = reals.take(range(0, len(reals), len(reals) // 40))
+    points = crop_landmarks(faces, MTCNNDetector(), tmp_path / "landmarks")
+    assert np.isnan(points[:, 0, 0]).mean() < 0.1
+    crowd = Crowd.gather(faces, points, native=native_sides(faces))
+    assert not crowd.unreadable and crowd.native.min() > 50
+    made = list(pairs(crowd, len(KINDS), seed=0))
+    assert [one.kind for one in made] == list(KINDS)
+    for one in made:
+        change = (one.fake.float() - one.real.float()).abs().mean(0)
+        assert one.fake.shape == (3, 224, 224) and 0.2 < float(change.mean()) < 40
+        edge = torch.cat((change[:, :4].flatten(), change[:, -4:].flatten()))
+        assert one.kind == "whole" or float(edge.mean()) < float(change[80:160, 60:160].mean())
