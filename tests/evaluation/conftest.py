@@ -6,7 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.detectors.conftest import detector
 from verovolto.data.score_table import ScoreTable
+
+__all__ = ["detector", "make_table"]
 
 
 @pytest.fixture

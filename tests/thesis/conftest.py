@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.evaluation.conftest import make_table
+
+__all__ = ["make_table"]
+
 
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:

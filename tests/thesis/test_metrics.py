@@ -28,7 +28,7 @@ from verovolto.thesis.metrics import (
 @pytest.fixture(scope="module")
 def published() -> tuple[np.ndarray, np.ndarray]:
     """RMSE and labels of the 500 published scores."""
-    table = pacsv.read_csv(Path(__file__).parent / "thesis_scores.csv")
+    table = pacsv.read_csv(Path(__file__).parents[1] / "evaluation" / "thesis_scores.csv")
     fake = np.array(table["label"].to_pylist()) == "fake"
     return np.sqrt(table["mse"].to_numpy()), fake
 

@@ -22,6 +22,7 @@ from verovolto.synthesis.pseudo_fakes import (
     ChainParameters,
     Crowd,
     PseudoPair,
+    chain,
     draw_chain,
     forge,
     forge_with_mask,
@@ -29,7 +30,6 @@ from verovolto.synthesis.pseudo_fakes import (
     pair,
     pairs,
 )
-from verovolto.synthesis.pseudo_fakes import compression_pipeline as chain
 
 
 def same(one: PseudoPair, other: PseudoPair) -> bool:

@@ -71,7 +71,7 @@ def fisher(
     return Discriminant(slope=slope.astype(np.float32), origin=origin.astype(np.float32))
 
 
-def _solve(rows: Floats, target: Floats, shrinkage: float) -> NDArray[np.float64]:
+def _solve(rows: NDArray[np.floating], target: NDArray[np.floating], shrinkage: float) -> NDArray[np.float64]:
     """`(rows^T rows + shrinkage I)^-1 target`, through the smaller of the two matrices."""
     count, width = rows.shape
     rows64, target64 = rows.astype(np.float64), target.astype(np.float64)

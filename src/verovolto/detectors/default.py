@@ -10,7 +10,7 @@ from verovolto.detectors.io import JSON_NAME
 DEFAULT = "default"
 """What it is called on the command line."""
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "default"
 """Its weights, model card and licence: the terms of the data it learned from go with the weights."""
 
 
