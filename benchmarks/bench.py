@@ -43,7 +43,7 @@ from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.detectors.vae.scores import vae_scores
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.losses import negative_elbo, second_encoding_error
-from verovolto.networks.registry import CATALOGUE, Architecture, build, entry
+from verovolto.networks.registry import NETWORKS, Architecture, build, entry
 from verovolto.networks.vae import VAE
 from verovolto.training.config import TrainConfig, resolve
 from verovolto.training.fit import quiet
@@ -324,7 +324,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="face set to read JPEGs from; drawn ones by default")
-    parser.add_argument("--models", nargs="+", choices=list(CATALOGUE), default=list(CATALOGUE))
+    parser.add_argument("--models", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=3, help="rounds after the one that warms up")
     return parser.parse_args()
 

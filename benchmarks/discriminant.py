@@ -29,7 +29,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from verovolto.calibration.input_domain import conditions
 from verovolto.calibration.thresholds import Calibration
-from verovolto.core.chunks import in_blocks
+from verovolto.core.chunks import compute_chunks
 from verovolto.core.files import write_text
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
@@ -43,7 +43,7 @@ from verovolto.detectors.region_discriminant.fit import (
     OfReals,
     OfWorn,
     Recipe,
-    taps_of,
+    layers_of,
     worn_face,
 )
 from verovolto.evaluation.paired import compare_scores
@@ -53,7 +53,7 @@ from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.regions import REGIONS as EVERY_REGION
 from verovolto.features.regions import columns
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, variant
-from verovolto.synthesis.pseudo_fakes import KINDS, Crowd, native_sides
+from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, native_sides
 
 BASE = "no wear, shrinkage 1"
 FALSE_ALARM = 0.05
@@ -68,7 +68,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Source:
     """Where features come from: a trunk at a size, forgeries of `people` of the training faces (None: of all)."""
 
-    trunk: str = "lite0"
+    backbone: str = "lite0"
     size: int = 224
     pairs: int = FEW
     reals: int = FEW
@@ -81,7 +81,7 @@ class Source:
     @property
     def name(self) -> str:
         whole = "all" if self.people is None else f"{self.people}"
-        return f"{self.trunk}-{self.size}-{whole}" + (
+        return f"{self.backbone}-{self.size}-{whole}" + (
             "-every" if self.every else "-many" if self.worn else ""
         )
 
@@ -102,9 +102,11 @@ class Features:
     val: Array
     val_worn: Array
 
-    def part(self, taps: tuple[int, ...], regions: tuple[str, ...] = REGIONS) -> Features:
+    def part(self, layers: tuple[int, ...], regions: tuple[str, ...] = REGIONS) -> Features:
         """Those columns alone."""
-        kept = np.isin(self.names[:, 0], [str(tap) for tap in taps]) & np.isin(self.names[:, 1], regions)
+        kept = np.isin(self.names[:, 0], [str(layer) for layer in layers]) & np.isin(
+            self.names[:, 1], regions
+        )
         cut = {name: getattr(self, name)[:, kept] for name in ("reals", "moves", "worn", "val", "val_worn")}
         return replace(self, names=self.names[kept], **cut)
 
@@ -143,10 +145,10 @@ class Bench:
         return crop_landmarks(self.train, open_detector("mtcnn"), folder, workers=self.workers)
 
     @cache  # noqa: B019  (one bench a process)
-    def crowd(self, people: int | None) -> Crowd:
+    def face_pool(self, people: int | None) -> FacePool:
         rows = np.arange(len(self.train)) if people is None else self.order[:people]
         faces = self.train.take(np.sort(rows))
-        return Crowd.gather(
+        return FacePool.gather(
             faces, self.landmarks[np.sort(rows)], native=native_sides(faces), side=SIDE, seed=SEED
         )
 
@@ -160,32 +162,32 @@ class Bench:
 
     @cached_property
     def base(self) -> Features:
-        return self.whole.part(taps_of("lite0"))
+        return self.whole.part(layers_of("lite0"))
 
     @cache  # noqa: B019
     def features(self, source: Source) -> Features:
-        known = variant(source.trunk)
-        taps = tuple(known.channels) if source.every else taps_of(source.trunk)
+        known = variant(source.backbone)
+        layers = tuple(known.channels) if source.every else layers_of(source.backbone)
         regions = EVERY_REGION if source.every else REGIONS
         average = torch.from_numpy(np.nanmedian(self.landmarks, axis=0).astype(np.float32))
         recipe = Recipe(
-            trunk=source.trunk, taps=taps, regions=regions, landmarks=average,
+            backbone=source.backbone, layers=layers, regions=regions, landmarks=average,
             preprocessing=Preprocessing(size=source.size, mean=MEAN, std=STD),
         )  # fmt: skip
         drawn = self.train.take(self.order[: min(source.reals, source.people or source.reals)])
 
         def take(name: str, count: int, rows: Callable[[range], Array]) -> Array:
             print(f"{source.name}: {name} ({count})", flush=True)
-            return in_blocks(count, rows, self.work / source.name / name, workers=self.workers).astype(
+            return compute_chunks(count, rows, self.work / source.name / name, workers=self.workers).astype(
                 np.float32
             )
 
         reals = take("reals", len(drawn), OfReals(faces=drawn, recipe=recipe))
         worn = min(WORN, len(drawn)) if source.worn else 0
         val_worn = len(self.val) if source.worn else 0
-        pairs = OfPairs(crowd=self.crowd(source.people), recipe=recipe, seed=SEED)
+        pairs = OfPairs(face_pool=self.face_pool(source.people), recipe=recipe, seed=SEED)
         return Features(
-            names=np.array(columns_of(source.trunk, taps, regions)),
+            names=np.array(columns_of(source.backbone, layers, regions)),
             reals=reals,
             moves=take("pairs", source.pairs, pairs),
             kinds=np.array([KINDS[number % len(KINDS)] for number in range(source.pairs)]),
@@ -241,12 +243,14 @@ class Bench:
         return kept["train"], kept["val"], kept["worn"]
 
 
-def columns_of(trunk: str, taps: tuple[int, ...], regions: tuple[str, ...]) -> list[tuple[str, str, str]]:
+def columns_of(
+    backbone: str, layers: tuple[int, ...], regions: tuple[str, ...]
+) -> list[tuple[str, str, str]]:
     """(tap, region, statistic) of each column."""
-    channels = variant(trunk).channels
+    channels = variant(backbone).channels
     return [
-        (str(taps[number]), region, statistic)
-        for number, region, statistic in columns([channels[tap] for tap in taps], regions)
+        (str(layers[number]), region, statistic)
+        for number, region, statistic in columns([channels[layer] for layer in layers], regions)
     ]
 
 
@@ -324,13 +328,13 @@ def of_head(bench: Bench) -> Iterator[Variant]:
 
 
 def of_features(bench: Bench) -> Iterator[Variant]:
-    taps, whole = taps_of("lite0"), (-1, *variant("lite0").ends)
-    for tap in whole:
-        name = "stem" if tap < 0 else f"block {tap}"
-        yield "features", f"{name} alone", lambda t=tap: bench.fit(bench.whole.part((t,)))
+    layers, whole = layers_of("lite0"), (-1, *variant("lite0").ends)
+    for layer in whole:
+        name = "stem" if layer < 0 else f"block {layer}"
+        yield "features", f"{name} alone", lambda t=layer: bench.fit(bench.whole.part((t,)))
     for region in EVERY_REGION:
-        yield "features", f"region {region} alone", lambda r=region: bench.fit(bench.whole.part(taps, (r,)))
-    yield "features", "six regions", lambda: bench.fit(bench.whole.part(taps, EVERY_REGION))
+        yield "features", f"region {region} alone", lambda r=region: bench.fit(bench.whole.part(layers, (r,)))
+    yield "features", "six regions", lambda: bench.fit(bench.whole.part(layers, EVERY_REGION))
     yield (
         "features",
         "six regions, stem and seven stages",
@@ -354,12 +358,16 @@ def of_trunks(bench: Bench) -> Iterator[Variant]:
     for size in (128, 160, 192, 256):
         name = f"{size} px, {FEW:,} forgeries"
         yield "resolution", name, lambda s=size: bench.fit(bench.features(Source(size=s)))
-    for trunk in ("lite1", "lite2"):
-        source = Source(trunk=trunk, size=256)
-        yield "trunk", f"{trunk} at 256 px, {FEW:,} forgeries", lambda s=source: bench.fit(bench.features(s))
+    for backbone in ("lite1", "lite2"):
+        source = Source(backbone=backbone, size=256)
         yield (
             "trunk",
-            f"{trunk} summed with the first row",
+            f"{backbone} at 256 px, {FEW:,} forgeries",
+            lambda s=source: bench.fit(bench.features(s)),
+        )
+        yield (
+            "trunk",
+            f"{backbone} summed with the first row",
             lambda s=source: total(bench.fit(bench.base), bench.fit(bench.features(s))),
         )
 

@@ -142,14 +142,14 @@ def scaled(image: Tensor, size: tuple[int, int]) -> Tensor:
 def scenes_of(crops: Sequence[Tensor], seed: int = 0) -> Iterator[Shown]:
     """Each crop at a random place and size in a background made of the next crop: 4x4 pixels of it, enlarged, at half
     brightness, with noise."""
-    chance = np.random.default_rng(seed)
+    bernoulli = np.random.default_rng(seed)
     for at, face in enumerate(crops):
         height, width = SCENES[at % len(SCENES)]
         side = SIDES[(at // len(SCENES)) % len(SIDES)]
         ground = scaled(scaled(crops[(at + 1) % len(crops)], (4, 4)), (height, width)).float() * 0.5
-        ground += torch.from_numpy(chance.normal(0, 4, (3, height, width)).astype(np.float32))
+        ground += torch.from_numpy(bernoulli.normal(0, 4, (3, height, width)).astype(np.float32))
         image = ground.clamp(0, 255).to(torch.uint8)
-        x, y = int(chance.integers(width - side + 1)), int(chance.integers(height - side + 1))
+        x, y = int(bernoulli.integers(width - side + 1)), int(bernoulli.integers(height - side + 1))
         image[:, y : y + side, x : x + side] = scaled(face, (side, side))
         square = (float(x), float(y), float(x + side), float(y + side))
         yield Shown(image=image, square=square, crop=face)

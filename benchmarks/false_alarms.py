@@ -35,7 +35,7 @@ def main() -> None:
     detector = Detector.load(options.run)
     faces = FaceSet.open(options.data)
     val, test = faces.select(split="val"), faces.select(split="test", label="real")
-    choose = halve(val.columns(), seed=detector.about["seed"])
+    choose = halve(val.columns(), seed=detector.metadata["seed"])
     real = np.array(val.columns("label")["label"].to_pylist()) == "real"
     judged = values_and_clusters(detector, test)
     for name, rows in (("calibrate", ~choose), ("choose", choose), ("both", choose | True)):

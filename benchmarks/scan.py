@@ -49,10 +49,10 @@ from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.registry import CONFIDENCE, DETECTORS
 from verovolto.faces.filter import FaceLimits
 from verovolto.media import Video, open_media
-from verovolto.scan.run import open_eye
-from verovolto.scan.scan_file import Eye, _Followed, _Watcher, scan_medium
+from verovolto.scan.run import open_context
+from verovolto.scan.scan_file import FrameScorer, ScanContext, TrackState, scan_file
 from verovolto.scan.settings import ScanSettings
-from verovolto.scan.verdict import judge_tracks
+from verovolto.scan.verdict import decide_tracks
 
 OUT = Path(__file__).parent / "out" / "scan.json"
 SMALL, LARGE = "519.mp4", "634.mp4"
@@ -89,14 +89,14 @@ class Stages:
             self._inner = before + whole
 
 
-class TimedWatcher(_Watcher):
+class TimedWatcher(FrameScorer):
     """The scan's own watcher, which notes what scoring takes."""
 
-    def __init__(self, eye: Eye, stages: Stages) -> None:
-        super().__init__(eye)
+    def __init__(self, context: ScanContext, stages: Stages) -> None:
+        super().__init__(context)
         self.stages, self.scored = stages, 0
 
-    def _judgeable(self, image: Tensor, face: Face, known: _Followed) -> Tensor | None:
+    def _judgeable(self, image: Tensor, face: Face, known: TrackState) -> Tensor | None:
         with self.stages.stage("score"):
             return super()._judgeable(image, face, known)
 
@@ -109,24 +109,25 @@ class TimedWatcher(_Watcher):
 class TimedFinder:
     """A face detector that notes what it takes."""
 
-    def __init__(self, eye: Eye, stages: Stages) -> None:
-        self.name, self._finder, self._stages = eye.finder.name, eye.finder, stages
+    def __init__(self, context: ScanContext, stages: Stages) -> None:
+        self.name, self._finder, self._stages = context.face_detector.name, context.face_detector, stages
 
     def detect(self, image: Tensor) -> list[Face]:
         with self._stages.stage("detect"):
             return self._finder.detect(image)
 
 
-def by_stage(path: Path, eye: Eye) -> tuple[dict[str, float], int, int]:
+def by_stage(path: Path, context: ScanContext) -> tuple[dict[str, float], int, int]:
     """Seconds of CPU of each stage of one scan; frames looked at and faces scored."""
     stages = Stages()
-    finder = TimedFinder(eye, stages)
+    face_detector = TimedFinder(context, stages)
     watcher = TimedWatcher(
-        Eye(detector=eye.detector, finder=finder, settings=eye.settings, calibration=eye.calibration, rule=eye.rule),
+        ScanContext(detector=context.detector, face_detector=face_detector, settings=context.settings,
+                    calibration=context.calibration, rule=context.rule),
         stages,
     )  # fmt: skip
     with stages.stage("decode"):
-        frames = open_media(path).frames(eye.settings.sampling)
+        frames = open_media(path).frames(context.settings.sampling)
     while True:
         with stages.stage("decode"):
             frame = next(frames, None)
@@ -135,7 +136,9 @@ def by_stage(path: Path, eye: Eye) -> tuple[dict[str, float], int, int]:
         with stages.stage("rest"):
             watcher.see(frame)
     with stages.stage("rest"):
-        judge_tracks(watcher.tracks(), eye.calibration, eye.detector.domain, eye.settings.false_alarm)
+        decide_tracks(
+            watcher.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
+        )
     return dict(stages.spent), watcher.frames, watcher.scored
 
 
@@ -149,16 +152,16 @@ def on_threads(threads: int, job: Callable[[], T]) -> T:
         torch.set_num_threads(before)
 
 
-def whole(path: Path, eye: Eye, threads: int) -> tuple[float, float]:
+def whole(path: Path, context: ScanContext, threads: int) -> tuple[float, float]:
     """Seconds of CPU and by the clock that a scan takes."""
     cpu, clock = time.process_time(), time.perf_counter()
-    result = on_threads(threads, lambda: scan_medium(path, eye, threads=threads))
+    result = on_threads(threads, lambda: scan_file(path, context, threads=threads))
     if result.status != "ok":
         raise SystemExit(f"{path}: {result.problems}")
     return time.process_time() - cpu, time.perf_counter() - clock
 
 
-def measure(path: Path, eyes: dict[str, Eye], rounds: int) -> dict[str, Any]:
+def measure(path: Path, eyes: dict[str, ScanContext], rounds: int) -> dict[str, Any]:
     """Figures of one video, for a second of it, with every face detector."""
     video = open_media(path)
     assert isinstance(video, Video) and video.info.duration_s
@@ -166,14 +169,14 @@ def measure(path: Path, eyes: dict[str, Eye], rounds: int) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in eyes}
     counts: dict[str, dict[str, int]] = {}
     for number in range(rounds):
-        for name, eye in eyes.items():
+        for name, context in eyes.items():
             Console(stderr=True).print(f"{path.name}: round {number + 1} of {rounds}, {name}")
-            spent, looked_at, faces = on_threads(1, lambda eye=eye: by_stage(path, eye))  # type: ignore[misc]
+            spent, looked_at, faces = on_threads(1, lambda context=context: by_stage(path, context))  # type: ignore[misc]
             counts[name] = {"looked_at": looked_at, "faces": faces}
             for stage, taken in spent.items():
                 found[name][stage].append(taken / seconds)
             for key, threads in (("1", 1), ("all", cores())):
-                cpu, clock = whole(path, eye, threads)
+                cpu, clock = whole(path, context, threads)
                 found[name][f"wall_{key}"].append(clock / seconds)
                 if threads == 1:
                     found[name]["scan"].append(cpu / seconds)
@@ -193,8 +196,8 @@ def measure(path: Path, eyes: dict[str, Eye], rounds: int) -> dict[str, Any]:
 
 def make(source: Path, out: Path, encoder: str) -> Path:
     """The clip's first seconds as 1080p: enlarged, with grain, 4:2:0. The grain is the same at every call."""
-    chance = np.random.default_rng(0)
-    grain = chance.normal(0, GRAIN, (1080 + 64, 1920 + 64)).round().astype(np.int16)
+    bernoulli = np.random.default_rng(0)
+    grain = bernoulli.normal(0, GRAIN, (1080 + 64, 1920 + 64)).round().astype(np.int16)
     with av.open(str(source)) as given, av.open(str(out), "w") as made:
         stream = made.add_stream(encoder, rate=25, options=OPTIONS[encoder] | {"threads": str(cores())})
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
@@ -203,7 +206,7 @@ def make(source: Path, out: Path, encoder: str) -> Path:
             if number == FRAMES:
                 break
             large = frame.reformat(width=1920, height=1080, format="yuv420p").to_ndarray()
-            y, x = chance.integers(64, size=2)
+            y, x = bernoulli.integers(64, size=2)
             luma = large[:1080]
             luma[:] = np.clip(luma + grain[y : y + 1080, x : x + 1920], 0, 255)
             drawn = av.VideoFrame.from_ndarray(large, "yuv420p")
@@ -246,9 +249,9 @@ def _scan_alone(path: Path, detector: Path, settings: ScanSettings) -> dict[str,
         return round(int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024, 1)
 
     torch.set_num_threads(1)
-    eye = open_eye(load_detector(detector), settings)
+    context = open_context(load_detector(detector), settings)
     before, cpu = high_water(), time.process_time()
-    result = scan_medium(path, eye)
+    result = scan_file(path, context)
     if result.status != "ok" or not result.duration_s:
         raise SystemExit(f"{path}: {result.problems}")
     return {
@@ -260,17 +263,19 @@ def _scan_alone(path: Path, detector: Path, settings: ScanSettings) -> dict[str,
         "peak_mib": high_water(),
         "before_mib": before,
         "cpu_s_per_s": round((time.process_time() - cpu) / result.duration_s, 4),
-        "face_detector": eye.finder.name,
+        "face_detector": context.face_detector.name,
     }
 
 
-def open_eyes(detector: Path, crop: CropRule | None, fps: float) -> dict[str, Eye]:
+def open_eyes(detector: Path, crop: CropRule | None, fps: float) -> dict[str, ScanContext]:
     """An eye for each face detector for whose boxes the crop rule is known."""
     scorer, eyes = load_detector(detector), {}
     for name in DETECTORS:
         try:
             sure = FaceLimits(confidence=CONFIDENCE[name])
-            eyes[name] = open_eye(scorer, ScanSettings(crop=crop, finder=name, fps=fps, faces=sure))
+            eyes[name] = open_context(
+                scorer, ScanSettings(crop=crop, face_detector=name, fps=fps, faces=sure)
+            )
         except InputError as error:
             Console(stderr=True).print(f"{name} is left out: {error}")
     return eyes

@@ -36,7 +36,7 @@ from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.features.spectrum import linear_bands, octave_bands
 from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE, error_spectra, measure_bands
-from verovolto.thesis.experiments.spectra.error_statistics import BAND, GIVEN, MeanSpectra, judge_spectra
+from verovolto.thesis.experiments.spectra.error_statistics import BAND, GIVEN, MeanSpectra, evaluate_spectra
 from verovolto.thesis.experiments.spectra.figures import (
     FaceSpectra,
     band_effects,
@@ -68,7 +68,7 @@ def main() -> None:
         known = measure_bands(detector, reals(faces, detector, options.fit), edges, detail=True)
         measured = measure_bands(detector, judged, edges, detail=True)
         table = score_faces(detector, judged).take(measured.rows)
-        result = judge_spectra(
+        result = evaluate_spectra(
             known, measured, table, own=("rmse_unit",), edges=edges, resamples=1000, seed=0
         )
         result["size"] = detector.preprocessing.size
@@ -79,8 +79,10 @@ def main() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(png)
         show(path.name, result)
-    about = {"data": faces.name, "split": options.split, "fit": options.fit, "edges": list(edges)}
-    write_json(options.out / f"spectra-{options.fit}-{options.bands}.json", {**about, "detectors": results})
+    metadata = {"data": faces.name, "split": options.split, "fit": options.fit, "edges": list(edges)}
+    write_json(
+        options.out / f"spectra-{options.fit}-{options.bands}.json", {**metadata, "detectors": results}
+    )
 
 
 def load(path: Path) -> VAEDetector:
@@ -95,7 +97,7 @@ def reals(faces: FaceSet, detector: VAEDetector, fit: str) -> FaceSet:
     if fit == "train":
         return faces.select(split="train", label="real")
     val = faces.select(split="val")
-    choose = halve(val.columns(), seed=detector.about["seed"])
+    choose = halve(val.columns(), seed=detector.metadata["seed"])
     return val.take(np.flatnonzero(~choose)).select(label="real")
 
 

@@ -40,11 +40,11 @@ from verovolto.evaluation.paired import compare_scores
 from verovolto.experimental.blend import fit as two_heads
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, draw_pairs
-from verovolto.networks.choices import TWO_HEADS
-from verovolto.synthesis.pseudo_fakes import Crowd
+from verovolto.networks.choices import BLEND_VAE
+from verovolto.synthesis.pseudo_fakes import FacePool
 from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 from verovolto.training.config import TrainConfig
-from verovolto.training.data import open_sets
+from verovolto.training.data import load_training_data
 
 RUNS: dict[str, dict[str, float]] = {
     "both": {},
@@ -62,7 +62,7 @@ def main() -> None:
         train(args, name)
     if args.train:
         return
-    sets = open_sets(config(args, "both"))
+    sets = load_training_data(config(args, "both"))
     pairs = left_out_pairs(args, sets.choose)
     for part in ("choose", "test"):
         print("\n".join(judged(args, part)), flush=True)
@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
 
 def config(args: argparse.Namespace, name: str) -> TrainConfig:
     return TrainConfig(
-        data=args.data, out=args.out / name, model=cast(Any, TWO_HEADS), size=args.size, forgeries=args.pairs,
+        data=args.data, out=args.out / name, model=cast(Any, BLEND_VAE), size=args.size, forgeries=args.pairs,
         epochs=args.epochs, seed=args.seed, threads=args.threads, workers=args.workers, crop_rule=args.crop_rule,
         **cast(Any, RUNS[name]),
     )  # fmt: skip
@@ -174,10 +174,10 @@ def left_out_pairs(args: argparse.Namespace, choose: FaceSet) -> DrawnPairs:
 
 def on_kinds_left_out(args: argparse.Namespace, choose: FaceSet, pairs: DrawnPairs) -> list[str]:
     """AUROC and pairs of forgeries of kinds that were not trained on, of faces that were not trained on."""
-    crowd = cast(
-        Crowd, SimpleNamespace(targets=np.arange(len(choose)))
+    face_pool = cast(
+        FacePool, SimpleNamespace(targets=np.arange(len(choose)))
     )  # all that the order of faces asks for
-    index = [drawn_face(crowd, n, seed=args.seed) for n in range(len(pairs))]
+    index = [drawn_face(face_pool, n, seed=args.seed) for n in range(len(pairs))]
     people = np.tile(cluster_ids(choose.columns())[index], 2)
     fake = np.repeat([False, True], len(pairs))
     found = {name: pair_scores(detector(args, name), pairs) for name in RUNS}
@@ -232,7 +232,7 @@ def on_reconstruction(args: argparse.Namespace) -> list[str]:
         with (args.out / name / "metrics.csv").open(encoding="utf-8") as handle:
             last = list(csv.DictReader(handle))[-1]
         error = resampled(lambda w, name=name: w @ kept[name] / w.sum(1), people, None, args.seed)
-        epoch = detector(args, name).about["epoch"]
+        epoch = detector(args, name).metadata["epoch"]
         lines.append(
             f"| {name} | {epoch} | {error} | {float(last['val_loss']):.4f}, {float(last['val_rmse']):.3f} |"
         )

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from tests.detectors.conftest import make_detector
 from verovolto import Detector
 from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.io import about, read_calibration, tensors_of
+from verovolto.calibration.io import metadata, read_calibration, tensors_of
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError
 from verovolto.detectors.io import JSON_NAME, digest_of
@@ -61,7 +61,7 @@ def test_what_is_written_is_read(known: Calibration, other: Calibration) -> None
     both = {"calibration.rmse": known, "calibration.rmse_unit": other}
     tensors = load(save({k: v for key, each in both.items() for k, v in tensors_of(each, key).items()}))
     for key, each in both.items():
-        written = json.loads(json.dumps(about(each), allow_nan=False))
+        written = json.loads(json.dumps(metadata(each), allow_nan=False))
         assert same(read_calibration("rmse", written, tensors, key), each)
 
 
@@ -91,7 +91,7 @@ def test_a_missing_part_is_an_error(missing: str) -> None:
     tensors = tensors_of(full(), "key")
     del tensors[missing]
     with pytest.raises(KeyError, match=missing):
-        read_calibration("rmse", about(full()), tensors, "key")
+        read_calibration("rmse", metadata(full()), tensors, "key")
 
 
 def test_a_detectors_folder_keeps_it(tmp_path: Path) -> None:

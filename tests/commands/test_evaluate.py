@@ -152,7 +152,7 @@ def _detector(rule: dict[str, float]) -> SimpleNamespace:
         return SimpleNamespace(
             inputs=x,
             reconstructions=x.flip(3),
-            heat=(x - x.flip(3)).abs().mean(1),
+            anomaly_map=(x - x.flip(3)).abs().mean(1),
             latents=x.flatten(1)[:, ::97],
             kl=None,
         )
@@ -162,7 +162,7 @@ def _detector(rule: dict[str, float]) -> SimpleNamespace:
         score_names=("rmse",),
         calibration={"rmse": held_out},
         thresholds=one_class_thresholds(held_out, (0.1,), chosen_on="val"),
-        about={"seed": 0},
+        metadata={"seed": 0},
         crop_rule=rule,
         explain=explain,
     )
@@ -179,7 +179,7 @@ def _scores(n: int) -> ScoreTable:
             "sharpness": -values,
         }
     )
-    return ScoreTable(table=table, scores=("rmse",), baselines=("sharpness",), about={"detector": "toy"})
+    return ScoreTable(table=table, scores=("rmse",), baselines=("sharpness",), metadata={"detector": "toy"})
 
 
 @pytest.fixture

@@ -47,19 +47,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finished(data: Path, out: Path, model: str = "oc-fakedect1", **about: object) -> Path:
+def finished(data: Path, out: Path, model: str = "oc-fakedect1", **metadata: object) -> Path:
     """A run as `verovolto train` leaves it, but for the training."""
     faces = FaceSet.open(data)
     detector = make_detector(model, size=32)
-    detector.about = {
+    detector.metadata = {
         "trained_on": {"name": "drawn", "faces": 4, "split": "train", "fingerprint": faces.fingerprint()},
         "chosen_on": {"split": "val/choose", "faces": 100},
         "seed": 0,
-        **about,
+        **metadata,
     }
     val = faces.select(split="val")
     rest = val.take(np.flatnonzero(~halve(val.columns(), seed=0)))
-    calibrated(detector, rest, seed=int(str(detector.about["seed"]))).save(out / "detector")
+    calibrated(detector, rest, seed=int(str(detector.metadata["seed"]))).save(out / "detector")
     return out
 
 
@@ -103,7 +103,10 @@ class TestTypicality:
         assert torch.equal(one.score(faces).score, other.score(faces).score)
         other.save(tmp_path / "again")  # type: ignore[attr-defined]
         assert torch.equal(Detector.load(tmp_path / "again").score(faces).score, one.score(faces).score)
-        assert one.about["fitted_on"]["split"] == "val/choose" and one.about["network_of"] == "oc-fakedect1"
+        assert (
+            one.metadata["fitted_on"]["split"] == "val/choose"
+            and one.metadata["network_of"] == "oc-fakedect1"
+        )
 
     def test_scores_do_not_depend_on_the_batch(self, typicality: Path, faces: list[Image.Image]) -> None:
         detector = Detector.load(typicality)
@@ -233,17 +236,24 @@ class TestFusion:
     def test_the_heat_map_is_that_of_the_parts_that_have_one(
         self, fused: FusedDetector, faces: list[Image.Image]
     ) -> None:
-        scores = fused.score_batch(to_batch(faces), heat=True)
-        assert scores.heat is not None and scores.heat.shape == (6, 32, 32) and (scores.heat >= 0).all()
-        of_part = fused.detectors[0].score_batch(to_batch(faces), heat=True).heat
+        scores = fused.score_batch(to_batch(faces), anomaly_map=True)
+        assert (
+            scores.anomaly_map is not None
+            and scores.anomaly_map.shape == (6, 32, 32)
+            and (scores.anomaly_map >= 0).all()
+        )
+        of_part = fused.detectors[0].score_batch(to_batch(faces), anomaly_map=True).anomaly_map
         assert of_part is not None
-        for one, own in zip(scores.heat, of_part, strict=True):
+        for one, own in zip(scores.anomaly_map, of_part, strict=True):
             torch.testing.assert_close(one / one.sum(), own / own.sum())
         explained = fused.explain(faces)
         assert explained is not None and explained.inputs.shape == (6, 3, 32, 32)
-        torch.testing.assert_close(explained.heat, scores.heat)
+        torch.testing.assert_close(explained.anomaly_map, scores.anomaly_map)
         silent = FusedDetector(detectors=[fused.detectors[1]] * 2, references=[fused.references[1]] * 2)
-        assert silent.score_batch(to_batch(faces), heat=True).heat is None and silent.explain(faces) is None
+        assert (
+            silent.score_batch(to_batch(faces), anomaly_map=True).anomaly_map is None
+            and silent.explain(faces) is None
+        )
 
     def test_a_drawn_film_is_scanned(
         self, fused: FusedDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -114,7 +114,7 @@ def test_workers_change_nothing_and_a_killed_one_is_replaced(source: Path, tmp_p
         out,
         workers=2,
         detector=BrightSquares(deadly=True, once=fuse),
-        advance=lambda at, of: heard.append((at, of)),
+        on_progress=lambda at, of: heard.append((at, of)),
     )
     assert done.complete and not fuse.exists() and heard == [(n, 6) for n in range(7)]
     assert {row["video"] for row in rows(out)} >= {"003"}
@@ -136,24 +136,24 @@ def test_media_that_kill_their_process_are_unreadable(tmp_path: Path) -> None:
 
 
 def stopping_after(count: int) -> Callable[[int, int], None]:
-    def advance(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         if done >= count:
             raise KeyboardInterrupt
 
-    return advance
+    return on_progress
 
 
 def test_an_interrupted_run_goes_on(source: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt, match="3 of 5 are done; the same command goes on"):
-        run(source, out, advance=stopping_after(3))
+        run(source, out, on_progress=stopping_after(3))
     parts = {file.name: file.stat().st_mtime_ns for file in (out / ".work").iterdir()}
     assert len(parts) == 3
     (out / ".work" / ".x.parquet.77.part").write_bytes(b"half")
     with pytest.raises(DataError):
         FaceSet.open(out)
     heard: list[int] = []
-    run(source, out, advance=lambda done, total: heard.append(done))
+    run(source, out, on_progress=lambda done, total: heard.append(done))
     assert heard == [3, 4, 5], "what was done was done again"
     assert content(out) == content(whole)
 
@@ -218,7 +218,7 @@ def test_a_finished_set_is_left_alone(source: Path, whole: Path, tmp_path: Path)
 def test_settings_must_match(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        run(source, out, advance=stopping_after(1))
+        run(source, out, on_progress=stopping_after(1))
     with pytest.raises(InputError, match=r"other settings: faces all, now largest.*--force"):
         run(source, out, faces="largest")
     assert not run(source, out, faces="largest", force=True).already

@@ -14,12 +14,12 @@ from tests.conftest import write_set
 from tests.detectors.conftest import make_detector
 from verovolto.commands.evaluate import Options, evaluate, run_evaluation
 from verovolto.core.errors import InputError
-from verovolto.data.corruptions import DEGRADATIONS
+from verovolto.data.corruptions import CORRUPTIONS
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation import corrupted_scores as scoring
 from verovolto.evaluation.robustness_run import PARTS, RESULT, SETTINGS
 
-LEVELS = sum(len(one.levels) for one in DEGRADATIONS)
+LEVELS = sum(len(one.levels) for one in CORRUPTIONS)
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from scipy.stats import kstest
 from tests.conftest import draw_face
 from verovolto.core.errors import InputError
 from verovolto.data.corruptions import (
-    DEGRADATIONS,
-    Degradation,
+    CORRUPTIONS,
+    Corruption,
     blur,
     contrast,
     darkening,
@@ -28,7 +28,7 @@ from verovolto.data.corruptions import (
 )
 from verovolto.data.decode import to_pixels
 
-EACH = pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda one: one.name)
+EACH = pytest.mark.parametrize("degradation", CORRUPTIONS, ids=lambda one: one.name)
 
 
 def face(seed: int, size: int = 64) -> torch.Tensor:
@@ -49,7 +49,7 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
     number=st.integers(0, 2**40),
 )
 def test_any_crop_keeps_its_shape_and_the_same_call_gives_the_same_pixels(
-    degradation: Degradation, height: int, width: int, seed: int, number: int
+    degradation: Corruption, height: int, width: int, seed: int, number: int
 ) -> None:
     image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
     before = image.clone()
@@ -61,7 +61,7 @@ def test_any_crop_keeps_its_shape_and_the_same_call_gives_the_same_pixels(
 
 
 @EACH
-def test_no_degradation_is_the_very_pixels(degradation: Degradation) -> None:
+def test_no_degradation_is_the_very_pixels(degradation: Corruption) -> None:
     image = face(0)
     untouched = degradation.apply(image, None, encoded_bytes=123, face=5)
     assert torch.equal(untouched.image, image) and untouched.encoded_bytes == 123
@@ -69,7 +69,7 @@ def test_no_degradation_is_the_very_pixels(degradation: Degradation) -> None:
 
 @EACH
 @given(seed=st.integers(0, 10_000))
-def test_every_level_is_worse_than_the_one_before(degradation: Degradation, seed: int) -> None:
+def test_every_level_is_worse_than_the_one_before(degradation: Corruption, seed: int) -> None:
     image = face(seed)
     quality = [psnr(image, degradation.apply(image, level, face=seed).image) for level in degradation.levels]
     assert all(worse < better for better, worse in pairwise(quality)), quality
@@ -77,9 +77,9 @@ def test_every_level_is_worse_than_the_one_before(degradation: Degradation, seed
 
 
 def test_names_are_words_and_levels_differ() -> None:
-    names = [one.name for one in DEGRADATIONS]
+    names = [one.name for one in CORRUPTIONS]
     assert len(set(names)) == len(names) and all(name.isalpha() for name in names)
-    for one in DEGRADATIONS:
+    for one in CORRUPTIONS:
         assert one.phrase.count("{}") == 1
         assert len(set(one.levels)) == len(one.levels) >= 3
         assert set(one.describe()) == {"name", "title", "parameter", "phrase", "levels"}
@@ -87,7 +87,7 @@ def test_names_are_words_and_levels_differ() -> None:
 
 def test_noise_depends_on_seed_level_and_face_alone() -> None:
     grey = torch.full((3, 32, 32), 128, dtype=torch.uint8)
-    noisy = next(one for one in DEGRADATIONS if one.name == "noise")
+    noisy = next(one for one in CORRUPTIONS if one.name == "noise")
     first = noisy.apply(grey, 10, seed=1, face=7).image
     for other in ({"seed": 2, "face": 7}, {"seed": 1, "face": 8}):
         assert not torch.equal(first, noisy.apply(grey, 10, **other).image)
@@ -146,4 +146,4 @@ def test_brightness_and_contrast_scale_what_they_name() -> None:
 def test_what_is_no_crop_is_refused() -> None:
     for wrong in (torch.zeros(3, 8, 8), torch.zeros(1, 8, 8, dtype=torch.uint8), torch.zeros(3, 0, 8).byte()):
         with pytest.raises(InputError, match="is no crop"):
-            DEGRADATIONS[0].apply(wrong, 95, face=0)
+            CORRUPTIONS[0].apply(wrong, 95, face=0)

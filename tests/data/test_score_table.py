@@ -29,13 +29,15 @@ def small_table() -> ScoreTable:
             "bytes": pa.array([10.0, 20.0, None], pa.float32()),
         }
     )
-    return ScoreTable(table=table, scores=("rmse",), baselines=("bytes",), about={"detector": "d", "seed": 3})
+    return ScoreTable(
+        table=table, scores=("rmse",), baselines=("bytes",), metadata={"detector": "d", "seed": 3}
+    )
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     small_table().write(tmp_path / "new" / "scores.parquet")
     back = ScoreTable.read(tmp_path / "new" / "scores.parquet")
-    assert back.about == {"detector": "d", "seed": 3} and back.baselines == ("bytes",)
+    assert back.metadata == {"detector": "d", "seed": 3} and back.baselines == ("bytes",)
     np.testing.assert_array_equal(back.values("rmse"), [0.25, 0.5, np.nan])
     assert back.strings("method").tolist() == [None] * 3
     assert back.take(np.array([False, True, False])).strings("face").tolist() == ["b"]
@@ -72,7 +74,7 @@ def test_csv_of_another_program(tmp_path: Path) -> None:
 def test_rmse_is_derived_from_mse_and_said_so(tmp_path: Path) -> None:
     scores = read_scores(csv(tmp_path, "mse,label\n0.25,real\n4,fake\n"), score="rmse")
     np.testing.assert_allclose(scores.values("rmse"), [0.5, 2.0])
-    assert scores.about["derived"] == "rmse = sqrt(mse)"
+    assert scores.metadata["derived"] == "rmse = sqrt(mse)"
 
 
 def test_statuses_excuse_missing_scores(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def make_detector(model: str = "oc-fakedect1", *, size: int = 16, **options: str
         model=net,
         preprocessing=Preprocessing(size=size, mean=known.mean, std=known.std),
         default_score=known.score,
-        about={"seed": 0},
+        metadata={"seed": 0},
     )
     values = np.random.default_rng(0).normal(1.0, 0.2, 99)
     detector.calibration["rmse"] = Calibration.of(values, score="rmse", clusters=33, cluster="identity")

@@ -52,7 +52,7 @@ def test_every_model_comes_back_as_it_was(
     before.save(tmp_path)
     after = Detector.load(tmp_path)
     assert after.default_score == before.default_score and after.name == options["model"]
-    assert after.thresholds == before.thresholds and after.about == before.about
+    assert after.thresholds == before.thresholds and after.metadata == before.metadata
     old, new = before.score(faces), after.score(faces)
     assert set(new.columns) == set(VAE_SCORES)
     for name in VAE_SCORES:
@@ -123,7 +123,7 @@ def test_explain_shows_inputs_reconstructions_and_errors(
     shown = detector.explain(faces)
     assert shown.inputs.shape == shown.reconstructions.shape == (7, 3, 16, 16)
     assert shown.inputs.min() >= 0 and shown.inputs.max() <= 1
-    rmse = shown.heat.square().mean((1, 2)).sqrt()
+    rmse = shown.anomaly_map.square().mean((1, 2)).sqrt()
     torch.testing.assert_close(rmse, detector.score(faces)["rmse"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(shown.kl.sum(1), detector.score(faces)["kl"], rtol=1e-4, atol=1e-4)
 

@@ -34,7 +34,7 @@ def test_scores_are_those_of_the_single_images(detector: VAEDetector, face_set: 
     assert table.values("bytes").tolist() == [path.stat().st_size for path in paths]
     assert table.scores[0] == "rmse" and table.baselines == ("bytes", "sharpness", "brightness")
     assert set(table.strings("status")) == {"ok"}
-    assert table.about["fingerprint"] == faces.fingerprint()
+    assert table.metadata["fingerprint"] == faces.fingerprint()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_calibration_uses_reals_for_one_class_and_says_what_else(face_set: Path)
         and kinds["max_f1"] == kinds["max_f1_real"] == "supervised"
         and "far_0.01" not in kinds
     )
-    assert detector.about["calibrated_on"] == {
+    assert detector.metadata["calibrated_on"] == {
         "split": "val/calibrate", "real": 24, "fake": 24, "clusters": 12, "cluster": "identity", "halved_by_seed": 4,
         "refused_rates": [{"false_alarm": 0.01, "needs": 99}],
     }  # fmt: skip

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from verovolto.evaluation.bootstrap import Figure, draw, interval, with_intervals
+from verovolto.evaluation.bootstrap import Estimate, draw, interval, with_intervals
 
 
 def test_a_resample_is_whole_clusters() -> None:
@@ -14,8 +14,8 @@ def test_a_resample_is_whole_clusters() -> None:
     np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
     np.testing.assert_array_equal(drawn.counts.sum(axis=1), 3)
     assert (weights[:, fake].sum(axis=1) > 0).all() and (weights[:, ~fake].sum(axis=1) > 0).all()
-    assert drawn.redrawn > 0 and drawn.about()["redrawn"] == drawn.redrawn
-    assert drawn.about()["cluster"] == "identity" and drawn.about()["clusters"] == 3
+    assert drawn.redrawn > 0 and drawn.metadata()["redrawn"] == drawn.redrawn
+    assert drawn.metadata()["cluster"] == "identity" and drawn.metadata()["clusters"] == 3
 
 
 def test_the_seed_alone_decides() -> None:
@@ -57,13 +57,13 @@ def test_one_cluster_gives_no_interval() -> None:
     drawn = draw(
         np.array(["a"] * 4), np.array([True, False, True, False]), kind="identity", resamples=50, seed=0
     )
-    assert with_intervals(lambda w: {"n": w.sum(axis=1)}, drawn)["n"] == Figure(value=4.0)
+    assert with_intervals(lambda w: {"n": w.sum(axis=1)}, drawn)["n"] == Estimate(value=4.0)
 
 
 def test_rarely_defined_figures_have_no_interval() -> None:
     drawn = np.concatenate([np.full(60, np.nan), np.linspace(0, 1, 40)])
-    assert interval(0.5, drawn) == Figure(value=0.5)
-    assert interval(0.5, np.linspace(0, 1, 10)) == Figure(value=0.5), "ten resamples are no interval"
-    assert interval(float("nan"), drawn) == Figure(value=None)
+    assert interval(0.5, drawn) == Estimate(value=0.5)
+    assert interval(0.5, np.linspace(0, 1, 10)) == Estimate(value=0.5), "ten resamples are no interval"
+    assert interval(float("nan"), drawn) == Estimate(value=None)
     usual = interval(0.5, np.concatenate([np.full(10, np.nan), np.linspace(0, 1, 101)]))
     assert (usual.low, usual.high) == (pytest.approx(0.025), pytest.approx(0.975))

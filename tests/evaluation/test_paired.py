@@ -18,7 +18,7 @@ Make = Callable[..., ScoreTable]
 
 def replaced(table: ScoreTable, name: str, values: object) -> ScoreTable:
     columns = table.table.drop_columns([name]).append_column(name, pa.array(values))
-    return ScoreTable(table=columns, scores=table.scores, baselines=table.baselines, about=table.about)
+    return ScoreTable(table=columns, scores=table.scores, baselines=table.baselines, metadata=table.metadata)
 
 
 def test_an_equal_detector_differs_by_nothing(make_table: Make) -> None:
@@ -57,7 +57,7 @@ def test_what_cannot_be_compared_is_refused(make_table: Make) -> None:
     others = replaced(table, "face", [f"x{i}" for i in range(120)])
     twice = replaced(table, "face", ["same"] * 120)
     relabelled = replaced(table, "label", ["fake", "real"] * 60)
-    numbered = ScoreTable(table=table.table, scores=("rmse",), about={"faces_numbered": True})
+    numbered = ScoreTable(table=table.table, scores=("rmse",), metadata={"faces_numbered": True})
     with pytest.raises(InputError, match="share no face"):
         compare_scores([("a", table, "rmse"), ("b", others, "rmse")])
     with pytest.raises(InputError, match="more than one row"):

@@ -14,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from verovolto.calibration.thresholds import Threshold
 from verovolto.core.errors import DataError
-from verovolto.data.corruptions import DEGRADATIONS
+from verovolto.data.corruptions import CORRUPTIONS
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.corrupted_scores import DegradedScores, versions_of
-from verovolto.evaluation.robustness import draw_faces, judge_robustness
+from verovolto.evaluation.corrupted_scores import CorruptedScores, versions_of
+from verovolto.evaluation.robustness import draw_faces, evaluate_robustness
 
 
 def rows(reals: int, fakes: int, paired: bool = True) -> pa.Table:
@@ -67,27 +67,27 @@ def test_rows_without_a_label_are_not_drawn() -> None:
     assert draw_faces(unlabelled, 10, seed=0).tolist() == list(range(2, 10))
 
 
-def degraded(
+def corrupted(
     table: ScoreTable, change: Callable[[np.ndarray, int], np.ndarray], at: np.ndarray
-) -> DegradedScores:
+) -> CorruptedScores:
     """Scores that `change` makes of the undegraded ones at the positions `at`, for each version's number."""
-    versions = versions_of(DEGRADATIONS)
+    versions = versions_of(CORRUPTIONS)
     columns = {
         name: np.stack([change(table.values(name)[at], place) for place in range(len(versions))])
         for name in ("rmse", "mse", "bytes")
     }
-    return DegradedScores(rows=at, versions=versions, columns=columns)
+    return CorruptedScores(rows=at, versions=versions, columns=columns)
 
 
 def judged(
-    table: ScoreTable, found: DegradedScores, cut: float | None = 1.0, **options: Any
+    table: ScoreTable, found: CorruptedScores, cut: float | None = 1.0, **options: Any
 ) -> dict[str, Any]:
     threshold = None
     if cut is not None:
         threshold = Threshold(
             name="far_0.1", score="rmse", value=cut, kind="one-class", chosen_on="val", false_alarm=0.1
         )
-    return judge_robustness(table, found, score="rmse", threshold=threshold, resamples=60, **options)
+    return evaluate_robustness(table, found, score="rmse", threshold=threshold, resamples=60, **options)
 
 
 ALL = np.arange(120)
@@ -95,12 +95,12 @@ ALL = np.arange(120)
 
 def test_scores_that_stay_give_the_figures_of_the_undegraded(make_table: Callable[..., ScoreTable]) -> None:
     table = make_table()
-    found = judged(table, degraded(table, lambda values, _: values, ALL))
+    found = judged(table, corrupted(table, lambda values, _: values, ALL))
     none = found["none"]
     assert none["auroc"]["value"] == pytest.approx(roc_auc_score(np.repeat([0, 1], 60), table.values("rmse")))
     assert found["faces"] == {"real": 60, "fake": 60} and found["interval"]["clusters"] == 15
-    assert [one["name"] for one in found["degradations"]] == [one.name for one in DEGRADATIONS]
-    for one, ladder in zip(found["degradations"], DEGRADATIONS, strict=True):
+    assert [one["name"] for one in found["degradations"]] == [one.name for one in CORRUPTIONS]
+    for one, ladder in zip(found["degradations"], CORRUPTIONS, strict=True):
         assert [level["level"] for level in one["levels"]] == list(ladder.levels)
         for level in one["levels"]:
             assert level["auroc_change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -109,7 +109,7 @@ def test_scores_that_stay_give_the_figures_of_the_undegraded(make_table: Callabl
 
 def test_a_shift_breaks_the_threshold_and_not_the_ranking(make_table: Callable[..., ScoreTable]) -> None:
     table = make_table()
-    found = judged(table, degraded(table, lambda values, place: values + place, ALL))
+    found = judged(table, corrupted(table, lambda values, place: values + place, ALL))
     levels = [level for one in found["degradations"] for level in one["levels"]]
     alarms = [level["false_alarm_rate"]["value"] for level in levels]
     assert alarms == sorted(alarms) and alarms[0] == found["none"]["false_alarm_rate"]["value"]
@@ -121,7 +121,7 @@ def test_a_shift_breaks_the_threshold_and_not_the_ranking(make_table: Callable[.
 
 def test_a_reversed_ranking_is_a_change_with_a_paired_interval(make_table: Callable[..., ScoreTable]) -> None:
     table = make_table()
-    found = judged(table, degraded(table, lambda values, place: -values if place else values, ALL))
+    found = judged(table, corrupted(table, lambda values, place: -values if place else values, ALL))
     worst = found["degradations"][-1]["levels"][-1]
     before = found["none"]["auroc"]["value"]
     assert worst["auroc"]["value"] == pytest.approx(1 - before)
@@ -139,21 +139,21 @@ def test_missing_scores_are_left_out_and_counted(make_table: Callable[..., Score
     def lose(values: np.ndarray, place: int) -> np.ndarray:
         return np.where(np.arange(len(values)) < 5, np.nan, values) if place == 1 else values
 
-    found = judged(table, degraded(table, lose, ALL))
+    found = judged(table, corrupted(table, lose, ALL))
     first, second = found["degradations"][0]["levels"][:2]
     assert first["faces"] == {"real": 60, "fake": 60} and second["faces"] == {"real": 55, "fake": 60}
     assert second["auroc_change"]["value"] == 0, "against the same faces undegraded"
-    nothing = judged(table, degraded(table, lambda values, place: values * np.nan, ALL))
+    nothing = judged(table, corrupted(table, lambda values, place: values * np.nan, ALL))
     assert nothing["degradations"][0]["levels"][0]["auroc"]["value"] is None
 
 
 def test_without_a_threshold_nothing_is_said_of_flags(make_table: Callable[..., ScoreTable]) -> None:
     table = make_table()
-    found = judged(table, degraded(table, lambda values, _: values, ALL), None)
+    found = judged(table, corrupted(table, lambda values, _: values, ALL), None)
     assert found["threshold"] is None and "false_alarm_rate" not in found["none"]
 
 
 def test_both_classes_must_be_among_the_faces_tried(make_table: Callable[..., ScoreTable]) -> None:
     table = make_table()
     with pytest.raises(DataError, match="no scored fake"):
-        judged(table, degraded(table, lambda values, _: values, ALL[:60]))
+        judged(table, corrupted(table, lambda values, _: values, ALL[:60]))

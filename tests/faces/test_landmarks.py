@@ -100,7 +100,7 @@ def test_the_detector_sees_a_border_of_repeated_edges() -> None:
 def test_a_set_of_crops(faces: FaceSet, tmp_path: Path, workers: int) -> None:
     told: list[int] = []
     found = crop_landmarks(
-        faces, Reddest(), tmp_path / "out", side=SIDE, block=4, workers=workers, advance=told.append
+        faces, Reddest(), tmp_path / "out", side=SIDE, block=4, workers=workers, on_progress=told.append
     )
     assert found.dtype == np.float32 and np.array_equal(found, expected(), equal_nan=True)
     assert sum(told) == 10
@@ -109,7 +109,7 @@ def test_a_set_of_crops(faces: FaceSet, tmp_path: Path, workers: int) -> None:
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(faces: FaceSet, tmp_path: Path) -> None:
     def run(detector: FaceDetector, told: list[int]) -> np.ndarray:
-        return crop_landmarks(faces, detector, tmp_path / "out", side=SIDE, block=2, advance=told.append)
+        return crop_landmarks(faces, detector, tmp_path / "out", side=SIDE, block=2, on_progress=told.append)
 
     with pytest.raises(KeyboardInterrupt):
         run(Reddest(poison=65), [])

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.networks.blend_vae import TwoHeads, blend_map_error, pooled_logit, ranking_error
+from verovolto.networks.blend_vae import BlendVAE, blend_map_error, pooled_logit, ranking_error
 from verovolto.networks.losses import reconstruction_error
 from verovolto.networks.resnet_ocvae2 import ResNetOCVAE2
 
 
 @pytest.fixture(scope="module")
-def model() -> TwoHeads:
+def model() -> BlendVAE:
     torch.manual_seed(0)
-    return TwoHeads(size=64, latent=8).eval()
+    return BlendVAE(size=64, latent=8).eval()
 
 
-def test_shapes_of_both_heads(model: TwoHeads) -> None:
+def test_shapes_of_both_heads(model: BlendVAE) -> None:
     x = torch.randn(3, 3, 64, 64)
     stages = model.stages(x)
     assert [tuple(each.shape[1:]) for each in stages] == [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
@@ -29,7 +29,7 @@ def test_shapes_of_both_heads(model: TwoHeads) -> None:
     assert model(x).x_hat.shape == x.shape and model.posterior(stages).mu.shape == (3, 8)
 
 
-def test_it_is_a_resnet_ocvae2_with_a_light_head(model: TwoHeads) -> None:
+def test_it_is_a_resnet_ocvae2_with_a_light_head(model: BlendVAE) -> None:
     plain = ResNetOCVAE2(size=64, latent=8).eval()
     own = model.state_dict()
     plain.load_state_dict({name: own[name] for name in plain.state_dict()})
@@ -41,7 +41,7 @@ def test_it_is_a_resnet_ocvae2_with_a_light_head(model: TwoHeads) -> None:
 
 @pytest.mark.parametrize("bottleneck", ["flat", "spatial", "pooled"])
 def test_every_bottleneck_gives_the_posterior_that_encode_gives(bottleneck: str) -> None:
-    model = TwoHeads(size=32, latent=8, bottleneck=bottleneck).eval()  # type: ignore[arg-type]
+    model = BlendVAE(size=32, latent=8, bottleneck=bottleneck).eval()  # type: ignore[arg-type]
     x = torch.randn(2, 3, 32, 32)
     one, other = model.encode(x), model.posterior(model.stages(x))
     torch.testing.assert_close(one.mu, other.mu)
@@ -50,7 +50,7 @@ def test_every_bottleneck_gives_the_posterior_that_encode_gives(bottleneck: str)
 
 
 def test_each_loss_reaches_the_shared_encoder_and_not_the_other_head() -> None:
-    model, x = TwoHeads(size=32, latent=8), torch.rand(4, 3, 32, 32)
+    model, x = BlendVAE(size=32, latent=8), torch.rand(4, 3, 32, 32)
 
     def trained(loss: torch.Tensor) -> set[str]:
         model.zero_grad(set_to_none=True)
@@ -96,4 +96,4 @@ def test_the_errors_of_known_maps() -> None:
 
 def test_a_size_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="multiple of 32"):
-        TwoHeads(size=100)
+        BlendVAE(size=100)

@@ -14,7 +14,7 @@ from torch import nn
 from verovolto.core.errors import WeightsError
 from verovolto.networks.lite0_ocvae import lite0_features
 from verovolto.networks.registry import Architecture, build
-from verovolto.networks.summary import anatomy
+from verovolto.networks.summary import summarize
 from verovolto.networks.vae import VAE
 
 
@@ -56,7 +56,7 @@ def test_what_follows_z_is_as_in_resnet_ocvae1(model: str) -> None:
     here, there = (
         [
             (stage.name, stage.layers, stage.output, stage.parameters)
-            for stage in anatomy(Architecture.from_dict({"model": name, "size": 64})).of("decoder")
+            for stage in summarize(Architecture.from_dict({"model": name, "size": 64})).of("decoder")
         ]
         for name in (model, "resnet-ocvae1")
     )

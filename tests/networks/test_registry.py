@@ -11,7 +11,7 @@ from verovolto.core.errors import InputError
 from verovolto.networks.choices import ModelName
 from verovolto.networks.oc_fakedect import OCFakeDect
 from verovolto.networks.registry import (
-    CATALOGUE,
+    NETWORKS,
     Architecture,
     build,
     count_parameters,
@@ -37,7 +37,7 @@ VARIANTS = [
 
 
 def test_the_catalogue_lists_every_name() -> None:
-    assert set(CATALOGUE) == set(get_args(ModelName))
+    assert set(NETWORKS) == set(get_args(ModelName))
 
 
 @pytest.mark.parametrize(

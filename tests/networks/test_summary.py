@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from verovolto.core.errors import InputError
 from verovolto.networks.registry import Architecture, build, count_parameters
-from verovolto.networks.summary import IMAGE, Anatomy, anatomy, dissect, in_words
+from verovolto.networks.summary import IMAGE, NetworkSummary, in_words, summarize, trace
 from verovolto.networks.vae import VAE, Posterior
 
 VARIANTS: list[dict[str, Any]] = [
@@ -37,7 +37,7 @@ def on_meta(arch: Architecture) -> VAE:
         return build(arch)
 
 
-def check(body: Anatomy, network: VAE) -> None:
+def check(body: NetworkSummary, network: VAE) -> None:
     """What must hold of any network."""
     for place, stage in enumerate(body.stages):
         for read in stage.reads:
@@ -60,7 +60,7 @@ def check(body: Anatomy, network: VAE) -> None:
 @given(variant=st.sampled_from(VARIANTS), size=st.integers(1, 12), latent=st.integers(1, 300))
 def test_stages_chain_and_hold_every_parameter_once(variant: dict[str, Any], size: int, latent: int) -> None:
     arch = Architecture.from_dict({**variant, "size": 32 * size, "latent": latent})
-    body = anatomy(arch)
+    body = summarize(arch)
     check(body, on_meta(arch))
     assert body.image == (3, arch.size, arch.size)
     if variant.get("bottleneck") != "spatial":
@@ -71,13 +71,13 @@ def test_stages_chain_and_hold_every_parameter_once(variant: dict[str, Any], siz
 @pytest.mark.parametrize("size", [32, 224])
 def test_every_variant_is_taken_apart(variant: dict[str, Any], size: int) -> None:
     arch = Architecture.from_dict({**variant, "size": size})
-    body = anatomy(arch)
+    body = summarize(arch)
     check(body, on_meta(arch))
     assert all(stage.kind != "other" for stage in body.stages)
 
 
 def test_the_layers_of_oc_fakedect1_are_the_published_ones() -> None:
-    body = anatomy(Architecture(model="oc-fakedect1", size=100))
+    body = summarize(Architecture(model="oc-fakedect1", size=100))
     wanted = [
         ("encoder", "convolution 3×3, batch norm, ReLU", "16 × 100 × 100"),
         ("encoder", "convolution 3×3, stride 2, batch norm, ReLU", "32 × 50 × 50"),
@@ -100,7 +100,7 @@ def test_the_layers_of_oc_fakedect1_are_the_published_ones() -> None:
 
 
 def test_residual_blocks_are_one_stage_each() -> None:
-    body = anatomy(Architecture(model="resnet-ocvae2", size=224))
+    body = summarize(Architecture(model="resnet-ocvae2", size=224))
     blocks = [stage for stage in body.stages if stage.kind == "residual"]
     assert [stage.output[0] for stage in blocks if stage.role == "encoder"] == [64] * 2 + [128] * 2 + [
         256
@@ -121,7 +121,9 @@ def test_residual_blocks_are_one_stage_each() -> None:
     ],
 )
 def test_bottlenecks_differ_in_how_maps_become_a_code(bottleneck: str, before: str, after: str) -> None:
-    body = anatomy(Architecture.from_dict({"model": "resnet-ocvae2", "size": 224, "bottleneck": bottleneck}))
+    body = summarize(
+        Architecture.from_dict({"model": "resnet-ocvae2", "size": 224, "bottleneck": bottleneck})
+    )
     kinds = [stage for stage in body.stages if stage.role != "bottleneck" and stage.kind != "residual"]
     said = [stage.layers for stage in kinds]
     assert (
@@ -137,21 +139,21 @@ def test_bottlenecks_differ_in_how_maps_become_a_code(bottleneck: str, before: s
 
 
 def test_an_auto_encoder_has_a_code_and_no_noise() -> None:
-    body = anatomy(Architecture(model="oc-ae", size=32))
+    body = summarize(Architecture(model="oc-ae", size=32))
     assert body.logvar is None and body.z == body.mu
     assert not [stage for stage in body.stages if stage.kind == "sampling"]
 
 
 def test_mu_and_logvar_read_the_same_and_z_reads_both() -> None:
-    body = anatomy(Architecture(model="resnet-ocvae1", size=64))
+    body = summarize(Architecture(model="resnet-ocvae1", size=64))
     assert body.logvar is not None
     assert body.stages[body.mu].reads == body.stages[body.logvar].reads
     assert set(body.stages[body.z].reads) == {body.mu, body.logvar}
 
 
 def test_only_a_separate_second_encoder_is_a_part_of_its_own() -> None:
-    shared = anatomy(Architecture(model="oc-fakedect2", size=32))
-    apart = anatomy(Architecture(model="oc-fakedect2", size=32, second_encoder="separate"))
+    shared = summarize(Architecture(model="oc-fakedect2", size=32))
+    apart = summarize(Architecture(model="oc-fakedect2", size=32, second_encoder="separate"))
     assert shared.of("second encoder") == []
     second = apart.of("second encoder")
     assert second[-1].modules == ("second_encoder.mu",)
@@ -164,7 +166,7 @@ def test_the_network_is_left_as_it_was() -> None:
     network.encoder.eval()
     modes = {name: module.training for name, module in network.named_modules()}
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    check(dissect(network), network)
+    check(trace(network), network)
     assert {name: module.training for name, module in network.named_modules()} == modes
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
@@ -177,7 +179,7 @@ def test_hooks_go_where_a_network_fails_too() -> None:
 
     network = Failing().train()
     with pytest.raises(RuntimeError, match="broken"):
-        dissect(network)
+        trace(network)
     assert network.training and not any(module._forward_hooks for module in network.modules())
 
 
@@ -200,7 +202,7 @@ class Small(VAE):
 
 def test_shared_layers_count_once_and_skips_are_followed() -> None:
     network = Small()
-    body = dissect(network)
+    body = trace(network)
     assert body.parameters == count_parameters(network)
     first, second, both = body.stages[:3]
     assert (first.parameters, second.parameters) == (12, 0)
@@ -215,9 +217,9 @@ def test_a_latent_that_cannot_be_followed_is_an_error() -> None:
             return Posterior(mu=mu, logvar=logvar)
 
     with pytest.raises(ValueError, match="cannot be followed"):
-        dissect(Torn())
+        trace(Torn())
 
 
 def test_no_such_network_is_an_error() -> None:
     with pytest.raises(InputError, match="size 50"):
-        anatomy(Architecture(model="resnet-ocvae1", size=50))
+        summarize(Architecture(model="resnet-ocvae1", size=50))

@@ -41,8 +41,8 @@ Extract = Callable[..., tuple[Record, list[dict[str, Any]]]]
 
 
 def item(path: Path, **others: Any) -> MediaItem:
-    about: dict[str, Any] = {"path": path, "frames": None, "label": "real", "dataset": "set"}
-    return MediaItem(**about | {"video": path.stem, "source_video": path.stem} | others)
+    metadata: dict[str, Any] = {"path": path, "frames": None, "label": "real", "dataset": "set"}
+    return MediaItem(**metadata | {"video": path.stem, "source_video": path.stem} | others)
 
 
 @pytest.fixture

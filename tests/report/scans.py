@@ -11,8 +11,8 @@ from PIL import Image
 
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
-from verovolto.scan.result import MediumResult, Point, Promise, Scan, Telling, TrackResult, Verdict
-from verovolto.scan.verdict import judge_medium
+from verovolto.scan.result import FileResult, FrameScore, KeyFrame, OperatingPoint, Scan, TrackResult, Verdict
+from verovolto.scan.verdict import decide_file
 
 KNOWN = Calibration(score="rmse", values=np.linspace(0.2, 0.6, 199), clusters=40, cluster="identity")
 
@@ -25,14 +25,14 @@ def drawn(seed: int, height: int, width: int) -> bytes:
     return out.getvalue()
 
 
-def telling(point: Point, *, level: float = 1.0, heat: bool = True) -> Telling:
+def key_frames(frame_score: FrameScore, *, level: float = 1.0, anomaly_map: bool = True) -> KeyFrame:
     """A frame whose heat map reaches from 0 to `level`."""
-    scale = np.linspace(0, level, 24 * 24, dtype=np.float32).reshape(24, 24) if heat else None
-    return Telling(
-        point=point,
-        crop=drawn(point.frame, 96, 96),
-        heat=scale,
-        context=drawn(point.frame + 1, 120, 200),
+    scale = np.linspace(0, level, 24 * 24, dtype=np.float32).reshape(24, 24) if anomaly_map else None
+    return KeyFrame(
+        frame_score=frame_score,
+        crop=drawn(frame_score.frame, 96, 96),
+        anomaly_map=scale,
+        context=drawn(frame_score.frame + 1, 120, 200),
         context_box=(-5.0, 10.0, 60.0, 70.0),
     )
 
@@ -48,30 +48,31 @@ def judged(
     **telling_options: Any,
 ) -> TrackResult:
     """A judged track, a frame every half second."""
-    points = tuple(
-        Point(frame=12 * i, time_s=i / 2, score=0.3 + 0.01 * i, p_value=p, box=(0.0, 20.0, 120.0, 140.0))
+    frame_scores = tuple(
+        FrameScore(frame=12 * i, time_s=i / 2, score=0.3 + 0.01 * i, p_value=p, box=(0.0, 20.0, 120.0, 140.0))
         for i in range(frames)
     )
     return TrackResult(
         id=number, verdict=verdict, p_value=p, p_adjusted=min(1.0, p * people), score=0.33,
-        rule="one face" if frames == 1 else "twice the mean", seen=frames, start_s=0.0, end_s=frames / 2, points=points,
+        rule="one face" if frames == 1 else "twice the mean", seen=frames, start_s=0.0, end_s=frames / 2,
+        frame_scores=frame_scores,
         conditions={"sharpness": 1.5, "brightness": 120.0, "contrast": 40.0},
-        telling=tuple(telling(point, **telling_options) for point in points[:pictures]),
+        key_frames=tuple(key_frames(frame_score, **telling_options) for frame_score in frame_scores[:pictures]),
     )  # fmt: skip
 
 
 def unjudged(number: int, *reasons: str, seen: int = 3) -> TrackResult:
     """A track of which nothing could be scored."""
     return TrackResult(
-        id=number, verdict="cannot tell", reasons=reasons, seen=seen, passed_over={reasons[0]: seen},
+        id=number, verdict="cannot tell", reasons=reasons, seen=seen, rejected={reasons[0]: seen},
         start_s=1.0, end_s=2.0,
     )  # fmt: skip
 
 
-def medium(path: str, *tracks: TrackResult, video: bool = True, damage: Sequence[str] = ()) -> MediumResult:
+def medium(path: str, *tracks: TrackResult, video: bool = True, damage: Sequence[str] = ()) -> FileResult:
     """A photo or video with these tracks, judged by them."""
-    return judge_medium(
-        MediumResult(
+    return decide_file(
+        FileResult(
             path=path, medium="video" if video else "photo", status="damaged" if damage else "ok",
             problems=tuple(damage), width=640, height=360, duration_s=8.0 if video else None,
             frames=16 if video else 1, tracks=tracks,
@@ -79,33 +80,33 @@ def medium(path: str, *tracks: TrackResult, video: bool = True, damage: Sequence
     )  # fmt: skip
 
 
-def unreadable(path: str) -> MediumResult:
-    return MediumResult(path=path, status="unreadable", problems=("a text file, not a photo or a video",))
+def unreadable(path: str) -> FileResult:
+    return FileResult(path=path, status="unreadable", problems=("a text file, not a photo or a video",))
 
 
-def suspect(path: str = "odd.mp4", **given: Any) -> MediumResult:
+def suspect(path: str = "odd.mp4", **given: Any) -> FileResult:
     return medium(path, judged(p=0.012, verdict="suspect", **given))
 
 
-def ordinary(path: str = "plain.mp4", **given: Any) -> MediumResult:
+def ordinary(path: str = "plain.mp4", **given: Any) -> FileResult:
     return medium(path, judged(**given))
 
 
-def small(path: str = "small.mp4") -> MediumResult:
+def small(path: str = "small.mp4") -> FileResult:
     return medium(
         path, unjudged(0, TOO_SMALL), unjudged(1, UNCERTAIN, seen=1), unjudged(2, UNCERTAIN, seen=2)
     )
 
 
-def promise(missed: Mapping[str, Missed] | None = None) -> Promise:
-    base = Promise.of(KNOWN, 0.05)
-    return Promise(**{**vars(base), "missed": dict(missed or {})})
+def operating_point(missed: Mapping[str, Missed] | None = None) -> OperatingPoint:
+    base = OperatingPoint.of(KNOWN, 0.05)
+    return OperatingPoint(**{**vars(base), "missed": dict(missed or {})})
 
 
-def scan_of(*media: MediumResult, missed: Mapping[str, Missed] | None = None) -> Scan:
+def scan_of(*media: FileResult, missed: Mapping[str, Missed] | None = None) -> Scan:
     return Scan(
         media=media,
-        promise=promise(missed),
+        operating_point=operating_point(missed),
         detector={"name": "drawn <b>", "score": "rmse", "path": "runs/a", "about": {"seed": 0}},
         settings={"fps": 2.0, "domain": {"sharpness": [1.0, 3.0]}, "crop_rule": {"scale": 1.3}},
     )

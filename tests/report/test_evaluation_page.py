@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from verovolto.report import figures
-from verovolto.report.evaluation_page import Latents, Page, Subject, build, data_uri, spearman
+from verovolto.report.evaluation_page import Latents, Page, ReportData, build, data_uri, spearman
 from verovolto.report.galleries import CELL, Face, Gallery, pick, png, strips
 
 RNG = np.random.default_rng(0)
@@ -30,12 +30,12 @@ def drawn_face(shade: int) -> Face:
 
 
 @pytest.fixture
-def subject(judge: Callable[..., Any]) -> Subject:
+def subject(judge: Callable[..., Any]) -> ReportData:
     metrics, scores, fake = judge(1.0, rows=True)
     gallery = Gallery(
         name="best", title="Best", text="where it works", faces=[drawn_face(40), drawn_face(200)]
     )
-    return Subject(
+    return ReportData(
         title="drawn <faces>",
         metrics=metrics,
         scores=scores,
@@ -59,7 +59,7 @@ EVERYTHING = {
 }  # fmt: skip
 
 
-def test_a_full_report(subject: Subject, tmp_path: Path) -> None:
+def test_a_full_report(subject: ReportData, tmp_path: Path) -> None:
     page = build(subject)
     assert set(page.figures) == EVERYTHING
     report = page.write(tmp_path / "out")
@@ -74,7 +74,7 @@ def test_a_full_report(subject: Subject, tmp_path: Path) -> None:
         assert Image.open(io.BytesIO(drawn)).size[0] > 100
 
 
-def test_a_report_of_bare_scores(subject: Subject) -> None:
+def test_a_report_of_bare_scores(subject: ReportData) -> None:
     metrics = {**subject.metrics, "calibration": None, "baselines": {}, "other_scores": {}}
     bare = replace(subject, metrics=metrics, galleries=(), latents=None, training=None, notice=None)
     page = build(bare)
@@ -83,7 +83,7 @@ def test_a_report_of_bare_scores(subject: Subject) -> None:
     assert "no threshold here promises a false-alarm rate" in page.html
 
 
-def test_groups_and_video_level_are_shown(subject: Subject) -> None:
+def test_groups_and_video_level_are_shown(subject: ReportData) -> None:
     one = {"faces": {"real": 9, "fake": 7}, "auroc": {"value": 0.7, "low": None, "high": None}}
     one |= {"ap_fake": one["auroc"], "eer": one["auroc"]}
     levels = {
@@ -100,11 +100,11 @@ def test_groups_and_video_level_are_shown(subject: Subject) -> None:
     assert "By video: AUROC 0.700" in html
 
 
-def test_the_same_input_draws_the_same_bytes(subject: Subject) -> None:
+def test_the_same_input_draws_the_same_bytes(subject: ReportData) -> None:
     assert build(subject) == build(subject)
 
 
-def test_hidden_faces_cannot_be_recognised(subject: Subject) -> None:
+def test_hidden_faces_cannot_be_recognised(subject: ReportData) -> None:
     (gallery,) = subject.galleries
     noisy = replace(gallery.faces[0], image=RNG.integers(0, 255, (64, 64, 3), dtype=np.uint8))
     (card,) = strips(replace(gallery, faces=[noisy]), hide=True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from verovolto.core.errors import InputError
 from verovolto.networks.registry import Architecture
-from verovolto.networks.summary import anatomy
+from verovolto.networks.summary import summarize
 from verovolto.report import network_diagrams as diagrams
 from verovolto.report.diagram_boxes import boxes, count
 from verovolto.report.figures import FAKE, REAL, Canvas
@@ -85,7 +85,7 @@ def test_boxes_stand_apart(canvas: Canvas) -> None:
 
 
 def test_every_stage_has_its_box(arch: Architecture, canvas: Canvas) -> None:
-    body = anatomy(arch)
+    body = summarize(arch)
     words = words_of(canvas)
     for role, in_change in (("encoder", False), ("decoder", True), ("second encoder", False)):
         shown = boxes(body.of(role), ends_in_change=in_change)  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def test_every_stage_has_its_box(arch: Architecture, canvas: Canvas) -> None:
 
 
 def test_boxes_are_as_tall_as_their_maps_and_mirrored() -> None:
-    body = anatomy(Architecture(model="resnet-ocvae2", size=224, bottleneck="spatial"))
+    body = summarize(Architecture(model="resnet-ocvae2", size=224, bottleneck="spatial"))
     down = [box.height(224) for box in boxes(body.of("encoder"), ends_in_change=False)]
     up = [box.height(224) for box in boxes(body.of("decoder"), ends_in_change=True)]
     assert all(a >= b for a, b in pairwise(down)) and all(a <= b for a, b in pairwise(up))
@@ -143,7 +143,7 @@ def test_the_table_says_what_the_stages_are(arch: Architecture) -> None:
     rows = diagrams.table(arch)
     assert {len(row) for row in rows} == {len(diagrams.COLUMNS)}
     counted = diagrams.COLUMNS.index("parameters")
-    assert sum(int(row[counted].replace(",", "")) for row in rows) == anatomy(arch).parameters
+    assert sum(int(row[counted].replace(",", "")) for row in rows) == summarize(arch).parameters
 
 
 def test_no_such_network_is_an_error() -> None:

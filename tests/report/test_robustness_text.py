@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from verovolto.data.corruptions import DEGRADATIONS
+from verovolto.data.corruptions import CORRUPTIONS
 from verovolto.report.evaluation_text import verdict
 from verovolto.report.robustness_figures import auroc_against_level, flagged_against_level
 from verovolto.report.robustness_text import change, robustness_sentences
@@ -38,7 +38,7 @@ def metrics() -> dict[str, Any]:
     """A detector that no degradation harms: AUROC 0.8, 9 % false alarms at 10 % promised, 60 % missed."""
     ladders = [
         {**one.describe(), "levels": [{"level": at, **level(0.8, 0.09, 0.6)} for at in one.levels]}
-        for one in DEGRADATIONS
+        for one in CORRUPTIONS
     ]
     return {
         "robustness": {

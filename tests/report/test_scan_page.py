@@ -21,14 +21,14 @@ from verovolto.report import scan_page
 from verovolto.report.evaluation_page import Page
 from verovolto.report.galleries import CELL, MOSAIC
 from verovolto.report.scan_figures import timeline, with_gaps
-from verovolto.report.scan_page import MEDIA, TONES, TRACKS, build_scan_page, by_gravity
+from verovolto.report.scan_page import MEDIA, TONES, TRACKS, build_scan_page, by_severity
 from verovolto.report.scan_text import CLOSING, UNREADABLE
-from verovolto.scan.result import VERDICTS, MediumResult, Scan
+from verovolto.scan.result import VERDICTS, FileResult, Scan
 
 COMMAND = "verovolto scan 'a b' --report out"
 
 
-def built(*media: MediumResult, hide: bool = False) -> Page:
+def built(*media: FileResult, hide: bool = False) -> Page:
     return build_scan_page(scans.scan_of(*media), command=COMMAND, hide_faces=hide)
 
 
@@ -156,13 +156,13 @@ def test_heat_maps_of_a_medium_share_a_scale() -> None:
     faint, strong = scans.judged(0, 0.2, level=0.1, pictures=1), scans.judged(1, 0.3, level=1.0, pictures=1)
     together = pictures(built(scans.medium("a.mp4", faint, strong)).html, "strip")
     alone = pictures(built(scans.medium("a.mp4", faint)).html, "strip")
-    heat = slice(CELL + 4, 2 * CELL + 4)
-    assert together[0][:, heat].mean() < together[1][:, heat].mean() / 2
-    assert alone[0][:, heat].mean() > together[0][:, heat].mean() * 2
+    anomaly_map = slice(CELL + 4, 2 * CELL + 4)
+    assert together[0][:, anomaly_map].mean() < together[1][:, anomaly_map].mean() / 2
+    assert alone[0][:, anomaly_map].mean() > together[0][:, anomaly_map].mean() * 2
 
 
 def test_a_detector_without_maps_shows_crops_alone() -> None:
-    [strip] = pictures(built(scans.suspect(pictures=1, heat=False)).html, "strip")
+    [strip] = pictures(built(scans.suspect(pictures=1, anomaly_map=False)).html, "strip")
     assert strip.shape == (CELL, CELL, 3)
 
 
@@ -184,7 +184,7 @@ def test_without_pictures_there_are_words() -> None:
     ],
     ids=["nothing", "unreadable", "all unreadable", "no face", "not judged", "a photo", "no frames"],
 )
-def test_little_is_shown_too(media: tuple[MediumResult, ...], tmp_path: Path) -> None:
+def test_little_is_shown_too(media: tuple[FileResult, ...], tmp_path: Path) -> None:
     page = built(*media)
     text = text_of(page.write(tmp_path).read_text())
     assert page.figures == {} and not (tmp_path / "figures").exists()
@@ -208,7 +208,7 @@ def test_timelines_are_of_videos_with_two_judged_frames() -> None:
 
 def test_a_timeline_breaks_where_nobody_was_seen() -> None:
     track = scans.judged(frames=8)
-    gone = replace(track, points=(*track.points[:3], *track.points[7:]))
+    gone = replace(track, frame_scores=(*track.frame_scores[:3], *track.frame_scores[7:]))
     times, scores = with_gaps(gone)
     assert np.isnan(times).tolist() == np.isnan(scores).tolist() == [False] * 3 + [True, False]
     assert not np.isnan(with_gaps(track)[0]).any() and len(with_gaps(scans.judged(frames=1))[0]) == 1
@@ -216,16 +216,16 @@ def test_a_timeline_breaks_where_nobody_was_seen() -> None:
 
 def test_many_tracks_are_drawn() -> None:
     tracks = [scans.judged(number, frames=2, pictures=0) for number in range(30)]
-    drawn = timeline(tracks, scans.promise(), 8.0)
+    drawn = timeline(tracks, scans.operating_point(), 8.0)
     assert Image.open(io.BytesIO(drawn)).size[0] > 800
-    assert timeline(tracks, scans.promise(), 8.0) == drawn, "the same bytes"
-    assert timeline(tracks[:1], scans.promise()) != drawn
+    assert timeline(tracks, scans.operating_point(), 8.0) == drawn, "the same bytes"
+    assert timeline(tracks[:1], scans.operating_point()) != drawn
 
 
 def test_the_likeliest_tracks_are_shown_and_the_rest_counted() -> None:
     p_values = np.random.default_rng(0).permutation(np.linspace(0.02, 0.9, TRACKS + 3))
-    crowd = [scans.judged(number, p, pictures=1, frames=1) for number, p in enumerate(p_values)]
-    html = built(scans.medium("crowd.png", *crowd, video=False)).html
+    face_pool = [scans.judged(number, p, pictures=1, frames=1) for number, p in enumerate(p_values)]
+    html = built(scans.medium("crowd.png", *face_pool, video=False)).html
     shown = [int(one) for one in re.findall(r"<h4>Face (\d+)", html)]
     assert shown == list(np.argsort(p_values))[:TRACKS] and len(pictures(html, "strip")) == TRACKS
     assert "3 more faces judged, not shown here, with larger p-values (0.775 to 0.9 each on its own)" in html
@@ -245,7 +245,7 @@ def test_a_thousand_media() -> None:
 @given(st.lists(results, max_size=8))
 def test_the_gravest_come_first(drawn: list[Drawn]) -> None:
     media = [*map(made, drawn)]
-    graded = by_gravity(media)
+    graded = by_severity(media)
     places = [VERDICTS.index(one.verdict) for one in graded if one.verdict is not None]
     assert places == sorted(places) and len(places) == sum(one.verdict is not None for one in media)
     for verdict in VERDICTS:

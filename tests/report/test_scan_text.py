@@ -14,7 +14,7 @@ from tests.report import scans
 from verovolto.calibration.thresholds import Missed
 from verovolto.faces.filter import TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.report import scan_text as words
-from verovolto.scan.result import NO_FACE, OUTSIDE_DOMAIN, VERDICTS, MediumResult, Scan, Verdict
+from verovolto.scan.result import NO_FACE, OUTSIDE_DOMAIN, VERDICTS, FileResult, Scan, Verdict
 
 _CLAIMED = (
     "real|genuine|authentic|trustworthy|original|unmanipulated|unaltered|untouched|not (?:a )?(?:deep)?fake"
@@ -48,7 +48,7 @@ faces = st.tuples(st.sampled_from([*VERDICTS, None]), p_values, st.integers(1, 4
 results = st.tuples(st.lists(faces, max_size=4), st.booleans(), st.booleans(), st.booleans())
 
 
-def made(drawn: Drawn) -> MediumResult:
+def made(drawn: Drawn) -> FileResult:
     """A medium with faces of these verdicts (None: not judged), a video, damaged, or not readable at all."""
     people, video, damaged, broken = drawn
     if broken and damaged:
@@ -64,7 +64,11 @@ def made(drawn: Drawn) -> MediumResult:
 
 
 def all_words(scan: Scan) -> list[str]:
-    said = [*words.promise_lines(scan.promise), words.counts_line(scan), *words.text_result(scan)]
+    said = [
+        *words.operating_point_lines(scan.operating_point),
+        words.counts_line(scan),
+        *words.text_result(scan),
+    ]
     for one in scan.media:
         said += [
             words.headline(one),
@@ -73,7 +77,7 @@ def all_words(scan: Scan) -> list[str]:
             *words.unjudged_lines(one),
         ]
         for track in one.judged:
-            said += words.track_lines(track, one, scan.promise, {"sharpness": (1.0, 2.0)})
+            said += words.track_lines(track, one, scan.operating_point, {"sharpness": (1.0, 2.0)})
     return said
 
 
@@ -128,21 +132,23 @@ def test_damage_is_told_where_something_was_judged() -> None:
 
 
 def test_the_rule_is_told() -> None:
-    several, promise = scans.judged(frames=6), scans.promise()
-    assert "twice the mean of the p-values of its 6 judged frames" in words.rule_line(several, promise, 1)
-    assert "times" not in words.rule_line(several, promise, 1)
-    assert "times 3, the number of faces judged" in words.rule_line(several, promise, 3)
-    assert "one face was judged" in words.rule_line(scans.judged(frames=1), promise, 1)
-    videos = words.rule_line(replace(several, rule="videos"), replace(promise, videos=120), 1)
+    several, operating_point = scans.judged(frames=6), scans.operating_point()
+    assert "twice the mean of the p-values of its 6 judged frames" in words.rule_line(
+        several, operating_point, 1
+    )
+    assert "times" not in words.rule_line(several, operating_point, 1)
+    assert "times 3, the number of faces judged" in words.rule_line(several, operating_point, 3)
+    assert "one face was judged" in words.rule_line(scans.judged(frames=1), operating_point, 1)
+    videos = words.rule_line(replace(several, rule="videos"), replace(operating_point, videos=120), 1)
     assert "120 held-out videos" in videos
 
 
 def test_what_is_promised_and_what_is_not() -> None:
-    none = words.promise_lines(scans.promise())
+    none = words.operating_point_lines(scans.operating_point())
     assert "at most 5 %" in none[0] and "199 held-out real faces in 40 clusters by identity" in none[1]
     assert none[-1].startswith("Missed fakes: nothing is known.")
-    known = words.promise_lines(
-        scans.promise({"swap": Missed(missed=243, of=250), "other": Missed(missed=1, of=2)})
+    known = words.operating_point_lines(
+        scans.operating_point({"swap": Missed(missed=243, of=250), "other": Missed(missed=1, of=2)})
     )
     assert (
         "of 250 known fakes (swap) 97 % pass at this threshold (243; guessing would let 95 % pass)"
@@ -150,8 +156,8 @@ def test_what_is_promised_and_what_is_not() -> None:
     )
     assert "of 2 known fakes (other) 50 % pass" in known[3]
     assert "single faces" in known[4] and "was not measured" in known[4]
-    loose = replace(scans.promise(), cluster="face", clusters=199, videos=12)
-    assert "of whom no more is known, and on 12 videos" in words.promise_lines(loose)[1]
+    loose = replace(scans.operating_point(), cluster="face", clusters=199, videos=12)
+    assert "of whom no more is known, and on 12 videos" in words.operating_point_lines(loose)[1]
 
 
 def test_counts() -> None:
@@ -254,4 +260,4 @@ def test_the_text_ends_with_what_it_does_not_say() -> None:
     scan = scans.everything()
     text = words.text_result(scan)
     assert text[: len(scan.media) + 1] == words.text_table(scan) and text[-1] == words.CLOSING
-    assert set(words.promise_lines(scan.promise)) <= set(text)
+    assert set(words.operating_point_lines(scan.operating_point)) <= set(text)

@@ -22,9 +22,9 @@ from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.faces.filter import FaceLimits
 from verovolto.scan import run
 from verovolto.scan.discovery import Found
-from verovolto.scan.result import MediumResult
+from verovolto.scan.result import FileResult
 from verovolto.scan.run import Scanner
-from verovolto.scan.scan_file import Eye
+from verovolto.scan.scan_file import ScanContext
 from verovolto.scan.settings import ScanSettings
 
 REAL, ODD = 175, 250
@@ -54,16 +54,16 @@ def network() -> VAEDetector:
     return detector
 
 
-def eye(detector: Any = None, finder: Any = None, **given: Any) -> Eye:
+def context(detector: Any = None, face_detector: Any = None, **given: Any) -> ScanContext:
     """A detector behind the finder of squares."""
-    return Eye.of(detector or by_brightness(), finder or BrightSquares(), settings(**given))
+    return ScanContext.of(detector or by_brightness(), face_detector or BrightSquares(), settings(**given))
 
 
 @dataclass(kw_only=True)
 class BrightScanner(Scanner):
     """A `Scanner` whose processes find squares, and are killed by a green picture."""
 
-    def __call__(self, found: Found) -> MediumResult:
+    def __call__(self, found: Found) -> FileResult:
         run.open_detector = lambda name: BrightSquares(deadly=True)
         return super().__call__(found)
 

@@ -39,7 +39,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             )
         },
         domain=Domain(ranges=dict.fromkeys(CONDITIONS, (0.0, 255.0))),
-        about={"seed": 0, "weights": "none", "trained_on": "squares"},
+        metadata={"seed": 0, "weights": "none", "trained_on": "squares"},
     )
     (tmp_path / "note.txt").write_text("no picture")
     paths = [clip(tmp_path / "a.mp4"), photo(tmp_path / "b.png", [(4, 4, 12)]), tmp_path / "note.txt"]

@@ -21,7 +21,7 @@ from torch import Tensor
 from tests.faces.bright import POISON, BrightSquares, clip, cut
 from tests.media.drawing import write_sound
 from tests.scan import drawn
-from tests.scan.drawn import ODD, REAL, BrightScanner, by_brightness, eye, film, network, photo, walk
+from tests.scan.drawn import ODD, REAL, BrightScanner, by_brightness, context, film, network, photo, walk
 from verovolto.core.errors import CalibrationError, InputError
 from verovolto.data.crop_rule import CropRule
 from verovolto.data.face_batch import FaceBatch
@@ -31,9 +31,9 @@ from verovolto.faces.detection.base import Face
 from verovolto.faces.filter import FaceLimits
 from verovolto.media import Limits
 from verovolto.scan import run
-from verovolto.scan.result import NO_FACE, VERDICTS, MediumResult, Scan
+from verovolto.scan.result import NO_FACE, VERDICTS, FileResult, Scan
 from verovolto.scan.run import scan
-from verovolto.scan.scan_file import Eye, scan_medium
+from verovolto.scan.scan_file import ScanContext, scan_file
 
 LEVEL = {"level": REAL}
 PERSON = [(24, 16, 40)]
@@ -43,9 +43,9 @@ PERSON = [(24, 16, 40)]
 def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scan]:
     """Scan files and folders for squares, by brightness unless told otherwise."""
 
-    def scanned(*paths: Path, detector: Any = None, finder: Any = None, **given: Any) -> Scan:
-        monkeypatch.setattr(run, "open_detector", lambda name: finder or BrightSquares())
-        options = {name: given.pop(name) for name in ("workers", "advance") if name in given}
+    def scanned(*paths: Path, detector: Any = None, face_detector: Any = None, **given: Any) -> Scan:
+        monkeypatch.setattr(run, "open_detector", lambda name: face_detector or BrightSquares())
+        options = {name: given.pop(name) for name in ("workers", "on_progress") if name in given}
         found = scan(detector or by_brightness(), list(paths), drawn.settings(**given), **options)
         json.dumps(found.to_dict(), allow_nan=False).encode("utf-8")
         return found
@@ -122,7 +122,7 @@ def test_a_truncated_video_is_judged_by_what_is_there(look: Callable[..., Scan],
     [one] = found.media
     assert found.complete and (one.status, one.verdict) == ("damaged", "no sign found")
     assert "of 40 frames are missing" in "; ".join(one.problems)
-    assert 10 < one.frames < 40 and len(one.tracks[0].points) == one.frames
+    assert 10 < one.frames < 40 and len(one.tracks[0].frame_scores) == one.frames
 
 
 def test_four_frames_are_a_video(look: Callable[..., Scan], tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_phones_video_is_judged_upright(tmp_path: Path, rotate: int, turns: in
     pictures = walk(12)
     upright = film(tmp_path / "a.mp4", pictures)
     turned = film(tmp_path / "b.mp4", [np.rot90(each, turns) for each in pictures], rotate=rotate)
-    one, other = (scan_medium(path, eye(network())).to_dict() for path in (upright, turned))
+    one, other = (scan_file(path, context(network())).to_dict() for path in (upright, turned))
     assert one["tracks"] and one | {"path": ""} == other | {"path": ""}
 
 
@@ -180,7 +180,7 @@ def test_a_phones_photo_is_judged_upright(tmp_path: Path) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(tmp_path / "b.png", exif=turned)
-    one, other = (scan_medium(tmp_path / name, eye()).to_dict() for name in ("a.png", "b.png"))
+    one, other = (scan_file(tmp_path / name, context()).to_dict() for name in ("a.png", "b.png"))
     assert one["verdict"] == "no sign found" and one | {"path": ""} == other | {"path": ""}
 
 
@@ -238,7 +238,7 @@ def test_a_folder_that_cannot_be_read(
 
 def test_a_file_that_vanishes_meanwhile(look: Callable[..., Scan], tmp_path: Path) -> None:
     first, second = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
-    found = look(first, second, advance=lambda done, total: second.unlink(missing_ok=True))
+    found = look(first, second, on_progress=lambda done, total: second.unlink(missing_ok=True))
     assert "no such file" in problems(found, second) and found.media[0].status == "ok"
 
 
@@ -274,7 +274,7 @@ def test_a_bug_at_one_file_ends_nothing(
 ) -> None:
     clip(tmp_path / "a.mp4", ground=POISON)
     photo(tmp_path / "b.png")
-    found = look(tmp_path, finder=Broken(error))
+    found = look(tmp_path, face_detector=Broken(error))
     assert said in problems(found, tmp_path / "a.mp4") and found.media[1].verdict == "no sign found"
 
 
@@ -297,7 +297,7 @@ def test_an_interrupted_scan_keeps_what_is_done(look: Callable[..., Scan], tmp_p
     photo(tmp_path / "a.png")
     clip(tmp_path / "b.mp4", ground=POISON)
     photo(tmp_path / "c.png")
-    found = look(tmp_path, finder=Broken(KeyboardInterrupt()))
+    found = look(tmp_path, face_detector=Broken(KeyboardInterrupt()))
     assert [Path(one.path).name for one in found.media] == ["a.png"] and found.not_reached == 2
 
 
@@ -306,7 +306,7 @@ class NoNumber(TrivialDetector):
 
     value = float("nan")
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         scores = super().score_batch(batch).columns["brightness"]
         scores[scores > 200] = self.value
         return Scores(columns={"brightness": scores}, default="brightness")
@@ -322,7 +322,7 @@ def test_what_is_no_number_is_no_score(
     assert (one.verdict, one.reasons) == ("cannot tell", ("score that is no finite number",))
     pictures = [*walk(3, level=ODD), *walk(2, level=160)]
     [one] = look(film(tmp_path / "a.mp4", pictures), detector=detector).media
-    assert one.verdict != "suspect" and sum(len(each.points) for each in one.tracks) == 2
+    assert one.verdict != "suspect" and sum(len(each.frame_scores) for each in one.tracks) == 2
 
 
 def test_nothing_to_scan_is_an_error(look: Callable[..., Scan], tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_settings_that_cannot_be_kept_are_errors(look: Callable[..., Scan], tmp_
     with pytest.raises(InputError, match="does not say how the faces it was trained on were cropped"):
         look(path, crop=None)
     with pytest.raises(InputError, match="not known how boxes of blue relate to those of bright"):
-        look(path, finder=BrightSquares(name="blue"))
+        look(path, face_detector=BrightSquares(name="blue"))
     for wrong in ({"false_alarm": 0.0}, {"false_alarm": 1.0}, {"false_alarm": float("nan")}, {"fps": 0.0}):
         with pytest.raises(InputError):
             look(path, **wrong)
@@ -368,7 +368,7 @@ def test_processes_find_the_same_and_may_be_killed(
     poison = clip(media / "4 poison.mp4", ground=POISON, frames=2)
     heard: list[tuple[float, int]] = []
     monkeypatch.setattr(run, "Scanner", BrightScanner)
-    found = look(media, detector=saved, workers=2, advance=lambda *at: heard.append(at))
+    found = look(media, detector=saved, workers=2, on_progress=lambda *at: heard.append(at))
     assert "killed twice (SIGKILL" in problems(found, poison)
     assert heard == [(done, 5) for done in range(6)]
     together = found.to_dict()
@@ -396,8 +396,8 @@ def sound_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def fuzzed() -> Eye:
-    return eye(limits=Limits(frame_pixels=1 << 20, photo_pixels=1 << 20), pictures=True)
+def fuzzed() -> ScanContext:
+    return context(limits=Limits(frame_pixels=1 << 20, photo_pixels=1 << 20), pictures=True)
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -406,11 +406,15 @@ def fuzzed() -> Eye:
     st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(1, 255)), min_size=1, max_size=6),
 )
 def test_flipped_bytes_give_a_result(
-    sound_files: dict[str, bytes], fuzzed: Eye, tmp_path: Path, kind: str, flips: list[tuple[int, int]]
+    sound_files: dict[str, bytes],
+    fuzzed: ScanContext,
+    tmp_path: Path,
+    kind: str,
+    flips: list[tuple[int, int]],
 ) -> None:
     path = tmp_path / f"a ü.{kind}"
     path.write_bytes(flipped(sound_files[kind], flips))
-    check(scan_medium(path, fuzzed), path)
+    check(scan_file(path, fuzzed), path)
 
 
 def test_a_video_without_a_sound_frame_is_unreadable(look: Callable[..., Scan], tmp_path: Path) -> None:
@@ -423,7 +427,7 @@ def test_a_video_without_a_sound_frame_is_unreadable(look: Callable[..., Scan], 
     assert "there is no sound frame in it; 4 of 4 frames came out damaged" in problems(look(path), path)
 
 
-def check(one: MediumResult, path: Path) -> None:
+def check(one: FileResult, path: Path) -> None:
     """What holds of any result."""
     assert one.path == str(path)
     if one.status == "unreadable":
@@ -434,8 +438,8 @@ def check(one: MediumResult, path: Path) -> None:
         assert bool(one.problems) == (one.status == "damaged")
         assert bool(one.reasons) == (one.verdict == "cannot tell")
     for track in one.tracks:
-        assert track.seen == len(track.points) + sum(track.passed_over.values()) <= one.frames
-        assert len(track.telling) == min(3, len(track.points))
-        times = [point.time_s for point in track.points]
+        assert track.seen == len(track.frame_scores) + sum(track.rejected.values()) <= one.frames
+        assert len(track.key_frames) == min(3, len(track.frame_scores))
+        times = [frame_score.time_s for frame_score in track.frame_scores]
         assert times == sorted(times) and all(track.start_s <= at <= track.end_s for at in times)
     json.dumps(one.to_dict(), allow_nan=False).encode("utf-8")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from verovolto.scan import run
-from verovolto.scan.result import MediumResult, Point, Telling, TrackResult
+from verovolto.scan.result import FileResult, FrameScore, KeyFrame, TrackResult
 
 
-def result(number: int, *, p_value: float) -> MediumResult:
-    point = Point(frame=0, time_s=0.0, score=1.0, p_value=p_value, box=(0.0, 0.0, 1.0, 1.0))
+def result(number: int, *, p_value: float) -> FileResult:
+    frame_score = FrameScore(frame=0, time_s=0.0, score=1.0, p_value=p_value, box=(0.0, 0.0, 1.0, 1.0))
     box = (0.0, 0.0, 1.0, 1.0)
-    telling = Telling(point=point, crop=b"", heat=None, context=b"", context_box=box)
+    key_frames = KeyFrame(frame_score=frame_score, crop=b"", anomaly_map=None, context=b"", context_box=box)
     track = TrackResult(
         id=0,
         verdict="no sign found",
@@ -19,10 +19,10 @@ def result(number: int, *, p_value: float) -> MediumResult:
         seen=1,
         start_s=0.0,
         end_s=0.0,
-        points=(point,),
-        telling=(telling,),
+        frame_scores=(frame_score,),
+        key_frames=(key_frames,),
     )
-    return MediumResult(path=str(number), verdict="no sign found", p_value=p_value, tracks=(track,))
+    return FileResult(path=str(number), verdict="no sign found", p_value=p_value, tracks=(track,))
 
 
 def test_pictures_of_the_gravest_are_kept_and_every_result_is(monkeypatch: pytest.MonkeyPatch) -> None:

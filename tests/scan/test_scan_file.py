@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tests.faces.bright import BrightSquares, picture
 from tests.scan import drawn
-from tests.scan.drawn import ODD, REAL, SMALL, by_brightness, eye, film, network, photo, walk
+from tests.scan.drawn import ODD, REAL, SMALL, by_brightness, context, film, network, photo, walk
 from verovolto.calibration.input_domain import conditions
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
@@ -29,8 +29,8 @@ from verovolto.faces.detection.base import Face
 from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
 from verovolto.scan import run
 from verovolto.scan import scan_file as medium_module
-from verovolto.scan.result import MediumResult
-from verovolto.scan.scan_file import TELLING, Eye, scan_medium
+from verovolto.scan.result import FileResult
+from verovolto.scan.scan_file import KEY_FRAMES, ScanContext, scan_file
 
 FRAMES = 36
 
@@ -42,39 +42,51 @@ def long_walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def net() -> Eye:
-    return eye(network())
+def net() -> ScanContext:
+    return context(network())
 
 
 @pytest.fixture(scope="module")
-def plain(long_walk: Path, net: Eye) -> MediumResult:
+def plain(long_walk: Path, net: ScanContext) -> FileResult:
     """What comes of it when nothing else happens."""
-    return scan_medium(long_walk, net)
+    return scan_file(long_walk, net)
 
 
-def points(found: MediumResult) -> list[tuple[int, int, tuple[float, ...]]]:
+def frame_scores(found: FileResult) -> list[tuple[int, int, tuple[float, ...]]]:
     """(track, frame, box) of every judged face."""
-    return [(track.id, point.frame, point.box) for track in found.tracks for point in track.points]
+    return [
+        (track.id, frame_score.frame, frame_score.box)
+        for track in found.tracks
+        for frame_score in track.frame_scores
+    ]
 
 
-def scores(found: MediumResult) -> np.ndarray:
-    return np.array([point.score for track in found.tracks for point in track.points])
+def scores(found: FileResult) -> np.ndarray:
+    return np.array([frame_score.score for track in found.tracks for frame_score in track.frame_scores])
 
 
-def test_every_frame_of_a_person_is_judged_once(plain: MediumResult) -> None:
+def test_every_frame_of_a_person_is_judged_once(plain: FileResult) -> None:
     [person] = plain.tracks
     assert (plain.medium, plain.status, plain.frames) == ("video", "ok", FRAMES)
     assert (plain.width, plain.height, plain.duration_s) == (96, 72, FRAMES / 8)
-    assert [point.frame for point in person.points] == list(range(FRAMES)) and person.seen == FRAMES
-    assert [point.time_s for point in person.points] == pytest.approx([i / 8 for i in range(FRAMES)])
+    assert [frame_score.frame for frame_score in person.frame_scores] == list(
+        range(FRAMES)
+    ) and person.seen == FRAMES
+    assert [frame_score.time_s for frame_score in person.frame_scores] == pytest.approx(
+        [i / 8 for i in range(FRAMES)]
+    )
     assert (person.start_s, person.end_s) == (0.0, (FRAMES - 1) / 8)
-    assert all(point.box == (x, 16, x + 40, 56) for point in person.points for x in [point.box[0]])
+    assert all(
+        frame_score.box == (x, 16, x + 40, 56)
+        for frame_score in person.frame_scores
+        for x in [frame_score.box[0]]
+    )
 
 
-def test_scores_are_those_of_the_crops_alone(plain: MediumResult, net: Eye) -> None:
+def test_scores_are_those_of_the_crops_alone(plain: FileResult, net: ScanContext) -> None:
     frames = walk(FRAMES)
     crops = []
-    for _, frame, (x0, y0, x1, y1) in points(plain):
+    for _, frame, (x0, y0, x1, y1) in frame_scores(plain):
         cut = frames[frame][int(y0) : int(y1), int(x0) : int(x1)]
         crops.append(torch.from_numpy(cut.copy()).permute(2, 0, 1))
     alone = torch.cat([net.detector.score(each).score for each in crops])
@@ -86,21 +98,21 @@ def test_scores_are_those_of_the_crops_alone(plain: MediumResult, net: Eye) -> N
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_scores_do_not_depend_on_batches(
-    long_walk: Path, plain: MediumResult, net: Eye, batch: int, monkeypatch: pytest.MonkeyPatch
+    long_walk: Path, plain: FileResult, net: ScanContext, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(medium_module, "_BATCH", batch)
-    other = scan_medium(long_walk, net)
-    assert points(other) == points(plain) and other.verdict == plain.verdict
+    other = scan_file(long_walk, net)
+    assert frame_scores(other) == frame_scores(plain) and other.verdict == plain.verdict
     np.testing.assert_allclose(scores(other), scores(plain), rtol=1e-5)
 
 
 def test_what_was_scanned_before_and_what_is_kept_change_nothing(
-    long_walk: Path, plain: MediumResult, net: Eye, tmp_path: Path
+    long_walk: Path, plain: FileResult, net: ScanContext, tmp_path: Path
 ) -> None:
     fresh = plain.to_dict()
-    scan_medium(photo(tmp_path / "a.png", [(4, 4, 30), (50, 30, 40)]), net)
-    assert scan_medium(long_walk, net).to_dict() == fresh
-    assert scan_medium(long_walk, eye(network(), pictures=True), threads=2).to_dict() == fresh
+    scan_file(photo(tmp_path / "a.png", [(4, 4, 30), (50, 30, 40)]), net)
+    assert scan_file(long_walk, net).to_dict() == fresh
+    assert scan_file(long_walk, context(network(), pictures=True), threads=2).to_dict() == fresh
 
 
 def test_a_medium_among_others_is_judged_as_alone(
@@ -128,21 +140,23 @@ def two_people(frames: int) -> list[np.ndarray]:
 
 def test_people_are_followed_and_judged_one_by_one(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", two_people(20))
-    found = scan_medium(path, eye(faces=replace(SMALL, confidence=0.6)))
+    found = scan_file(path, context(faces=replace(SMALL, confidence=0.6)))
     odd, real, doubtful = sorted(found.tracks, key=lambda track: -(track.score or 0))
     assert (odd.verdict, real.verdict, doubtful.verdict) == ("suspect", "no sign found", "cannot tell")
     assert found.verdict == "suspect"
     assert (
-        doubtful.reasons == (UNCERTAIN,) and doubtful.passed_over == {UNCERTAIN: 20} and not doubtful.points
+        doubtful.reasons == (UNCERTAIN,)
+        and doubtful.rejected == {UNCERTAIN: 20}
+        and not doubtful.frame_scores
     )
-    assert len(odd.points) == len(real.points) == 20
+    assert len(odd.frame_scores) == len(real.frame_scores) == 20
     assert odd.p_value is not None and odd.p_adjusted == 2 * odd.p_value
 
 
 def test_what_may_be_no_face_comes_last(tmp_path: Path) -> None:
     before = picture([(40, 50, 16)], level=145)
-    found = scan_medium(
-        film(tmp_path / "a.mp4", [before, *two_people(5)]), eye(faces=replace(SMALL, confidence=0.6))
+    found = scan_file(
+        film(tmp_path / "a.mp4", [before, *two_people(5)]), context(faces=replace(SMALL, confidence=0.6))
     )
     sure = [track.reasons != (UNCERTAIN,) for track in found.tracks]
     assert sum(sure) == 2 and sure == sorted(sure, reverse=True) and found.tracks[2].id == 0
@@ -150,27 +164,27 @@ def test_what_may_be_no_face_comes_last(tmp_path: Path) -> None:
 
 def test_the_face_that_a_picture_is_about(tmp_path: Path) -> None:
     path = photo(tmp_path / "a.png", [(4, 4, 20), (40, 20, 44)], level=ODD)
-    assert len(scan_medium(path, eye()).tracks) == 2
-    [only] = scan_medium(path, eye(largest_only=True)).tracks
-    assert only.points[0].box == (40, 20, 84, 64)
+    assert len(scan_file(path, context()).tracks) == 2
+    [only] = scan_file(path, context(largest_only=True)).tracks
+    assert only.frame_scores[0].box == (40, 20, 84, 64)
 
 
 def test_faces_that_grow_are_judged_where_they_are_large_enough(tmp_path: Path) -> None:
     pictures = [picture([(40 - side // 2, 36 - side // 2, side)], level=REAL) for side in range(20, 44, 2)]
     limits = replace(SMALL, side=30)
-    [person] = scan_medium(film(tmp_path / "a.mp4", pictures), eye(faces=limits)).tracks
-    assert person.seen == 12 and person.passed_over == {TOO_SMALL: 5} and len(person.points) == 7
+    [person] = scan_file(film(tmp_path / "a.mp4", pictures), context(faces=limits)).tracks
+    assert person.seen == 12 and person.rejected == {TOO_SMALL: 5} and len(person.frame_scores) == 7
 
 
-def test_progress_goes_up_to_the_end(long_walk: Path, tmp_path: Path, net: Eye) -> None:
+def test_progress_goes_up_to_the_end(long_walk: Path, tmp_path: Path, net: ScanContext) -> None:
     heard: list[float] = []
-    scan_medium(long_walk, net, advance=heard.append)
+    scan_file(long_walk, net, on_progress=heard.append)
     assert len(heard) == FRAMES and heard == sorted(heard) and heard[0] >= 0 and 0.9 < heard[-1] <= 1
     whole: list[tuple[float, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "open_detector", lambda name: BrightSquares())
         paths = [photo(tmp_path / "a.png"), long_walk]
-        run.scan(by_brightness(), paths, drawn.settings(), advance=lambda *at: whole.append(at))
+        run.scan(by_brightness(), paths, drawn.settings(), on_progress=lambda *at: whole.append(at))
     done = [share for share, _ in whole]
     assert done == sorted(done) and (done[0], done[-1]) == (0, 2) and {total for _, total in whole} == {2}
 
@@ -178,48 +192,52 @@ def test_progress_goes_up_to_the_end(long_walk: Path, tmp_path: Path, net: Eye) 
 def test_pictures_are_kept_of_the_highest_scores(tmp_path: Path) -> None:
     levels = [170, 190, 165, 200, 180, 195, 160, 175]
     frames = [picture([(24, 16, 40)], level=level) for level in levels]
-    [person] = scan_medium(film(tmp_path / "a.mp4", frames), eye(pictures=True)).tracks
-    assert [telling.point.frame for telling in person.telling] == [3, 5, 1] and TELLING == 3
-    for telling in person.telling:
-        assert telling.point in person.points and telling.heat is None
-        assert Image.open(io.BytesIO(telling.crop)).size == (40, 40)
-        assert Image.open(io.BytesIO(telling.context)).size == (96, 72)
-        assert telling.context_box == telling.point.box
-    assert person.to_dict()["timeline"][3]["score"] == person.telling[0].point.score
+    [person] = scan_file(film(tmp_path / "a.mp4", frames), context(pictures=True)).tracks
+    assert [key_frames.frame_score.frame for key_frames in person.key_frames] == [3, 5, 1] and KEY_FRAMES == 3
+    for key_frames in person.key_frames:
+        assert key_frames.frame_score in person.frame_scores and key_frames.anomaly_map is None
+        assert Image.open(io.BytesIO(key_frames.crop)).size == (40, 40)
+        assert Image.open(io.BytesIO(key_frames.context)).size == (96, 72)
+        assert key_frames.context_box == key_frames.frame_score.box
+    assert person.to_dict()["timeline"][3]["score"] == person.key_frames[0].frame_score.score
 
 
 def test_heat_maps_are_those_of_the_face_and_keep_no_batch(long_walk: Path) -> None:
-    [person] = scan_medium(long_walk, eye(network(), pictures=True)).tracks
-    for telling in person.telling:
-        heat = telling.heat
-        assert heat is not None and heat.shape == (16, 16) and (heat >= 0).all()
-        assert math.sqrt(np.square(heat).mean()) == pytest.approx(telling.point.score, rel=1e-3)
-        owner = heat
+    [person] = scan_file(long_walk, context(network(), pictures=True)).tracks
+    for key_frames in person.key_frames:
+        anomaly_map = key_frames.anomaly_map
+        assert anomaly_map is not None and anomaly_map.shape == (16, 16) and (anomaly_map >= 0).all()
+        assert math.sqrt(np.square(anomaly_map).mean()) == pytest.approx(
+            key_frames.frame_score.score, rel=1e-3
+        )
+        owner = anomaly_map
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
         if isinstance(owner.base, Tensor):
-            assert owner.base.untyped_storage().nbytes() == heat.nbytes
-        assert owner.nbytes == heat.nbytes
+            assert owner.base.untyped_storage().nbytes() == anomaly_map.nbytes
+        assert owner.nbytes == anomaly_map.nbytes
 
 
 def test_large_pictures_are_kept_small(tmp_path: Path) -> None:
     pixels = np.kron(picture([(24, 16, 40)], level=REAL), np.ones((20, 20, 1), np.uint8))
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    [person] = scan_medium(tmp_path / "a.png", eye(pictures=True)).tracks
-    [telling] = person.telling
-    assert Image.open(io.BytesIO(telling.crop)).size == (224, 224)
-    assert Image.open(io.BytesIO(telling.context)).size == (480, 360)
-    assert telling.context_box == pytest.approx([edge / 4 for edge in telling.point.box])
+    [person] = scan_file(tmp_path / "a.png", context(pictures=True)).tracks
+    [key_frames] = person.key_frames
+    assert Image.open(io.BytesIO(key_frames.crop)).size == (224, 224)
+    assert Image.open(io.BytesIO(key_frames.context)).size == (480, 360)
+    assert key_frames.context_box == pytest.approx([edge / 4 for edge in key_frames.frame_score.box])
 
 
-def test_no_picture_is_kept_unless_asked(long_walk: Path, net: Eye, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_picture_is_kept_unless_asked(
+    long_walk: Path, net: ScanContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise InputError("a picture was encoded")
 
     monkeypatch.setattr(medium_module, "encode", refuse)
     monkeypatch.setattr(medium_module, "_shrunk", refuse)
-    found = scan_medium(long_walk, net)
-    assert found.status == "ok" and all(track.telling == () for track in found.tracks)
+    found = scan_file(long_walk, net)
+    assert found.status == "ok" and all(track.key_frames == () for track in found.tracks)
     assert "JPEG" not in json.dumps(found.to_dict())
 
 
@@ -241,7 +259,7 @@ class Watched:
 
 def held(path: Path, monkeypatch: pytest.MonkeyPatch, *, pictures: bool) -> tuple[int, int]:
     """The most frames and the most crops that are held at any time while a video is scanned."""
-    finder, most = Watched(), 0
+    face_detector, most = Watched(), 0
     crops: list[weakref.ref[Tensor]] = []
     plain: Callable[..., Tensor] = medium_module.crop
 
@@ -258,13 +276,13 @@ def held(path: Path, monkeypatch: pytest.MonkeyPatch, *, pictures: bool) -> tupl
     try:
         with monkeypatch.context() as patch:
             patch.setattr(medium_module, "crop", cut)
-            result = scan_medium(path, eye(finder=finder, pictures=pictures))
+            result = scan_file(path, context(face_detector=face_detector, pictures=pictures))
     finally:
         gc.enable()
-    assert result.status == "ok" and len(result.tracks[0].points) == result.frames
+    assert result.status == "ok" and len(result.tracks[0].frame_scores) == result.frames
     del result
     assert not [ref for ref in crops if ref() is not None]
-    return finder.alive, most
+    return face_detector.alive, most
 
 
 @pytest.mark.parametrize("pictures", [False, True])
@@ -301,7 +319,7 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_scoring_keeps_to_one_thread_and_restores_the_number(
     long_walk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking = eye()
+    looking = context()
     seen = []
     score_batch = looking.detector.score_batch
 
@@ -313,7 +331,7 @@ def test_scoring_keeps_to_one_thread_and_restores_the_number(
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        scan_medium(long_walk, looking)
+        scan_file(long_walk, looking)
         after = torch.get_num_threads()
     finally:
         torch.set_num_threads(before)

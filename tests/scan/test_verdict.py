@@ -19,11 +19,11 @@ from verovolto.scan.result import (
     OUTSIDE_DOMAIN,
     TOO_MANY,
     VERDICTS,
-    MediumResult,
-    Point,
+    FileResult,
+    FrameScore,
     TrackResult,
 )
-from verovolto.scan.verdict import judge_medium, judge_tracks
+from verovolto.scan.verdict import decide_file, decide_tracks
 
 INSIDE = {"sharpness": 2.0, "brightness": 120.0, "contrast": 40.0}
 DOMAIN = Domain(ranges={"sharpness": (1.0, 3.0), "brightness": (60.0, 200.0), "contrast": (20.0, 70.0)})
@@ -42,27 +42,28 @@ def track(
     *scores: float,
     known: Calibration = HUNDRED,
     number: int = 0,
-    passed_over: Mapping[str, int] | None = None,
+    rejected: Mapping[str, int] | None = None,
     conditions: Mapping[str, float] | None = None,
 ) -> TrackResult:
     """One person as it was seen, not judged yet, with a judged frame a score."""
     p_values = known.p_values(np.array(scores)).tolist()
-    points = tuple(
-        Point(frame=i, time_s=i / 2, score=score, p_value=p_values[i], box=(0.0, 0.0, 9.0, 9.0))
+    frame_scores = tuple(
+        FrameScore(frame=i, time_s=i / 2, score=score, p_value=p_values[i], box=(0.0, 0.0, 9.0, 9.0))
         for i, score in enumerate(scores)
     )
-    passed = dict(passed_over or {})
+    passed = dict(rejected or {})
     return TrackResult(
-        id=number, verdict="cannot tell", seen=len(scores) + sum(passed.values()), passed_over=passed,
-        start_s=0.0, end_s=len(scores) / 2, points=points, conditions=(conditions or INSIDE) if scores else {},
+        id=number, verdict="cannot tell", seen=len(scores) + sum(passed.values()), rejected=passed,
+        start_s=0.0, end_s=len(scores) / 2, frame_scores=frame_scores,
+        conditions=(conditions or INSIDE) if scores else {},
     )  # fmt: skip
 
 
 def judged(
     *tracks: TrackResult, known: Calibration = HUNDRED, rate: float = 0.05, domain: Domain = DOMAIN
-) -> MediumResult:
-    return judge_medium(
-        MediumResult(path="a.mp4", medium="video", tracks=judge_tracks(tracks, known, domain, rate))
+) -> FileResult:
+    return decide_file(
+        FileResult(path="a.mp4", medium="video", tracks=decide_tracks(tracks, known, domain, rate))
     )
 
 
@@ -143,7 +144,7 @@ def test_rounding_hides_no_anomaly(frames: int, faces: int, rate: float, people:
 
 
 def test_doubtful_detections_are_not_people() -> None:
-    doubtful = [track(number=i, passed_over={UNCERTAIN: 3}) for i in range(1, 30)]
+    doubtful = [track(number=i, rejected={UNCERTAIN: 3}) for i in range(1, 30)]
     medium = judged(track(99.5), *doubtful)
     assert medium.verdict == "suspect" and medium.tracks[0].p_adjusted == 0.01
     assert all((each.p_value, each.verdict) == (None, "cannot tell") for each in medium.tracks[1:])
@@ -151,7 +152,7 @@ def test_doubtful_detections_are_not_people() -> None:
 
 
 def test_what_is_passed_over_or_out_of_the_domain_is_no_person_either() -> None:
-    small = track(number=1, passed_over={TOO_SMALL: 2})
+    small = track(number=1, rejected={TOO_SMALL: 2})
     dark = track(99.5, number=2, conditions=INSIDE | {"brightness": 3.0})
     assert judged(track(99.5), small, dark).tracks[0].p_adjusted == 0.01
 
@@ -165,15 +166,15 @@ def test_what_is_passed_over_or_out_of_the_domain_is_no_person_either() -> None:
         ({}, (NO_FACE,)),
     ],
 )
-def test_what_was_not_judged_says_why(passed_over: dict[str, int], reasons: tuple[str, ...]) -> None:
-    medium = judged(track(passed_over=passed_over))
+def test_what_was_not_judged_says_why(rejected: dict[str, int], reasons: tuple[str, ...]) -> None:
+    medium = judged(track(rejected=rejected))
     assert medium.verdict == "cannot tell" and medium.tracks[0].reasons == medium.reasons == reasons
     assert medium.p_value is medium.tracks[0].p_value is medium.tracks[0].score is None
 
 
 def test_some_judged_frames_are_enough() -> None:
-    [person] = judged(track(99.5, passed_over={TOO_SMALL: 40})).tracks
-    assert person.verdict == "suspect" and person.reasons == () and person.passed_over == {TOO_SMALL: 40}
+    [person] = judged(track(99.5, rejected={TOO_SMALL: 40})).tracks
+    assert person.verdict == "suspect" and person.reasons == () and person.rejected == {TOO_SMALL: 40}
 
 
 def test_nobody_there() -> None:
@@ -182,8 +183,8 @@ def test_nobody_there() -> None:
 
 
 def test_doubtful_detections_speak_only_where_nothing_else_does() -> None:
-    doubtful = [track(number=i, passed_over={UNCERTAIN: 9}) for i in range(1, 9)]
-    assert judged(track(passed_over={TOO_SMALL: 1}), *doubtful).reasons == (TOO_SMALL,)
+    doubtful = [track(number=i, rejected={UNCERTAIN: 9}) for i in range(1, 9)]
+    assert judged(track(rejected={TOO_SMALL: 1}), *doubtful).reasons == (TOO_SMALL,)
     assert judged(*doubtful).reasons == (UNCERTAIN,)
 
 
@@ -220,7 +221,7 @@ def test_an_anomaly_within_reach_is_one() -> None:
 
 def test_the_gravest_verdict_is_that_of_the_medium() -> None:
     suspect, ordinary = track(99.5), track(50.5, number=1)
-    small = track(number=2, passed_over={TOO_SMALL: 1})
+    small = track(number=2, rejected={TOO_SMALL: 1})
     assert judged(small, ordinary, suspect).verdict == "suspect"
     assert judged(small, ordinary).verdict == "no sign found" and judged(small, ordinary).reasons == ()
     assert judged(small).verdict == "cannot tell"
@@ -240,7 +241,7 @@ people = st.lists(
 def test_verdicts_are_consistent(given_people: list[Any], rate: float, faces: int, random: Any) -> None:
     known = calibration(np.linspace(1, 99, faces))
     tracks = [
-        track(*scores, known=known, number=i, passed_over=passed, conditions=INSIDE | {"sharpness": sharp})
+        track(*scores, known=known, number=i, rejected=passed, conditions=INSIDE | {"sharpness": sharp})
         for i, (scores, passed, sharp) in enumerate(given_people)
     ]
     medium = judged(*tracks, known=known, rate=rate)
@@ -262,7 +263,7 @@ def test_verdicts_are_consistent(given_people: list[Any], rate: float, faces: in
 
 
 def _false_alarms(
-    media: int, *, frames: int, crowd: int, with_videos: bool, rate: float, likeness: float
+    media: int, *, frames: int, face_pool: int, with_videos: bool, rate: float, likeness: float
 ) -> int:
     """How many of so many real media, each with a calibration of its own, are called suspect.
 
@@ -280,7 +281,9 @@ def _false_alarms(
         held_out = persons(99)
         videos = held_out.mean(1) if with_videos else None
         known = calibration(held_out[:, 0], videos)
-        tracks = [track(*scores, known=known, number=i) for i, scores in enumerate(persons(crowd).tolist())]
+        tracks = [
+            track(*scores, known=known, number=i) for i, scores in enumerate(persons(face_pool).tolist())
+        ]
         alarms += judged(*tracks, known=known, rate=rate).verdict == "suspect"
     return alarms
 
@@ -297,11 +300,11 @@ def _false_alarms(
     ],
 )
 def test_real_media_are_accused_at_most_at_the_rate(
-    frames: int, crowd: int, with_videos: bool, likeness: float
+    frames: int, face_pool: int, with_videos: bool, likeness: float
 ) -> None:
     media, rate = 300, 0.1
     alarms = _false_alarms(
-        media, frames=frames, crowd=crowd, with_videos=with_videos, rate=rate, likeness=likeness
+        media, frames=frames, face_pool=face_pool, with_videos=with_videos, rate=rate, likeness=likeness
     )
     assert alarms <= media * rate + 4 * math.sqrt(media * rate * (1 - rate))
     if frames == 1 or with_videos:  # the promise is kept, and not by never saying anything

@@ -62,8 +62,8 @@ def test_each_checkpoint_is_the_network_as_it_was_then(trained: Path) -> None:
 def test_a_checkpoint_brings_no_calibration_of_another_epoch(trained: Path) -> None:
     detector = checkpoint_detector(trained, 1)
     assert not detector.calibration and not detector.thresholds and not detector.domain.ranges
-    assert "calibrated_on" not in detector.about and detector.about["epoch"] == 1
-    assert detector.about["trained_on"] == load_detector(trained).about["trained_on"]
+    assert "calibrated_on" not in detector.metadata and detector.metadata["epoch"] == 1
+    assert detector.metadata["trained_on"] == load_detector(trained).metadata["trained_on"]
 
 
 def test_a_missing_or_damaged_checkpoint_is_named(trained: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_shared_people_are_refused_unless_told_and_then_marked_everywhere(
     run(config, leaky=True)
     assert read_json(config.out / "run.json")["leaky"] is True
     detector = load_detector(config.out)
-    assert detector.about["leaky"] is True
+    assert detector.metadata["leaky"] is True
     for split in ("test", "all", "anything"):
         assert "share people" in str(seen(detector, FaceSet.open(shared), split))
 
@@ -101,5 +101,5 @@ def test_a_leaky_run_is_never_taken_for_an_honest_one(face_set: Path, tmp_path: 
 
 def test_an_honest_run_says_nothing_of_leaks(trained: Path, face_set: Path) -> None:
     detector = load_detector(trained)
-    assert "leaky" not in detector.about and "leaky" not in read_json(trained / "run.json")
+    assert "leaky" not in detector.metadata and "leaky" not in read_json(trained / "run.json")
     assert seen(detector, FaceSet.open(face_set), "test") is None

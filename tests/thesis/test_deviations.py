@@ -191,7 +191,7 @@ def test_without_leak_nobody_is_shared_and_as_many_are_judged(
     }
     assert all(sound[face] == split for face, split in found.splits.items() if split is not None)
     assert list(found.shortcuts) == ["selection", "pooled threshold", "threshold chosen with fakes"]
-    assert "leaky" not in load_detector(run_folder(found.plan, "thesis", MODEL)).about
+    assert "leaky" not in load_detector(run_folder(found.plan, "thesis", MODEL)).metadata
     assert "<code>leaky</code>" in base.page and "<code>leaky</code>" not in found.page
     assert "cut by people" in found.shortcuts["selection"]["judged_on"]
 

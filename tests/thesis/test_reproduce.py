@@ -112,10 +112,10 @@ def test_the_sound_way_looks_at_no_fake_and_at_no_test_face(done: Plan) -> None:
 
 def test_what_leaks_is_marked_wherever_it_goes(done: Plan) -> None:
     leaky, honest = (load_detector(done.out / "runs" / f"{p}-oc-fakedect1") for p in PROTOCOLS)
-    assert leaky.about["leaky"] is True and "leaky" not in honest.about
+    assert leaky.metadata["leaky"] is True and "leaky" not in honest.metadata
     for protocol in PROTOCOLS:
         scored = ScoreTable.read(done.out / "steps" / f"score-{protocol}-oc-fakedect1-0001" / "test.parquet")
-        assert scored.about.get("leaky", False) is (protocol == "thesis")
+        assert scored.metadata.get("leaky", False) is (protocol == "thesis")
     cut = FaceSet.open(split_file(done.out / "steps" / "splits", "thesis"))
     with pytest.raises(SplitError, match="identities"):
         check_disjoint(cut.columns())

@@ -27,7 +27,7 @@ from verovolto.detectors.registry import load_detector
 from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import TrainConfig, resolve
-from verovolto.training.data import open_sets
+from verovolto.training.data import load_training_data
 from verovolto.training.fit import run
 from verovolto.training.loader import EpochSampler, Key, TrainingFaces
 from verovolto.training.run_metadata import LAST, stored_config
@@ -87,8 +87,8 @@ def test_a_run_folder_is_complete(model: str, face_set: Path, tmp_path: Path) ->
     assert list((out / "tensorboard").glob("events.*"))
     assert stored_config(out) == resolve(config)
     detector = Detector.load(out)
-    assert detector.name == model and detector.about["trained_on"]["faces"] == 24
-    assert detector.about["calibrated_on"]["real"] + len(open_sets(config).choose) == 24
+    assert detector.name == model and detector.metadata["trained_on"]["faces"] == 24
+    assert detector.metadata["calibrated_on"]["real"] + len(load_training_data(config).choose) == 24
     rows = read_log(out / "metrics.csv")
     assert len(rows) == 1 and float(rows[0]["val_rmse"]) > 0 and rows[0]["step"] == "3"
 
@@ -172,12 +172,15 @@ def test_the_crop_rule_of_a_set_goes_with_the_detector(face_set: Path, tmp_path:
     assert load_detector(tmp_path / "run").preprocessing.crop_rule == TIGHT.to_dict()
     shutil.copytree(face_set, tmp_path / "set")
     (tmp_path / "set/faceset.json").write_text(json.dumps({"crop_rule": FFPP.to_dict()}))
-    assert open_sets(tiny(tmp_path / "set", tmp_path / "a")).crop_rule == FFPP.to_dict()
-    assert open_sets(tiny(tmp_path / "set", tmp_path / "a", crop_rule="ffpp")).crop_rule == FFPP.to_dict()
+    assert load_training_data(tiny(tmp_path / "set", tmp_path / "a")).crop_rule == FFPP.to_dict()
+    assert (
+        load_training_data(tiny(tmp_path / "set", tmp_path / "a", crop_rule="ffpp")).crop_rule
+        == FFPP.to_dict()
+    )
     with pytest.raises(InputError, match="--crop-rule tight is not the rule that"):
-        open_sets(tiny(tmp_path / "set", tmp_path / "b", crop_rule="tight"))
+        load_training_data(tiny(tmp_path / "set", tmp_path / "b", crop_rule="tight"))
     with pytest.raises(InputError, match="--crop-rule tigth is neither a rule nor a file"):
-        open_sets(tiny(face_set, tmp_path / "b", crop_rule="tigth"))
+        load_training_data(tiny(face_set, tmp_path / "b", crop_rule="tigth"))
 
 
 def test_another_seed_gives_other_weights(face_set: Path, tmp_path: Path) -> None:
@@ -220,7 +223,7 @@ def test_a_run_killed_before_its_configuration_was_written_begins_again(
     (tmp_path / "run" / "weights").mkdir(parents=True)
     (tmp_path / "run" / "run.json").write_text("{}")
     run(tiny(face_set, tmp_path / "run", epochs=1))
-    assert Detector.load(tmp_path / "run").about["seed"] == 3
+    assert Detector.load(tmp_path / "run").metadata["seed"] == 3
 
 
 def test_a_checkpoint_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +303,7 @@ def test_unreadable_images_are_left_out_up_to_a_share(
     (data / "train" / "real" / "003.jpg").write_bytes(b"no picture")
     out = run(tiny(data, tmp_path / "run", max_unreadable=0.05))
     assert "003.jpg" in capsys.readouterr().out
-    assert Detector.load(out).about["unreadable"] == 1
+    assert Detector.load(out).metadata["unreadable"] == 1
     with pytest.raises(DataError, match=r"1 of \d+ images .* share of 0\.01.*003\.jpg"):
         run(tiny(data, tmp_path / "strict", max_unreadable=0.01))
 
@@ -320,7 +323,9 @@ def test_bf16_trains(face_set: Path, tmp_path: Path) -> None:
 
 def test_limit_draws_by_the_seed(face_set: Path, tmp_path: Path) -> None:
     sets = [
-        open_sets(tiny(face_set, tmp_path, limit=10, seed=s)).train.columns("face")["face"].to_pylist()
+        load_training_data(tiny(face_set, tmp_path, limit=10, seed=s))
+        .train.columns("face")["face"]
+        .to_pylist()
         for s in (0, 0, 1)
     ]
     assert len(sets[0]) == 10 and sets[0] == sets[1] != sets[2]
@@ -360,7 +365,7 @@ def test_a_twin_is_derived_and_not_trained(face_set: Path, tmp_path: Path) -> No
     source = run(tiny(face_set, tmp_path / "run", epochs=1))
     out = derive(TrainConfig(data=face_set, model="oc-fakedect2", out=tmp_path / "twin"), source)
     twin = Detector.load(out)
-    assert (twin.name, twin.default_score, twin.about["network_of"]) == (
+    assert (twin.name, twin.default_score, twin.metadata["network_of"]) == (
         "oc-fakedect2",
         "latent",
         "oc-fakedect1",

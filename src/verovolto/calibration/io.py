@@ -20,16 +20,16 @@ def tensors_of(known: Calibration, key: str) -> dict[str, Tensor]:
     return tensors if known.videos is None else tensors | tensors_of(known.videos, f"{key}/videos")
 
 
-def about(known: Calibration) -> dict[str, Any]:
+def metadata(known: Calibration) -> dict[str, Any]:
     """The rest of it, as JSON values."""
     written: dict[str, Any] = {"clusters": known.clusters, "cluster": known.cluster, "fakes": [*known.fakes]}
-    return written if known.videos is None else written | {"videos": about(known.videos)}
+    return written if known.videos is None else written | {"videos": metadata(known.videos)}
 
 
 def read_calibration(
     score: str, written: Mapping[str, Any], tensors: Mapping[str, Tensor], key: str
 ) -> Calibration:
-    """Put together what `tensors_of` and `about` gave. Raises `KeyError` where a part is missing."""
+    """Put together what `tensors_of` and `metadata` gave. Raises `KeyError` where a part is missing."""
     videos = written.get("videos")
     return Calibration(
         score=score,

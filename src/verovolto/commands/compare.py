@@ -76,7 +76,7 @@ def as_markdown(comparison: dict[str, Any]) -> str:
     keys = list(results[0]["figures"])
     rows = [[one["name"], one["score"], *(figure(one["figures"][key]) for key in keys)] for one in results]
     changes = [[one["name"], *(_change(one["differences"][key]) for key in keys)] for one in results[1:]]
-    about, faces = comparison["interval"], comparison["faces"]
+    metadata, faces = comparison["interval"], comparison["faces"]
     return "\n".join(
         [
             *_table(["result", "score", *keys], rows),
@@ -86,8 +86,8 @@ def as_markdown(comparison: dict[str, Any]) -> str:
             *_table(["result", *keys], changes),
             "",
             f"{faces['real']} real and {faces['fake']} fake faces that all of them scored; 95 % intervals "
-            f"over {about['clusters']} clusters ({about['cluster']}), {about['resamples']} resamples, seed "
-            f"{about['seed']}.",
+            f"over {metadata['clusters']} clusters ({metadata['cluster']}), {metadata['resamples']} resamples, seed "
+            f"{metadata['seed']}.",
         ]
     )
 

@@ -89,7 +89,7 @@ def convert(
             shard_rows=shard_rows,
             max_unreadable=max_unreadable,
             crop_rule=rule,
-            advance=lambda rows: progress.advance(task, rows),
+            on_progress=lambda rows: progress.advance(task, rows),
         )
     kept = f" ({done.resumed} stood there already)" if done.resumed else ""
     print(f"{done.faces:,} faces in {done.shards} shards{kept}: {out}")

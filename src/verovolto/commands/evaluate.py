@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
     from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.base import Detector
-    from verovolto.evaluation.corrupted_scores import DegradedScores
+    from verovolto.evaluation.corrupted_scores import CorruptedScores
     from verovolto.report.galleries import Gallery
 
 
@@ -46,12 +46,12 @@ class _Judged:
     scores: ScoreTable
     calibration: dict[str, Calibration]
     thresholds: list[Threshold]
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     title: str
     detector: Detector | None = None
     faces: FaceSet | None = None
     training: dict[str, np.ndarray] | None = None
-    degraded: DegradedScores | None = None
+    corrupted: CorruptedScores | None = None
 
 
 def evaluate(
@@ -197,23 +197,23 @@ def run_evaluation(
     asked = options.robustness
     trial = None if asked is None else plan_trial(folder, faces, out=out, count=asked, seed=options.seed)
     table = score_faces(loaded, faces, batch_size=batch_size, max_unreadable=max_unreadable)
-    about = {
-        **table.about,
+    metadata = {
+        **table.metadata,
         "detector_folder": str(detector),
         "data": str(data),
         "split": split,
-        "training": loaded.about,
+        "training": loaded.metadata,
     }
     judged = _Judged(
         scores=table,
         calibration=dict(loaded.calibration),
         thresholds=list(loaded.thresholds),
-        about=about,
+        metadata=metadata,
         title=f"{loaded.name} on {faces.name} ({split})",
         detector=loaded,
         faces=faces,
         training=training_curves(folder),
-        degraded=run_trial(trial, loaded, faces, table, batch_size=batch_size) if trial else None,
+        corrupted=run_trial(trial, loaded, faces, table, batch_size=batch_size) if trial else None,
     )
     flags = [str(detector), "--data", str(data), "--split", split]
     flags += ["--batch-size", str(batch_size)] if batch_size != 64 else []
@@ -235,7 +235,7 @@ def evaluate_table(path: Path, *, out: Path, split: str = "test", options: Optio
         scores=table,
         calibration=calibration,
         thresholds=thresholds,
-        about={**table.about, "split": split if "split" in table.table.column_names else "all rows"},
+        metadata={**table.metadata, "split": split if "split" in table.table.column_names else "all rows"},
         title=f"{table.scores[0]} of {path.name}",
     )
     return _judge(judged, out, options, ["--scores", str(path), "--split", split])
@@ -247,7 +247,7 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
     from verovolto.evaluation import robustness_run as robustness
     from verovolto.evaluation.evaluate import evaluate_scores
     from verovolto.evaluation.groups import scored_rows
-    from verovolto.report.evaluation_page import Subject, build, spearman
+    from verovolto.report.evaluation_page import ReportData, build, spearman
     from verovolto.report.galleries import pick
     from verovolto.report.inputs import galleries_of, latents_of
 
@@ -272,12 +272,12 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
         for name in metrics["baselines"]
         if _complete(values[name])
     }
-    if judged.degraded is not None:
+    if judged.corrupted is not None:
         metrics["robustness"] = robustness.judged(
-            judged.degraded, judged.scores, thresholds, score=score, options=options
+            judged.corrupted, judged.scores, thresholds, score=score, options=options
         )
-    metrics["about"] = judged.about
-    metrics["detector"] = judged.about.get("detector")
+    metrics["about"] = judged.metadata
+    metrics["detector"] = judged.metadata.get("detector")
     metrics["command"] = command = _command(flags, out, options)
     fake = kept.strings("label") == "fake"
     cut = _cut(thresholds, score, options.false_alarm)
@@ -288,7 +288,7 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
         shown = galleries_of(judged.detector, judged.faces, picks, rows, values[score], fake)
         latents = latents_of(judged.detector, judged.faces, rows, fake, options.seed)
     page = build(
-        Subject(
+        ReportData(
             title=judged.title,
             metrics=metrics,
             scores=values,
@@ -306,8 +306,8 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
     judged.scores.write(out / "scores.parquet")
     write_json(out / "metrics.json", metrics)
     report = page.write(out)
-    if judged.degraded is not None:
-        robustness.keep(judged.degraded, judged.scores, out)
+    if judged.corrupted is not None:
+        robustness.keep(judged.corrupted, judged.scores, out)
     print(summary(metrics, options.false_alarm))
     return report
 
@@ -324,9 +324,9 @@ def summary(metrics: dict[str, Any], false_alarm: float) -> str:
         f"  {name:{width}}  AUROC {figure(one['auroc']):22}  EER {figure(one.get('eer')):22}"
         for name, one in rows
     ]
-    about = metrics["interval"]
-    note = f"95 % intervals over {about['clusters']} clusters ({about['cluster']})"
-    note = note if about["resamples"] else "no intervals: they need --resamples"
+    metadata = metrics["interval"]
+    note = f"95 % intervals over {metadata['clusters']} clusters ({metadata['cluster']})"
+    note = note if metadata["resamples"] else "no intervals: they need --resamples"
     return "\n".join([said.headline, *said.sentences, *lines, note])
 
 

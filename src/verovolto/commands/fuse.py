@@ -68,11 +68,11 @@ def fuse(
         detectors=parts,
         references=[reference_scores(part, choose, faces.fingerprint()) for part in parts],
         rule=rule,
-        about=_about(parts, faces, len(choose), val_split, seed),
+        metadata=_metadata(parts, faces, len(choose), val_split, seed),
     )
     detector = calibrated(fused, calibrate, seed=seed)
     detector.save(out / "detector")
-    known = detector.about["calibrated_on"]
+    known = detector.metadata["calibrated_on"]
     print(
         f"{rule} of {len(parts)} detectors; p-values of each by {len(choose)} real faces, thresholds set on "
         f"{known['real']} more ({known['clusters']} clusters by {known['cluster']})"
@@ -83,8 +83,8 @@ def fuse(
 
 
 def _halved_by(part: SavedDetector) -> Any:
-    about = part.about
-    return about.get("calibrated_on", {}).get("halved_by_seed", about.get("seed"))
+    metadata = part.metadata
+    return metadata.get("calibrated_on", {}).get("halved_by_seed", metadata.get("seed"))
 
 
 def _common_seed(folders: tuple[Path, ...], parts: list[SavedDetector]) -> int:
@@ -104,7 +104,7 @@ def _common_seed(folders: tuple[Path, ...], parts: list[SavedDetector]) -> int:
 
 def _check_unseen(folder: Path, part: SavedDetector, faces: FaceSet, val_split: str, seed: int) -> None:
     """Refuse a part that learned from the faces to calibrate on, as far as fingerprints tell."""
-    trained, fitted = (part.about.get(key, {}) for key in ("trained_on", "fitted_on"))
+    trained, fitted = (part.metadata.get(key, {}) for key in ("trained_on", "fitted_on"))
     fingerprint = faces.fingerprint()
     if trained.get("fingerprint") is None:
         print(f"warning: {folder} does not say what it was trained on", file=sys.stderr)
@@ -130,7 +130,7 @@ def _halves(faces: FaceSet, parts: list[SavedDetector], val_split: str, seed: in
     from verovolto.data.splits import check_disjoint, halve
 
     known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")
-    check_disjoint(known, leaky=any(part.about.get("leaky") for part in parts))
+    check_disjoint(known, leaky=any(part.metadata.get("leaky") for part in parts))
     val = faces.select(split=val_split)
     choose = halve(val.columns(), seed=seed)
     reals = val.take(np.flatnonzero(choose)).select(label="real")
@@ -142,7 +142,7 @@ def _halves(faces: FaceSet, parts: list[SavedDetector], val_split: str, seed: in
     return reals, val.take(np.flatnonzero(~choose))
 
 
-def _about(
+def _metadata(
     parts: list[SavedDetector], faces: FaceSet, choose: int, val_split: str, seed: int
 ) -> dict[str, Any]:
     """Where the fusion comes from; `trained_on` is that of a part trained on this set, where there is one."""
@@ -152,7 +152,7 @@ def _about(
     ours = [
         trained
         for part in parts
-        if (trained := part.about.get("trained_on", {})).get("fingerprint") == fingerprint
+        if (trained := part.metadata.get("trained_on", {})).get("fingerprint") == fingerprint
     ]
     learned = {"name": faces.name, "faces": 0, "split": val_split, "fingerprint": fingerprint}
     return {
@@ -161,11 +161,11 @@ def _about(
         "seed": seed,
         "weights": "those of its parts",
         "versions": versions(),
-        "parts": [{"name": part.name, **part.about} for part in parts],
+        "parts": [{"name": part.name, **part.metadata} for part in parts],
         # What a part must not be used for, the whole must not.
         **{
             key: max(values)
             for key in ("leaky", "contaminated")
-            if (values := [part.about[key] for part in parts if part.about.get(key)])
+            if (values := [part.metadata[key] for part in parts if part.metadata.get(key)])
         },
     }

@@ -109,10 +109,10 @@ def _list(size: int | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from verovolto.networks.registry import CATALOGUE, build, count_parameters
+    from verovolto.networks.registry import NETWORKS, build, count_parameters
 
     table = Table("model", "variant", "parameters", "input", "score", "source", show_edge=False)
-    for name, known in CATALOGUE.items():
+    for name, known in NETWORKS.items():
         for variant, architecture in _variants(name, size or known.size):
             with torch.device("meta"):  # counts without allocating
                 parameters = count_parameters(build(architecture))
@@ -134,14 +134,14 @@ def _without_network() -> list[tuple[str, str, str, str, str, str]]:
     from verovolto.experimental.error_typicality.detector import CONTROLS, VALUES
     from verovolto.experimental.error_typicality.detector import SCORE as TYPICALITY
     from verovolto.networks.backbones.efficientnet_lite import VARIANTS, variant
-    from verovolto.networks.choices import DISCRIMINANT, ERROR_TYPICALITY, TWO_HEADS
+    from verovolto.networks.choices import BLEND_VAE, DISCRIMINANT, ERROR_TYPICALITY
 
     rows = [
-        (DISCRIMINANT, f"--trunk {trunk}", f"{parameters(trunk):,}", f"{variant(trunk).size} px", SCORE,
+        (DISCRIMINANT, f"--trunk {backbone}", f"{parameters(backbone):,}", f"{variant(backbone).size} px", SCORE,
          "docs/detector.md; frozen features")
-        for trunk in VARIANTS
+        for backbone in VARIANTS
     ]  # fmt: skip
-    rows.append((TWO_HEADS, "", *described(), "docs/detector.md; resnet-ocvae2 with a second head"))
+    rows.append((BLEND_VAE, "", *described(), "docs/detector.md; resnet-ocvae2 with a second head"))
     vectors = len(CONTROLS) + len(VALUES)
     numbers = 2 * vectors + vectors * (vectors + 1) // 2
     rows.append(
@@ -171,7 +171,7 @@ def _print_layers(architecture: Architecture) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from verovolto.networks.summary import anatomy
+    from verovolto.networks.summary import summarize
     from verovolto.report.network_diagrams import COLUMNS, table, title
 
     shown = Table(box=box.SIMPLE_HEAD, show_edge=False)
@@ -180,7 +180,7 @@ def _print_layers(architecture: Architecture) -> None:
     for row in table(architecture):
         shown.add_row(*row)
     console = Console(width=_WIDTH, highlight=False)
-    console.print(title(architecture, anatomy(architecture)))
+    console.print(title(architecture, summarize(architecture)))
     console.print(shown)
 
 

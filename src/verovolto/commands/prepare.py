@@ -149,7 +149,7 @@ def prepare(
             workers=cores() if workers is None else workers,
             max_unreadable=max_unreadable,
             force=force,
-            advance=lambda at, of: progress.update(task, completed=at, total=of),
+            on_progress=lambda at, of: progress.update(task, completed=at, total=of),
         )
     print("\n".join(told(done, out)))
     return 0 if done.complete else 1
@@ -165,7 +165,7 @@ def prepare_set(
     workers: int = 0,
     max_unreadable: float = 0.5,
     force: bool = False,
-    advance: Callable[[int, int], None] = lambda at, of: None,
+    on_progress: Callable[[int, int], None] = lambda at, of: None,
 ) -> Prepared:
     """Extract the faces below `src` into a face set in the folder `out`, or go on with it; see `prepare`.
 
@@ -215,7 +215,7 @@ def prepare_set(
             f"{src} holds no videos and no photographs", hint="; ".join(listing.problems.lines()) or None
         )
     extractor = Extractor(detector=detector, rules=rules, work=out / WORK)
-    _extract(jobs_of(list_media(src, layout=listing.layout)), extractor, names, workers, advance)
+    _extract(jobs_of(list_media(src, layout=listing.layout)), extractor, names, workers, on_progress)
     return _finish(out, names, listing, settings, max_unreadable)
 
 
@@ -308,7 +308,7 @@ def _extract(
     extractor: Extractor,
     names: list[str],
     workers: int,
-    advance: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> None:
     """Make the parts that are not there yet. What failed earlier is tried again: it may have been mended."""
     from verovolto.core.parallel import run_jobs
@@ -316,7 +316,7 @@ def _extract(
 
     there = {file.name for file in extractor.work.iterdir()}
     done = sum(part_path(extractor.work, name).name in there for name in names)
-    advance(done, len(names))
+    on_progress(done, len(names))
     todo = (job for job in jobs if part_path(extractor.work, job.name).name not in there)
     try:
         with closing(run_jobs(todo, extractor, workers=min(workers, len(names) - done))) as running:
@@ -324,7 +324,7 @@ def _extract(
                 if finished.died:
                     fail(finished.job, extractor.work, finished.died)
                 done += 1
-                advance(done, len(names))
+                on_progress(done, len(names))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped: {done} of {len(names)} are done; the same command goes on"

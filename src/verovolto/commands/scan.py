@@ -90,7 +90,7 @@ def scan(
             raise InputError(f"--json {to_json} is no file", hint="give a file, or - for standard output")
         check_out(Path(str(to_json)).parent)
     settings = ScanSettings(
-        finder=face_detector,
+        face_detector=face_detector,
         crop=None if crop is None else read_rule(crop),
         fps=None if every_frame else fps,
         false_alarm=false_alarm,
@@ -135,7 +135,7 @@ def run_scan(detector: Path, paths: list[Path], settings: ScanSettings, workers:
             settings,
             workers=workers,
             threads=cores(),
-            advance=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
 
 
@@ -155,7 +155,7 @@ def _command(
     words += ["--false-alarm", f"{settings.false_alarm:g}", "--smallest", f"{settings.faces.side:g}"]
     words += ["--faces", "largest"] if settings.largest_only else []
     words += ["--crop", crop] if crop else []
-    words += ["--face-detector", settings.finder] if settings.finder else []
+    words += ["--face-detector", settings.face_detector] if settings.face_detector else []
     words += ["--report", str(report)] if report else []
     words += ["--no-faces"] if no_faces else []
     return shlex.join(words)

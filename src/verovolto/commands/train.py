@@ -13,19 +13,19 @@ from cyclopts import Parameter
 from verovolto.core.errors import InputError
 from verovolto.core.progress import counting_bar
 from verovolto.networks.choices import (
+    BLEND_VAE,
     DISCRIMINANT,
     ERROR_TYPICALITY,
     MAHALANOBIS,
     PADIM,
     PATCHCORE,
-    TWO_HEADS,
 )
 from verovolto.training.config import TrainConfig
 
 # What is not trained on real faces alone by the negative ELBO has a module with a `run(config, progress)` of its own.
 _TRAINERS = {
     DISCRIMINANT: "verovolto.detectors.region_discriminant.fit",
-    TWO_HEADS: "verovolto.experimental.blend.fit",
+    BLEND_VAE: "verovolto.experimental.blend.fit",
     ERROR_TYPICALITY: "verovolto.experimental.error_typicality.fit",
     **dict.fromkeys((MAHALANOBIS, PADIM, PATCHCORE), "verovolto.detectors.feature_baseline.fit"),
 }
@@ -64,18 +64,18 @@ def told(run: Path) -> list[str]:
     """What a user should know of a finished run, a line each."""
     from verovolto.detectors.registry import load_detector
 
-    about = load_detector(run).about
-    known = about["calibrated_on"]
-    if "fitted_on" in about:
-        how = f"a density fitted to the errors of {about['fitted_on']['faces']} other reals"
-    elif "fitted" in about:
-        how = f"{about['fitted']} kept"
-    elif "forgeries" in about:
-        how = f"{about['forgeries']:,} forgeries made of them"
+    metadata = load_detector(run).metadata
+    known = metadata["calibrated_on"]
+    if "fitted_on" in metadata:
+        how = f"a density fitted to the errors of {metadata['fitted_on']['faces']} other reals"
+    elif "fitted" in metadata:
+        how = f"{metadata['fitted']} kept"
+    elif "forgeries" in metadata:
+        how = f"{metadata['forgeries']:,} forgeries made of them"
     else:
-        how = f"the epoch chosen on {about['chosen_on']['faces']} other reals"
+        how = f"the epoch chosen on {metadata['chosen_on']['faces']} other reals"
     lines = [
-        f"trained on {about['trained_on']['faces']:,} real faces; {how}, thresholds set on {known['real']} more "
+        f"trained on {metadata['trained_on']['faces']:,} real faces; {how}, thresholds set on {known['real']} more "
         f"({known['clusters']} clusters by {known['cluster']})"
     ]
     for refused in known["refused_rates"]:
@@ -90,7 +90,7 @@ def next_step(run: Path, data: Path) -> str:
     """The command that judges a finished run, at a false-alarm rate that its calibration supports."""
     from verovolto.detectors.registry import load_detector
 
-    known = load_detector(run).about["calibrated_on"]
+    known = load_detector(run).metadata["calibrated_on"]
     words = [
         "verovolto",
         "evaluate",
@@ -139,6 +139,6 @@ def derive(config: TrainConfig, source: Path) -> Path:
     if config.out.exists() and any(config.out.iterdir()):
         raise InputError(f"{config.out} is not empty", hint="give a new --out")
     detector = trained.rescored(config.model, config.score or known.score)
-    detector.about = {**trained.about, "network_of": trained.name}
+    detector.metadata = {**trained.metadata, "network_of": trained.name}
     detector.save(config.out / "detector")
     return config.out

@@ -24,22 +24,22 @@ Rows = Callable[[range], NDArray[Kept]]
 """Computes the rows of a range, `[len(range), ...]`; the same whatever was computed before."""
 
 
-def in_blocks(
+def compute_chunks(
     count: int,
     rows: Rows[Kept],
     folder: Path,
     *,
     workers: int = 0,
-    advance: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[Kept]:
     """Rows 0 to `count - 1`, `[count, ...]`. Blocks that lie in `folder` are taken from there.
 
-    `rows` must pickle where there are workers, who have one thread each. `advance` hears how many more rows are done.
-    Raises `TrainingError` when a process dies twice at one block.
+    `rows` must pickle where there are workers, who have one thread each. `on_progress` hears how many more
+    rows are done. Raises `TrainingError` when a process dies twice at one block.
     """
     blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     todo = [block for block in blocks if not _path(folder, block).exists()]
-    advance(count - sum(map(len, todo)))
+    on_progress(count - sum(map(len, todo)))
     work = _Work(rows=rows, folder=folder, threads=1 if workers else None)
     for finished in run_jobs(todo, work, workers=min(workers, len(todo))):
         if finished.died is not None:
@@ -47,7 +47,7 @@ def in_blocks(
                 f"rows {finished.job.start} to {finished.job.stop - 1} of {folder.name}: {finished.died}",
                 hint="what is done is kept: the same command goes on; try fewer --workers",
             )
-        advance(len(finished.job))
+        on_progress(len(finished.job))
     return np.concatenate([np.load(_path(folder, block), allow_pickle=False) for block in blocks])
 
 

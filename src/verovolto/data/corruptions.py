@@ -27,7 +27,7 @@ from verovolto.data.image_stats import luma
 from verovolto.data.transforms import random_bits
 
 
-class Degraded(NamedTuple):
+class CorruptedImage(NamedTuple):
     """A degraded crop, uint8 `[3, H, W]` of the size it had, and the bytes of the file it was read from.
 
     `encoded_bytes` is None where the degradation leaves no file behind.
@@ -37,12 +37,12 @@ class Degraded(NamedTuple):
     encoded_bytes: int | None
 
 
-Change = Callable[[Tensor, float, int], Degraded]
+Change = Callable[[Tensor, float, int], CorruptedImage]
 """From a crop, a level and 64 random bits to the degraded crop."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Degradation:
+class Corruption:
     """One kind of damage and its ladder.
 
     Attributes:
@@ -68,7 +68,7 @@ class Degradation:
         encoded_bytes: int | None = None,
         seed: int = 0,
         face: int,
-    ) -> Degraded:
+    ) -> CorruptedImage:
         """Degrade the crop `image`, whose file had `encoded_bytes` bytes; with the level None it stays as it is.
 
         `seed`, >= 0, and `face`, the face's number in its set, decide the noise. Raises `InputError` for what is no
@@ -80,7 +80,7 @@ class Degradation:
                 hint="give uint8 [3, H, W]",
             )
         if level is None:
-            return Degraded(image, encoded_bytes)
+            return CorruptedImage(image, encoded_bytes)
         code = zlib.crc32(f"{self.name} {level:g}".encode())
         return self.change(image, level, random_bits(seed, code, face))
 
@@ -95,13 +95,13 @@ class Degradation:
         }
 
 
-def jpeg(image: Tensor, quality: float, _: int = 0) -> Degraded:
+def jpeg(image: Tensor, quality: float, _: int = 0) -> CorruptedImage:
     """JPEG, 4:2:0, of a quality in 1 to 100 (libjpeg's scale), and back."""
     encoded = encode_jpeg(image.contiguous(), int(quality))
-    return Degraded(decode_jpeg(encoded, mode=ImageReadMode.RGB), len(encoded))
+    return CorruptedImage(decode_jpeg(encoded, mode=ImageReadMode.RGB), len(encoded))
 
 
-def downscale(image: Tensor, factor: float, _: int = 0) -> Degraded:
+def downscale(image: Tensor, factor: float, _: int = 0) -> CorruptedImage:
     """Shrink both sides by a factor in (0, 1] and enlarge again, bilinear with antialiasing both ways."""
     height, width = image.shape[-2:]
     small = [max(1, round(height * factor)), max(1, round(width * factor))]
@@ -109,10 +109,10 @@ def downscale(image: Tensor, factor: float, _: int = 0) -> Degraded:
         # As floats: torch's resize of bytes stops with an internal error at crops that are one pixel wide.
         x = F.resize(image.float(), size, interpolation=InterpolationMode.BILINEAR, antialias=True)
         image = _to_bytes(x)
-    return Degraded(image, None)
+    return CorruptedImage(image, None)
 
 
-def blur(image: Tensor, percent: float, _: int = 0) -> Degraded:
+def blur(image: Tensor, percent: float, _: int = 0) -> CorruptedImage:
     """Gaussian blur, its standard deviation in percent of the crop's shorter side; borders are mirrored."""
     shorter = min(image.shape[-2:])
     sigma = max(percent / 100 * shorter, 1e-6)
@@ -121,28 +121,28 @@ def blur(image: Tensor, percent: float, _: int = 0) -> Degraded:
     bell = (bell / bell.sum()).view(1, 1, -1)
     x = pad(image.float().unsqueeze(1), (half, half, half, half), mode="reflect")
     x = conv2d(conv2d(x, bell.unsqueeze(2)), bell.unsqueeze(3))
-    return Degraded(_to_bytes(x.squeeze(1)), None)
+    return CorruptedImage(_to_bytes(x.squeeze(1)), None)
 
 
-def noise(image: Tensor, deviation: float, bits: int) -> Degraded:
+def noise(image: Tensor, deviation: float, bits: int) -> CorruptedImage:
     """Independent Gaussian noise in every channel of every pixel, standard deviation in grey levels of 255."""
     drawn = torch.from_numpy(_normals(image.numel(), bits)).view(image.shape)
-    return Degraded(_to_bytes(image.float() + deviation * drawn), None)
+    return CorruptedImage(_to_bytes(image.float() + deviation * drawn), None)
 
 
-def darkening(image: Tensor, gain: float, _: int = 0) -> Degraded:
+def darkening(image: Tensor, gain: float, _: int = 0) -> CorruptedImage:
     """All grey levels times a gain in [0, 1]."""
-    return Degraded(_to_bytes(gain * image.float()), None)
+    return CorruptedImage(_to_bytes(gain * image.float()), None)
 
 
-def contrast(image: Tensor, factor: float, _: int = 0) -> Degraded:
+def contrast(image: Tensor, factor: float, _: int = 0) -> CorruptedImage:
     """Distances from the crop's mean luma times a factor in [0, 1]."""
     mean = luma(image).mean()
-    return Degraded(_to_bytes(mean + factor * (image.float() - mean)), None)
+    return CorruptedImage(_to_bytes(mean + factor * (image.float() - mean)), None)
 
 
-DEGRADATIONS = (
-    Degradation(
+CORRUPTIONS = (
+    Corruption(
         name="jpeg",
         title="JPEG compression",
         parameter="quality",
@@ -150,7 +150,7 @@ DEGRADATIONS = (
         levels=(95.0, 75.0, 50.0, 30.0),
         change=jpeg,
     ),
-    Degradation(
+    Corruption(
         name="downscale",
         title="Low resolution",
         parameter="sides, factor",
@@ -158,7 +158,7 @@ DEGRADATIONS = (
         levels=(0.75, 0.5, 0.25),
         change=downscale,
     ),
-    Degradation(
+    Corruption(
         name="blur",
         title="Blur",
         parameter="sigma, % of the side",
@@ -166,7 +166,7 @@ DEGRADATIONS = (
         levels=(0.5, 1.0, 2.0),
         change=blur,
     ),
-    Degradation(
+    Corruption(
         name="noise",
         title="Noise",
         parameter="sd, grey levels of 255",
@@ -174,7 +174,7 @@ DEGRADATIONS = (
         levels=(5.0, 10.0, 20.0),
         change=noise,
     ),
-    Degradation(
+    Corruption(
         name="darkening",
         title="Low light",
         parameter="brightness, factor",
@@ -182,7 +182,7 @@ DEGRADATIONS = (
         levels=(0.75, 0.5, 0.25),
         change=darkening,
     ),
-    Degradation(
+    Corruption(
         name="contrast",
         title="Low contrast",
         parameter="contrast, factor",

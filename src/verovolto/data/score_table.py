@@ -47,14 +47,14 @@ class ScoreTable:
     `table` holds one row an input face: the metadata columns of the face set (`METADATA_COLUMNS`, any of them
     may be absent or null), `status` (one of `STATUSES`), a float column a score (null unless the status is
     `ok`) and, where the detector is calibrated, its conformal p-value in `p_<score>`. `scores` names the
-    detector's own scores, the default one first; `baselines` the trivial statistics; `about` is provenance
+    detector's own scores, the default one first; `baselines` the trivial statistics; `metadata` is provenance
     that JSON can hold (detector, data fingerprint, crop rule, seed, frames a video, ...).
     """
 
     table: pa.Table
     scores: tuple[str, ...]
     baselines: tuple[str, ...] = ()
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.scores:
@@ -99,20 +99,20 @@ class ScoreTable:
             table=self.table.take(pa.array(rows, pa.int64())),
             scores=self.scores,
             baselines=self.baselines,
-            about=self.about,
+            metadata=self.metadata,
         )
 
     def write(self, path: Path) -> None:
         """Write Parquet, provenance in the schema's metadata (key `verovolto.scores`); it appears whole."""
-        about = {
+        metadata = {
             "schema_version": SCHEMA_VERSION,
             "scores": list(self.scores),
             "baselines": list(self.baselines),
-            "about": self.about,
+            "about": self.metadata,
         }
-        metadata = {METADATA_KEY: json.dumps(about).encode()}
+        schema_metadata = {METADATA_KEY: json.dumps(metadata).encode()}
         with atomic_path(Path(path)) as part:
-            pq.write_table(self.table.replace_schema_metadata(metadata), part)
+            pq.write_table(self.table.replace_schema_metadata(schema_metadata), part)
 
     @staticmethod
     def read(path: Path) -> ScoreTable:
@@ -124,18 +124,18 @@ class ScoreTable:
                 f"{path} is no table of scores written by verovolto",
                 hint="a table made elsewhere is read with --scores FILE --score COLUMN",
             )
-        about = json.loads(written)
-        if about.get("schema_version") != SCHEMA_VERSION:
+        metadata = json.loads(written)
+        if metadata.get("schema_version") != SCHEMA_VERSION:
             raise InputError(
-                f"{path} has score schema version {about.get('schema_version')}, this program reads "
+                f"{path} has score schema version {metadata.get('schema_version')}, this program reads "
                 f"{SCHEMA_VERSION}",
                 hint="make the table again with this version",
             )
         return ScoreTable(
             table=table,
-            scores=tuple(about["scores"]),
-            baselines=tuple(about["baselines"]),
-            about=about["about"],
+            scores=tuple(metadata["scores"]),
+            baselines=tuple(metadata["baselines"]),
+            metadata=metadata["about"],
         )
 
 
@@ -145,7 +145,7 @@ def read_scores(path: Path, *, score: str | None = None) -> ScoreTable:
     Columns: the score (`score` names it; the default is the column `score`), `label` (`real` or `fake`) and,
     where present, `face`, `source_video`, `identity` (taken as `target_identity`), `pair`, `method` and the
     other metadata columns, `status`, and the trivial statistics `bytes`, `sharpness`, `brightness`. When
-    `rmse` is asked for and only `mse` is there, it is derived as sqrt(mse) and `about["derived"]` says so. A
+    `rmse` is asked for and only `mse` is there, it is derived as sqrt(mse) and `metadata["derived"]` says so. A
     file written by `ScoreTable.write` keeps all its scores; the asked one becomes the default.
 
     Raises InputError for a missing column, a label that is neither `real` nor `fake`, a score that is not a
@@ -172,12 +172,14 @@ def read_scores(path: Path, *, score: str | None = None) -> ScoreTable:
     columns["status"] = status
     for name in numbers:
         columns[name] = _numbers(table[name], status, name, path)
-    about: dict[str, Any] = {"detector": f"scores made elsewhere: {path.name}", "scores_file": path.name}
+    metadata: dict[str, Any] = {"detector": f"scores made elsewhere: {path.name}", "scores_file": path.name}
     if "face" not in kept:
-        about["faces_numbered"] = True
+        metadata["faces_numbered"] = True
     if derived:
-        about["derived"] = derived
-    return ScoreTable(table=pa.table(columns), scores=(score,), baselines=tuple(numbers[1:]), about=about)
+        metadata["derived"] = derived
+    return ScoreTable(
+        table=pa.table(columns), scores=(score,), baselines=tuple(numbers[1:]), metadata=metadata
+    )
 
 
 def _with_default(scores: ScoreTable, score: str | None) -> ScoreTable:
@@ -186,7 +188,9 @@ def _with_default(scores: ScoreTable, score: str | None) -> ScoreTable:
     scores.values(score)  # raises the error that lists what is there
     others = tuple(name for name in scores.scores if name != score)
     baselines = tuple(name for name in scores.baselines if name != score)
-    return ScoreTable(table=scores.table, scores=(score, *others), baselines=baselines, about=scores.about)
+    return ScoreTable(
+        table=scores.table, scores=(score, *others), baselines=baselines, metadata=scores.metadata
+    )
 
 
 def _open_table(path: Path) -> pa.Table:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.io import about as about_calibration
+from verovolto.calibration.io import metadata as calibration_metadata
 from verovolto.calibration.io import tensors_of
 from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import InputError
@@ -30,7 +30,7 @@ class Detector(ABC):
 
     `calibration` maps a score's name to its held-out real scores, `thresholds` are the named cuts chosen at
     training time, `domain` the conditions under which it knows faces, `crop_rule` the rule by which they must be
-    cropped (None where that is unknown), `about` says where the detector comes from.
+    cropped (None where that is unknown), `metadata` says where the detector comes from.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Detector(ABC):
     calibration: dict[str, Calibration]
     thresholds: list[Threshold]
     domain: Domain
-    about: dict[str, Any]
+    metadata: dict[str, Any]
 
     @property
     def crop_rule(self) -> dict[str, Any] | None:
@@ -64,8 +64,9 @@ class Detector(ABC):
         return Detector.load(detector_folder(), device=device)
 
     @abstractmethod
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
-        """Scores of one batch; with `heat` also where in each face the anomaly lies, where the detector knows it."""
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
+        """Scores of one batch; with `anomaly_map` also where in each face the anomaly lies, where the detector
+        knows it."""
 
     def score(self, images: Any, *, batch_size: int = 64) -> Scores:
         """Score images: one or many paths, PIL images, uint8 arrays `[H, W, 3]` or tensors `[3, H, W]`.
@@ -149,8 +150,8 @@ class SavedDetector(Detector):
     def _common(self) -> dict[str, Any]:
         return {
             "score": self.default_score,
-            "calibration": {name: about_calibration(known) for name, known in self.calibration.items()},
+            "calibration": {name: calibration_metadata(known) for name, known in self.calibration.items()},
             "domain": self.domain.to_dict(),
             "thresholds": [threshold.to_dict() for threshold in self.thresholds],
-            "about": self.about,
+            "about": self.metadata,
         }

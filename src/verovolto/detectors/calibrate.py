@@ -60,7 +60,7 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
         thresholds += groups.thresholds(known, values, refused)
     detector.thresholds = thresholds
     detector.domain = _domain(held_out, np.flatnonzero(groups.real))
-    detector.about["calibrated_on"] = {
+    detector.metadata["calibrated_on"] = {
         "split": "val/calibrate", "real": int(groups.real.sum()), "fake": int(groups.fake.sum()),
         "clusters": groups.clusters, "cluster": groups.cluster, "halved_by_seed": seed,
         "refused_rates": [{"false_alarm": rate, "needs": size} for rate, size in refused.items()],

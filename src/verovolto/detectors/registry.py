@@ -14,7 +14,7 @@ from verovolto.calibration.io import read_calibration
 from verovolto.calibration.thresholds import Threshold
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.detectors.base import SavedDetector
-from verovolto.detectors.feature_baseline.detector import NormalityDetector
+from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector
 from verovolto.detectors.fusion.detector import PARTS, FusedDetector
 from verovolto.detectors.io import digest_of, find_folder, read_description, read_tensors
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
@@ -27,7 +27,7 @@ _KINDS: dict[str, Callable[..., SavedDetector]] = {
     FeatureDetector.kind: FeatureDetector.assemble,
     TypicalityDetector.kind: TypicalityDetector.assemble,
     FusedDetector.kind: FusedDetector.assemble,
-    NormalityDetector.kind: NormalityDetector.assemble,
+    FeatureBaselineDetector.kind: FeatureBaselineDetector.assemble,
     BlendDetector.kind: BlendDetector.assemble,
 }
 
@@ -77,7 +77,7 @@ def _common(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> di
         },
         "thresholds": [Threshold.from_dict(threshold) for threshold in description["thresholds"]],
         "domain": Domain.from_dict(description.get("domain", {})),
-        "about": description["about"],
+        "metadata": description["about"],
     }
 
 

@@ -96,14 +96,18 @@ def _table(
             p = detector.calibration[name].p_values(values)
             table = table.append_column(f"p_{name}", pa.array(p, mask=np.isnan(p)))
     scores = detector.score_names
-    about: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "detector": detector.name,
         "data": faces.name,
         "fingerprint": faces.fingerprint(),
         "crop_rule": faces.crop_rule,
-        **{key: detector.about[key] for key in ("trained_on", "seed", "weights") if key in detector.about},
+        **{
+            key: detector.metadata[key]
+            for key in ("trained_on", "seed", "weights")
+            if key in detector.metadata
+        },
     }
     baselines = tuple(
         name for name in TRIVIAL_SCORES if name not in scores and not np.isnan(columns[name]).all()
     )
-    return ScoreTable(table=table, scores=scores, baselines=baselines, about=about)
+    return ScoreTable(table=table, scores=scores, baselines=baselines, metadata=metadata)

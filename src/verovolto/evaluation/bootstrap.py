@@ -23,7 +23,7 @@ Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Estimate:
     """A number with its interval; None stands for an undefined value and for an interval not shown."""
 
     value: float | None
@@ -61,7 +61,7 @@ class Resamples:
         for start in range(0, len(self.counts), step):
             yield self.counts[start : start + step][:, cluster_of].astype(np.float64)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What stands beside the intervals."""
         return {
             "level": LEVEL,
@@ -101,7 +101,7 @@ def draw(clusters: np.ndarray, fake: np.ndarray, *, kind: str, resamples: int, s
 
 def with_intervals(
     statistics: Statistics, resamples: Resamples, rows: np.ndarray | None = None
-) -> dict[str, Figure]:
+) -> dict[str, Estimate]:
     """Every statistic of the faces (or of those at positions `rows`) with its 95 % interval.
 
     `statistics` maps weights `[R, n]` to named arrays `[R]`; it is called once with all weights one for the
@@ -116,15 +116,15 @@ def with_intervals(
     }
 
 
-def interval(value: float, drawn: np.ndarray) -> Figure:
+def interval(value: float, drawn: np.ndarray) -> Estimate:
     """A figure from its value and its resampled values `[R]`, of which undefined ones (NaN) are left out.
 
     No interval when fewer than 20 resamples, or less than half of them, define the figure.
     """
     if np.isnan(value):
-        return Figure(value=None)
+        return Estimate(value=None)
     defined = drawn[~np.isnan(drawn)]
     if len(defined) < max(20, UNDEFINED * len(drawn)):
-        return Figure(value=value)
+        return Estimate(value=value)
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(value=value, low=float(low), high=float(high))
+    return Estimate(value=value, low=float(low), high=float(high))

@@ -25,7 +25,7 @@ from verovolto.calibration.thresholds import (
 from verovolto.core.errors import CalibrationError
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
-from verovolto.evaluation.bootstrap import Figure, Resamples, draw, with_intervals
+from verovolto.evaluation.bootstrap import Estimate, Resamples, draw, with_intervals
 from verovolto.evaluation.groups import by_video, coverage, find_pairs, scored_rows
 from verovolto.evaluation.ranking_metrics import divide, ranking_statistics
 from verovolto.evaluation.threshold_metrics import Positive, counts, decision_rates
@@ -85,13 +85,13 @@ def evaluate_scores(
     score = score or scores.scores[0]
     sample = Sample.of(scores, score, resamples=resamples, seed=seed)
     calibration = calibration or {}
-    judge = _Judge(sample=sample, thresholds=thresholds, positive=positive, strict=strict)
+    judge = _Evaluator(sample=sample, thresholds=thresholds, positive=positive, strict=strict)
     return {
         "schema_version": SCHEMA_VERSION,
         "score": score,
         "faces": _class_counts(sample.fake),
         "coverage": coverage(scores),
-        "interval": sample.resamples.about(),
+        "interval": sample.resamples.metadata(),
         **judge.score(score),
         "calibration": _calibration(sample, score, calibration.get(score), strict),
         "levels": _levels(sample, score, resamples, seed),
@@ -102,7 +102,7 @@ def evaluate_scores(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judge:
+class _Evaluator:
     sample: Sample
     thresholds: Sequence[Threshold]
     positive: Positive
@@ -114,7 +114,7 @@ class _Judge:
         rows = np.flatnonzero(np.isfinite(values))
         values, fake = values[rows], self.sample.fake[rows]
         if not fake.any() or fake.all():
-            return {"auroc": Figure(value=None).to_dict(), "thresholds": []}
+            return {"auroc": Estimate(value=None).to_dict(), "thresholds": []}
         pairs = find_pairs(self.sample.scores.take(rows), values, fake)
         figures = with_intervals(ranking_statistics(values, fake), self.sample.resamples, rows)
         if len(pairs.rows):
@@ -141,7 +141,7 @@ class _Judge:
         }
 
 
-def _written(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | None]]:
+def _written(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     return {name: figure.to_dict() for name, figure in figures.items()}
 
 
@@ -193,11 +193,11 @@ def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, 
     """The video level, where some video has more than one frame; else a note that both levels coincide."""
     videos = len(np.unique(video_keys(sample.scores.table)))
     frames = len(sample.scores)
-    about = {"videos": videos, "frames": frames, "frames_per_video": frames / videos}
+    metadata = {"videos": videos, "frames": frames, "frames_per_video": frames / videos}
     if videos == frames:
         known = any(video is not None for video in sample.scores.strings("source_video"))
         note = "one frame a video: frame and video level coincide"
-        return {**about, "video": None, "note": note if known else UNKNOWN_VIDEOS}
+        return {**metadata, "video": None, "note": note if known else UNKNOWN_VIDEOS}
     table, values = by_video(sample.scores, score)
     fake = table.strings("label") == "fake"
     clusters, kind = clusters_of(table)
@@ -206,7 +206,7 @@ def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, 
     note = (
         "a video's score is the mean over its frames; thresholds are calibrated on frames and hold for those"
     )
-    return {**about, "video": {"faces": _class_counts(fake), **_written(figures)}, "note": note}
+    return {**metadata, "video": {"faces": _class_counts(fake), **_written(figures)}, "note": note}
 
 
 def _groups(sample: Sample, score: str, group: str) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _groups(sample: Sample, score: str, group: str) -> dict[str, Any]:
         rows = np.flatnonzero((sample.fake & member) | (~sample.fake & (member | (group == "method"))))
         fake = sample.fake[rows]
         if fake.all():
-            results[name] = {"faces": _class_counts(fake), "auroc": Figure(value=None).to_dict()}
+            results[name] = {"faces": _class_counts(fake), "auroc": Estimate(value=None).to_dict()}
             continue
         figures = with_intervals(ranking_statistics(values[rows], fake), sample.resamples, rows)
         results[name] = {"faces": _class_counts(fake), **_written(figures)}

@@ -65,7 +65,7 @@ def compare_scores(
         "schema_version": SCHEMA_VERSION,
         "reference": tables[0][0],
         "faces": together.faces(),
-        "interval": together.sample.resamples.about(),
+        "interval": together.sample.resamples.metadata(),
         "results": results,
     }
 
@@ -81,7 +81,7 @@ def compare_all(contestants: Sequence[Contestant], *, resamples: int = 1000, see
     together = _Together.of(contestants, resamples=resamples, seed=seed)
     return {
         "faces": together.faces(),
-        "interval": together.sample.resamples.about(),
+        "interval": together.sample.resamples.metadata(),
         "results": together.results(),
         "pairs": [
             {
@@ -184,7 +184,7 @@ def _share(tables: Sequence[tuple[str, ScoreTable, str]]) -> list[ScoreTable]:
 
 def _check_numbered(tables: Sequence[tuple[str, ScoreTable, str]]) -> None:
     """Rows without a `face` column are known by number alone: only equal lengths can be the same set."""
-    if not any(table.about.get("faces_numbered") for _, table, _ in tables):
+    if not any(table.metadata.get("faces_numbered") for _, table, _ in tables):
         return
     if len({len(table) for _, table, _ in tables}) > 1:
         raise InputError(

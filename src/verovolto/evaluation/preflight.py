@@ -36,18 +36,18 @@ def check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> Non
 def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
     """What to warn of: a split that the detector learned from, chose its epoch or was calibrated on, and a detector of
     leaky splits or that learned from fakes, whatever is judged."""
-    about = getattr(detector, "about", {})
-    if about.get("leaky"):
+    metadata = detector.metadata
+    if metadata.get("leaky"):
         return (
             "the detector was trained leaky: its splits share people between training and test, as the protocol it "
             "reproduces has it, so figures on faces of that set flatter it; use it for nothing but that reproduction"
         )
-    if about.get("contaminated"):
+    if metadata.get("contaminated"):
         return (
-            f"the detector was trained contaminated: {about['contaminated']:.1%} of its training faces are fakes that "
-            "it learned as real, as an experiment has it; use it for nothing but that experiment"
+            f"the detector was trained contaminated: {metadata['contaminated']:.1%} of its training faces are fakes "
+            "that it learned as real, as an experiment has it; use it for nothing but that experiment"
         )
-    suspected = [(known, used) for known, used in _used(about) if split in {*used, "all"}]
+    suspected = [(known, used) for known, used in _used(metadata) if split in {*used, "all"}]
     # A fingerprint reads the whole set: only where there is something to compare.
     used = {one for known, splits in suspected if known == whole.fingerprint() for one in splits}
     if not used:
@@ -58,15 +58,15 @@ def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
     )
 
 
-def _used(about: Mapping[str, Any]) -> Iterator[tuple[str | None, set[str]]]:
+def _used(metadata: Mapping[str, Any]) -> Iterator[tuple[str | None, set[str]]]:
     """Fingerprints of the sets that a detector, or a part of it, saw, each with the splits that it learned from, was
     fitted to, or was chosen or calibrated on."""
-    trained, chosen, fitted = (about.get(key, {}) for key in ("trained_on", "chosen_on", "fitted_on"))
+    trained, chosen, fitted = (metadata.get(key, {}) for key in ("trained_on", "chosen_on", "fitted_on"))
     halved = str(chosen.get("split", "val")).partition("/")[0]
     yield trained.get("fingerprint"), {trained.get("split", "train"), halved}
     if fitted:
         yield fitted["fingerprint"], {fitted["split"].partition("/")[0]}
-    for part in about.get("parts", ()):
+    for part in metadata.get("parts", ()):
         yield from _used(part)
 
 

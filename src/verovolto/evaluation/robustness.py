@@ -1,4 +1,4 @@
-"""How ranking and false alarms hold when faces are degraded: figures of a `ScoreTable` and its `DegradedScores`.
+"""How ranking and false alarms hold when faces are degraded: figures of a `ScoreTable` and its `CorruptedScores`.
 
 Every level is judged on the same faces and the same resamples as the undegraded ones, so that differences are paired.
 The threshold is the one set on undegraded held-out reals: what a user has, whatever comes in.
@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.bootstrap import Figure, with_intervals
-from verovolto.evaluation.corrupted_scores import DegradedScores
+from verovolto.evaluation.bootstrap import Estimate, with_intervals
+from verovolto.evaluation.corrupted_scores import CorruptedScores
 from verovolto.evaluation.evaluate import Sample
 from verovolto.evaluation.groups import SEPARATOR, find_pairs, scored_rows
 from verovolto.evaluation.ranking_metrics import Ranking, auroc, curves
@@ -27,7 +27,7 @@ from verovolto.evaluation.threshold_metrics import decision_rates
 DRAW_COLUMNS = ("face", "label", "dataset", "compression", "pair", "frame")
 """The columns that `draw_faces` reads."""
 
-Figures = dict[str, Figure]
+Figures = dict[str, Estimate]
 
 
 def draw_faces(table: pa.Table, count: int, *, seed: int) -> np.ndarray:
@@ -70,9 +70,9 @@ def _strings(table: pa.Table, name: str) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.str_)
 
 
-def judge_robustness(
+def evaluate_robustness(
     scores: ScoreTable,
-    degraded: DegradedScores,
+    corrupted: CorruptedScores,
     *,
     score: str,
     threshold: Threshold | None,
@@ -82,12 +82,12 @@ def judge_robustness(
 ) -> dict[str, Any]:
     """The figures under `robustness` of `metrics.json`.
 
-    `scores` are all undegraded faces, of which `degraded` holds some; `threshold` cuts `score` where the detector does.
-    Raises DataError when a class is missing among the faces tried.
+    `scores` are all undegraded faces, of which `corrupted` holds some; `threshold` cuts `score` where the
+    detector does. Raises DataError when a class is missing among the faces tried.
     """
-    tried = scores.take(degraded.rows)
+    tried = scores.take(corrupted.rows)
     kept = scored_rows(tried, score)
-    judge = _Judge(
+    judge = _Evaluator(
         sample=Sample.of(tried, score, resamples=resamples, seed=seed),
         score=score,
         threshold=threshold,
@@ -96,15 +96,15 @@ def judge_robustness(
     baselines = [name for name in scores.baselines if name != score]
     plain = {name: judge.sample.scores.values(name) for name in (score, *baselines)}
     levels = [
-        {"level": level, **judge.version({name: degraded.columns[name][place, kept] for name in plain})}
-        for place, (_, level) in enumerate(degraded.versions)
+        {"level": level, **judge.version({name: corrupted.columns[name][place, kept] for name in plain})}
+        for place, (_, level) in enumerate(corrupted.versions)
     ]
     none = judge.version(plain)
     del none["auroc_change"]  # from itself
-    at = groupby(zip(degraded.versions, levels, strict=True), key=lambda one: one[0][0])
+    at = groupby(zip(corrupted.versions, levels, strict=True), key=lambda one: one[0][0])
     return {
         "faces": {"real": int((~judge.sample.fake).sum()), "fake": int(judge.sample.fake.sum())},
-        "interval": judge.sample.resamples.about(),
+        "interval": judge.sample.resamples.metadata(),
         "score": score,
         "threshold": None if threshold is None else threshold.to_dict(),
         "none": none,
@@ -113,7 +113,7 @@ def judge_robustness(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judge:
+class _Evaluator:
     """The undegraded faces `[n]` that the versions are set against."""
 
     sample: Sample
@@ -141,7 +141,7 @@ class _Judge:
         """AUROC, and its change from that of the same faces undegraded."""
         fake = self.sample.fake[rows]
         if not fake.any() or fake.all():
-            return {name: Figure(value=None) for name in ("auroc", "auroc_change")}
+            return {name: Estimate(value=None) for name in ("auroc", "auroc_change")}
         before = self.sample.scores.values(self.score)[rows]
         now, then = _area(values, fake), _area(before, fake)
         return with_intervals(
@@ -155,11 +155,11 @@ class _Judge:
         rates = with_intervals(lambda w: decision_rates(flags, fake, w), self.sample.resamples, rows)
         return {name: rates[name] for name in ("false_alarm_rate", "missed_fakes")}
 
-    def _trivial(self, column: np.ndarray) -> Figure:
+    def _trivial(self, column: np.ndarray) -> Estimate:
         rows = np.flatnonzero(np.isfinite(column))
         fake = self.sample.fake[rows]
         if not fake.any() or fake.all():
-            return Figure(value=None)
+            return Estimate(value=None)
         area = _area(np.asarray(column, dtype=np.float64)[rows], fake)
         return with_intervals(lambda w: {"auroc": area(w)}, self.sample.resamples, rows)["auroc"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
     from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.base import Detector
-    from verovolto.evaluation.corrupted_scores import DegradedScores
+    from verovolto.evaluation.corrupted_scores import CorruptedScores
 
 PARTS, SETTINGS, RESULT = "robustness", "settings.json", "robustness.parquet"
 
@@ -47,7 +47,7 @@ def plan_trial(detector: Path, faces: FaceSet, *, out: Path, count: int, seed: i
     """
     from verovolto import __version__
     from verovolto.core.files import write_json
-    from verovolto.data.corruptions import DEGRADATIONS
+    from verovolto.data.corruptions import CORRUPTIONS
     from verovolto.evaluation.robustness import DRAW_COLUMNS, draw_faces
 
     if count < 2:
@@ -59,7 +59,7 @@ def plan_trial(detector: Path, faces: FaceSet, *, out: Path, count: int, seed: i
         "data": faces.fingerprint(),
         "faces": count,
         "seed": seed,
-        "degradations": [one.describe() for one in DEGRADATIONS],
+        "degradations": [one.describe() for one in CORRUPTIONS],
     }
     if any(trial.parts.glob("*.parquet")):
         _check_same(trial.parts, settings)
@@ -89,40 +89,45 @@ def _check_same(parts: Path, settings: dict[str, Any]) -> None:
 
 def run_trial(
     trial: Trial, detector: Detector, faces: FaceSet, scores: ScoreTable, *, batch_size: int
-) -> DegradedScores:
+) -> CorruptedScores:
     """Score the drawn faces under every degradation, from where an earlier run stopped.
 
     `scores` are those of all faces undegraded; what could not be read there is left out. Raises `DataError` when no
     real or no fake face is left.
     """
-    from verovolto.evaluation.corrupted_scores import score_degraded, versions_of
+    from verovolto.evaluation.corrupted_scores import score_corrupted, versions_of
     from verovolto.evaluation.groups import scored_rows
 
     rows = trial.rows[scored_rows(scores.take(trial.rows), scores.scores[0])]
     versions = len(versions_of())
     with counting_bar() as progress:
         task = progress.add_task(f"{len(rows)} faces, {versions} times degraded", total=versions * len(rows))
-        return score_degraded(
+        return score_corrupted(
             detector,
             faces,
             rows,
             folder=trial.parts,
             seed=trial.seed,
             batch_size=batch_size,
-            advance=lambda done: progress.advance(task, done),
+            on_progress=lambda done: progress.advance(task, done),
         )
 
 
 def judged(
-    degraded: DegradedScores, scores: ScoreTable, thresholds: list[Threshold], *, score: str, options: Options
+    corrupted: CorruptedScores,
+    scores: ScoreTable,
+    thresholds: list[Threshold],
+    *,
+    score: str,
+    options: Options,
 ) -> dict[str, Any]:
     """What `metrics.json` says under `robustness`."""
-    from verovolto.evaluation.robustness import judge_robustness
+    from verovolto.evaluation.robustness import evaluate_robustness
 
     rate = options.false_alarm
-    return judge_robustness(
+    return evaluate_robustness(
         scores,
-        degraded,
+        corrupted,
         score=score,
         threshold=next((one for one in thresholds if one.score == score and one.false_alarm == rate), None),
         strict=options.strict,
@@ -131,14 +136,14 @@ def judged(
     )
 
 
-def keep(degraded: DegradedScores, scores: ScoreTable, out: Path) -> None:
+def keep(corrupted: CorruptedScores, scores: ScoreTable, out: Path) -> None:
     """Write all scores of degraded faces into `out`, a row a face and version, and clear the parts away."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from verovolto.core.files import atomic_path
 
-    table = degraded.table()
+    table = corrupted.table()
     rows = table["row"].to_numpy()
     for name in ("label", "face"):
         table = table.add_column(0, name, pa.array(scores.strings(name)[rows], pa.string()))

@@ -63,7 +63,7 @@ def crop_landmarks(
     side: int = SIDE,
     workers: int = 0,
     block: int = BLOCK,
-    advance: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Landmarks of all crops of a set, float32 `[N, 5, 2]`; see `landmarks_of_crop`.
 
@@ -86,7 +86,7 @@ def crop_landmarks(
     """
     _claim(folder, faces, detector, side=side, block=block)
     blocks = [range(start, min(start + block, len(faces))) for start in range(0, len(faces), block)]
-    tell = advance or (lambda _: None)
+    tell = on_progress or (lambda _: None)
     todo = [rows for rows in blocks if not _path(folder, rows).exists()]
     if len(todo) < len(blocks):
         tell(len(faces) - sum(map(len, todo)))
@@ -127,13 +127,13 @@ class _Finder:
 
 def _claim(folder: Path, faces: FaceSet, detector: FaceDetector, **numbers: int) -> None:
     """Write down what the folder's landmarks are of and how they are cut, or check that this is the same."""
-    about: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "schema_version": _SCHEMA,
         "faces": faces.fingerprint(),
         "detector": detector.name,
         **numbers,
     }
-    claim(folder / _ABOUT, about, what="landmarks of other crops")
+    claim(folder / _ABOUT, metadata, what="landmarks of other crops")
 
 
 def _path(folder: Path, rows: range) -> Path:

@@ -29,7 +29,7 @@ from verovolto.networks.vae import Posterior
 REDUCTION = 4
 """How many times smaller the map of the blend is than the image."""
 
-_TAPS = (64, 128, 256, 512)
+_LAYERS = (64, 128, 256, 512)
 _WIDTH = 64
 
 
@@ -38,20 +38,20 @@ class BlendHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(channels, _WIDTH, 1) for channels in _TAPS)
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, _WIDTH, 1) for channels in _LAYERS)
         self.merges = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False),
                 nn.BatchNorm2d(_WIDTH),
                 nn.ReLU(inplace=True),
             )
-            for _ in _TAPS[1:]
+            for _ in _LAYERS[1:]
         )
         self.logit = nn.Conv2d(_WIDTH, 1, 1)
 
     def forward(self, stages: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b h w"]:
         merged = self.laterals[-1](stages[-1])
-        for level in reversed(range(len(_TAPS) - 1)):
+        for level in reversed(range(len(_LAYERS) - 1)):
             finer = self.laterals[level](stages[level])
             wider = F.interpolate(merged, size=finer.shape[-2:], mode="bilinear", align_corners=False)
             merged = self.merges[level](finer + wider)
@@ -59,7 +59,7 @@ class BlendHead(nn.Module):
         return logits[:, 0].float()
 
 
-class TwoHeads(ResNetOCVAE2):
+class BlendVAE(ResNetOCVAE2):
     """A `ResNetOCVAE2` (see there for `size`, `latent`, `bottleneck`) whose encoder a `BlendHead` shares."""
 
     def __init__(self, *, size: int = 96, latent: int = 256, bottleneck: Bottleneck = "flat") -> None:

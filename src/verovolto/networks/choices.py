@@ -9,7 +9,7 @@ ModelName = Literal[
     "resnet-ocvae1-flat", "lite0-ocvae",
 ]  # fmt: skip
 DISCRIMINANT = "region-discriminant"
-TWO_HEADS = "resnet-ocvae2-blend"
+BLEND_VAE = "resnet-ocvae2-blend"
 MAHALANOBIS, PADIM, PATCHCORE = "mahalanobis", "padim", "patchcore"
 ERROR_TYPICALITY = "error-typicality"
 AnyModel = Literal[
@@ -17,7 +17,7 @@ AnyModel = Literal[
 ]  # fmt: skip
 """What can be trained: the networks, what is fitted on frozen features, and what is made of a finished network."""
 
-Trunk = Literal["lite0", "lite1", "lite2"]
+BackboneName = Literal["lite0", "lite1", "lite2"]
 Bottleneck = Literal["flat", "spatial", "pooled"]
 SecondEncoder = Literal["shared", "separate"]
 Flips = Literal["none", "h", "hv"]

@@ -49,14 +49,14 @@ def lite0_features(weights: str) -> nn.Sequential:
             f"lite0-ocvae takes no weights from {weights}", hint="give --weights imagenet or --weights none"
         )
     net = pretrained("lite0") if weights == IMAGENET else _untrained()
-    trunk = nn.Sequential(
+    backbone = nn.Sequential(
         nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6(inplace=True)),
         *(Lite0Block(block) for block in net._blocks),
         nn.Sequential(net._conv_head, net._bn1, nn.ReLU6(inplace=True)),
     )
-    for norm in _norms(trunk):
+    for norm in _norms(backbone):
         norm.momentum = _MOMENTUM
-    return trunk.train()
+    return backbone.train()
 
 
 class Lite0OCVAE(SmallDecoderVAE):
@@ -68,8 +68,8 @@ class Lite0OCVAE(SmallDecoderVAE):
 
     def __init__(self, *, size: int = 224, latent: int = 256, weights: str = NONE) -> None:
         check_resnet_size(size)
-        trunk = lite0_features(weights)
-        super().__init__(size=size, latent=latent, trunk=trunk, heads=PooledHeads(latent, CHANNELS))
+        backbone = lite0_features(weights)
+        super().__init__(size=size, latent=latent, backbone=backbone, heads=PooledHeads(latent, CHANNELS))
 
 
 def _untrained() -> Any:
@@ -82,5 +82,5 @@ def _untrained() -> Any:
     return EfficientNet.from_name("efficientnet-lite0")
 
 
-def _norms(trunk: nn.Module) -> Iterator[nn.BatchNorm2d]:
-    return (module for module in trunk.modules() if isinstance(module, nn.BatchNorm2d))
+def _norms(backbone: nn.Module) -> Iterator[nn.BatchNorm2d]:
+    return (module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d))

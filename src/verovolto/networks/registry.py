@@ -106,7 +106,7 @@ def _resnet_entry(
 
 _OC_SOURCE = "Khalid & Woo, OC-FakeDect, CVPR Workshops 2020"
 _THESIS = "Malgeri, University of Florence 2023-24"
-CATALOGUE: dict[str, Entry] = {
+NETWORKS: dict[str, Entry] = {
     "oc-ae": _oc_entry("rmse", f"{_OC_SOURCE} (its auto-encoder baseline)"),
     "oc-fakedect1": _oc_entry("rmse", _OC_SOURCE),
     "oc-fakedect2": _oc_entry("latent", f"{_OC_SOURCE} (second encoder)", twin="oc-fakedect1"),
@@ -124,9 +124,9 @@ CATALOGUE: dict[str, Entry] = {
 
 def entry(model: str) -> Entry:
     """A model's catalogue entry; `InputError` with the list of names when there is none."""
-    if model not in CATALOGUE:
-        raise InputError(f"no model is called {model!r}", hint=f"there are {', '.join(CATALOGUE)}")
-    return CATALOGUE[model]
+    if model not in NETWORKS:
+        raise InputError(f"no model is called {model!r}", hint=f"there are {', '.join(NETWORKS)}")
+    return NETWORKS[model]
 
 
 def has_bottlenecks(model: str) -> bool:
@@ -147,7 +147,7 @@ def network_name(model: str) -> ModelName:
 
 
 def build(arch: Architecture, *, weights: str = NONE, cache: Path | None = None) -> VAE:
-    """Build a network with random weights, or a pretrained trunk where the model has one (see `trunk`)."""
+    """Build a network with random weights, or a pretrained trunk where the model has one (see `backbone`)."""
     return entry(arch.model).build(arch, weights, cache)
 
 

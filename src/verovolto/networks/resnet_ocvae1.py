@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from verovolto.core.errors import InputError
-from verovolto.networks.backbones.resnet18 import NONE, load_trunk, resnet18_features
+from verovolto.networks.backbones.resnet18 import NONE, load_backbone, resnet18_features
 from verovolto.networks.vae import VAE, Posterior
 
 _MOMENTUM = 0.01  # of the batch norms in heads and decoder, as the network it is built on
@@ -59,13 +59,13 @@ class SmallDecoderVAE(VAE):
     """A trunk and heads of one's choice before ResNetOCVAE1's decoder: 64x4x4 by three transposed convolutions to
     3x39x39, then resized.
 
-    `trunk` maps `[B, 3, size, size]` to feature maps, `heads` those to mu and logvar `[B, latent]`.
+    `backbone` maps `[B, 3, size, size]` to feature maps, `heads` those to mu and logvar `[B, latent]`.
     """
 
-    def __init__(self, *, size: int, latent: int, trunk: nn.Module, heads: nn.Module) -> None:
+    def __init__(self, *, size: int, latent: int, backbone: nn.Module, heads: nn.Module) -> None:
         super().__init__()
         self.size = size
-        self.features = trunk
+        self.features = backbone
         self.heads = heads
         self.dense = nn.Sequential(dense(latent, 768), dense(768, 1024))
         self.decoder = nn.Sequential(
@@ -92,16 +92,16 @@ class ResNetOCVAE1(SmallDecoderVAE):
     """Encoder: ResNet-18, fine-tuned, average pooling and heads; the small decoder.
 
     `size` is a multiple of 32 (published: 224), `latent` the number of latent dimensions (published: 256).
-    `weights`: see `trunk.load_trunk`. Raises `InputError` for a wrong size, `WeightsError` for the weights.
+    `weights`: see `backbone.load_backbone`. Raises `InputError` for a wrong size, `WeightsError` for the weights.
     """
 
     def __init__(
         self, *, size: int = 224, latent: int = 256, weights: str = NONE, cache: Path | None = None
     ) -> None:
         check_resnet_size(size)
-        trunk = resnet18_features()
-        load_trunk(trunk, weights, cache=cache or Path("weights"))
-        super().__init__(size=size, latent=latent, trunk=trunk, heads=PooledHeads(latent))
+        backbone = resnet18_features()
+        load_backbone(backbone, weights, cache=cache or Path("weights"))
+        super().__init__(size=size, latent=latent, backbone=backbone, heads=PooledHeads(latent))
 
 
 class FlatOCVAE1(SmallDecoderVAE):
@@ -113,5 +113,5 @@ class FlatOCVAE1(SmallDecoderVAE):
 
     def __init__(self, *, size: int = 224, latent: int = 256) -> None:
         check_resnet_size(size)
-        trunk = resnet18_features()
-        super().__init__(size=size, latent=latent, trunk=trunk, heads=FlatHeads(size // 32, latent))
+        backbone = resnet18_features()
+        super().__init__(size=size, latent=latent, backbone=backbone, heads=FlatHeads(size // 32, latent))

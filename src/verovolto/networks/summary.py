@@ -45,7 +45,7 @@ class Stage:
 
     `layers` says in words what it does, `modules` are the names of the modules it consists of, in order (none for
     plain operations), `kernel` the side of its filters in pixels (0 where it has none), `reads` the places in
-    `Anatomy.stages` of the stages it reads (`IMAGE` for the face). `parameters` counts those met here first.
+    `NetworkSummary.stages` of the stages it reads (`IMAGE` for the face). `parameters` counts those met here first.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anatomy:
+class NetworkSummary:
     """All stages in the order in which they run, and the places among them of mu, logvar and z.
 
     A plain auto-encoder has no `logvar`, and its `z` is `mu`.
@@ -82,14 +82,14 @@ class Anatomy:
         return [stage for stage in self.stages if stage.role == role]
 
 
-def anatomy(architecture: Architecture) -> Anatomy:
+def summarize(architecture: Architecture) -> NetworkSummary:
     """Take apart the network of a catalogue entry; `InputError` where there is no such network."""
     with torch.device("meta"):  # shapes without memory or arithmetic
         network = build(architecture)
-    return dissect(network)
+    return trace(network)
 
 
-def dissect(network: VAE) -> Anatomy:
+def trace(network: VAE) -> NetworkSummary:
     """Take apart a network by running one empty face through it, on the device where its weights are.
 
     The network is left as it was. Raises `ValueError` where mu or logvar is made by an operation that gives
@@ -112,7 +112,7 @@ def dissect(network: VAE) -> Anatomy:
         if network.second_encoder is not None:
             with record.role_of("second encoder"):
                 network.encode_again(x_hat)
-    return Anatomy(stages=tuple(record.stages), image=_shape(x), mu=mu, logvar=logvar, z=z_place)
+    return NetworkSummary(stages=tuple(record.stages), image=_shape(x), mu=mu, logvar=logvar, z=z_place)
 
 
 class _Recorder:

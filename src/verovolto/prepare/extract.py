@@ -187,7 +187,7 @@ def failure_path(work: Path, name: str) -> Path:
 
 def fail(job: Job, work: Path, reason: str) -> Record:
     """Record that nothing could be had of a job."""
-    record = _about(job, status="unreadable", reasons=(as_text(" ".join(reason.split())),))
+    record = _metadata(job, status="unreadable", reasons=(as_text(" ".join(reason.split())),))
     write_json(failure_path(work, job.name), record.to_dict())
     return record
 
@@ -211,7 +211,7 @@ class _Tally:
     damage: list[str] = field(default_factory=list)
 
 
-def _about(job: Job, **others: Any) -> Record:
+def _metadata(job: Job, **others: Any) -> Record:
     item = job.item
     return Record(
         path=job.path,
@@ -226,7 +226,7 @@ def _about(job: Job, **others: Any) -> Record:
 
 
 def _record(job: Job, tally: _Tally) -> Record:
-    return _about(
+    return _metadata(
         job,
         status="damaged" if tally.damage else "ok",
         reasons=tuple(tally.damage),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from verovolto.networks.summary import Anatomy, Shape, Stage
+from verovolto.networks.summary import NetworkSummary, Shape, Stage
 
 LETTER = 6.0
 """Width of a letter of the text beside a box, in pixels of the diagram, as all lengths here."""
@@ -90,7 +90,7 @@ def face(shape: Shape) -> Box:
     return Box(kind="image", shape=shape, below=("face",), parameters=0, symbol="$x$")
 
 
-def head_of(body: Anatomy, place: int) -> Box:
+def head_of(body: NetworkSummary, place: int) -> Box:
     """The box of mu or logvar; which of the two it is stands in the box."""
     stage = body.stages[place]
     return _box_of([replace(stage, layers=stage.layers.split(": ")[-1])])

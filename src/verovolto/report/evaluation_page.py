@@ -31,7 +31,7 @@ class Latents:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class ReportData:
     """What a report is about.
 
     `metrics`: the dictionary of `metrics.json`. `fake` `[n]` and `scores` (name -> `[n]`, trivial statistics
@@ -69,7 +69,7 @@ class Page:
         return folder / "report.html"
 
 
-def build(subject: Subject) -> Page:
+def build(subject: ReportData) -> Page:
     """Draw the figures and fill the template."""
     drawn = _score_figures(subject)
     facts = _latent_figures(subject, drawn)
@@ -159,7 +159,7 @@ def _add(drawn: dict[str, bytes], name: str, png: bytes | None) -> None:
         drawn[name] = png
 
 
-def _score_figures(subject: Subject) -> dict[str, bytes]:
+def _score_figures(subject: ReportData) -> dict[str, bytes]:
     metrics, fake = subject.metrics, subject.fake
     name = metrics["score"]
     values = subject.scores[name]
@@ -193,7 +193,7 @@ def _score_figures(subject: Subject) -> dict[str, bytes]:
     return drawn
 
 
-def _latent_figures(subject: Subject, drawn: dict[str, bytes]) -> dict[str, float] | None:
+def _latent_figures(subject: ReportData, drawn: dict[str, bytes]) -> dict[str, float] | None:
     latents = subject.latents
     if latents is None or len(latents.means) < 5:
         return None
@@ -202,7 +202,7 @@ def _latent_figures(subject: Subject, drawn: dict[str, bytes]) -> dict[str, floa
     return {**facts, "faces": float(len(latents.means))}
 
 
-def _robustness_figures(subject: Subject, drawn: dict[str, bytes]) -> Mapping[str, Any] | None:
+def _robustness_figures(subject: ReportData, drawn: dict[str, bytes]) -> Mapping[str, Any] | None:
     """What was measured on degraded faces, None where nothing was; its figures go to those drawn."""
     robustness: Mapping[str, Any] | None = subject.metrics.get("robustness")
     if robustness is not None:
@@ -211,7 +211,7 @@ def _robustness_figures(subject: Subject, drawn: dict[str, bytes]) -> Mapping[st
     return robustness
 
 
-def _gallery_cards(subject: Subject, drawn: dict[str, bytes]) -> list[dict[str, Any]]:
+def _gallery_cards(subject: ReportData, drawn: dict[str, bytes]) -> list[dict[str, Any]]:
     shown = []
     for gallery in subject.galleries:
         cards = galleries.strips(gallery, hide=subject.hide_faces)

@@ -91,7 +91,7 @@ def strip(face: Face, *, top_error: float, hide: bool = False) -> np.ndarray:
     if face.reconstruction is not None:
         cells.append(face.reconstruction)
     if face.error is not None:
-        cells.append(heat(face.error, top_error))
+        cells.append(anomaly_map(face.error, top_error))
     return np.concatenate([framed(cell, hide=hide) for cell in cells])
 
 
@@ -106,7 +106,7 @@ def top_of(errors: Sequence[np.ndarray]) -> float:
     return float(np.quantile(np.concatenate([error.ravel() for error in errors]), 0.99)) if errors else 1.0
 
 
-def heat(error: np.ndarray, top: float) -> np.ndarray:
+def anomaly_map(error: np.ndarray, top: float) -> np.ndarray:
     """A map `[h, w]` in colours, uint8 `[h, w, 3]`: dark at 0, brightest from `top` up."""
     scaled = np.clip(error / max(top, 1e-12), 0.0, 1.0)
     return np.asarray((colormaps["inferno"](scaled)[..., :3] * 255).round().astype(np.uint8))

@@ -97,7 +97,7 @@ def _explain(detector: Detector, faces: FaceSet, rows: np.ndarray) -> dict[str, 
         explained = detector.explain([faces.image(int(row)) for row in rows[start : start + _BATCH]])
         if explained is None:
             return {}
-        known = {"heat": explained.heat, "latents": explained.latents, "kl": explained.kl}
+        known = {"heat": explained.anomaly_map, "latents": explained.latents, "kl": explained.kl}
         found = {name: value.float().numpy() for name, value in known.items() if value is not None}
         if explained.reconstructions is not None:
             pixels = (explained.reconstructions * 255).round().byte().permute(0, 2, 3, 1)

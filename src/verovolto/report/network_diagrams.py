@@ -16,7 +16,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from PIL import Image
 
 from verovolto.networks.registry import Architecture, entry, has_bottlenecks
-from verovolto.networks.summary import Anatomy, Role, anatomy, in_words
+from verovolto.networks.summary import NetworkSummary, Role, in_words, summarize
 from verovolto.report.diagram_boxes import LETTER, TALLEST, Box, boxes, count, face, head_of, shape_in_lines
 from verovolto.report.figures import GRID, INK, MUTED, Canvas
 
@@ -51,7 +51,7 @@ def diagram(architecture: Architecture) -> bytes:
     A second encoder of its own stands in a lane below; where the first one encodes the reconstruction again, as
     the latent score asks, an arrow leads back. Raises `InputError` where there is no such network.
     """
-    body = anatomy(architecture)
+    body = summarize(architecture)
     drawing = _Drawing(architecture, body)
     with Canvas(drawing.width / _DPI_OF_LAYOUT, drawing.height / _DPI_OF_LAYOUT) as canvas:
         canvas.figure.set_layout_engine("none")
@@ -73,11 +73,11 @@ def table(architecture: Architecture) -> list[tuple[str, ...]]:
             f"{stage.parameters:,}",
             stage.modules[0] if stage.modules else "–",
         )
-        for stage in anatomy(architecture).stages
+        for stage in summarize(architecture).stages
     ]
 
 
-def title(architecture: Architecture, body: Anatomy) -> str:
+def title(architecture: Architecture, body: NetworkSummary) -> str:
     """The name of a network with what sets it apart from others of its model."""
     parts = [f"{architecture.model} at {architecture.size} px"]
     if has_bottlenecks(architecture.model):
@@ -98,7 +98,7 @@ def _few_colours(png: bytes) -> bytes:
 class _Drawing:
     """Where everything stands, and the strokes that draw it; units are pixels, y grows upwards."""
 
-    def __init__(self, architecture: Architecture, body: Anatomy) -> None:
+    def __init__(self, architecture: Architecture, body: NetworkSummary) -> None:
         self._architecture, self._body = architecture, body
         self._encoder = [face(body.image), *boxes(body.of("encoder"), ends_in_change=False)]
         *decoder, output = boxes(body.of("decoder"), ends_in_change=True)

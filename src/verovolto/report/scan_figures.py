@@ -8,7 +8,7 @@ import numpy as np
 
 from verovolto.report.figures import GRID, INK, MUTED, REAL, Canvas
 from verovolto.report.scan_text import clock, percent
-from verovolto.scan.result import Promise, TrackResult
+from verovolto.scan.result import OperatingPoint, TrackResult
 
 COLOURS = ("#1a202c", "#6b46c1", "#b83280", "#0f766e", "#975a16", "#2b6cb0")
 """Of the tracks, in turn; orange and red are left to the verdicts."""
@@ -17,7 +17,9 @@ SHOWN = 12
 """Tracks drawn with a colour of their own and a name; the rest are thin and grey."""
 
 
-def timeline(tracks: Sequence[TrackResult], promise: Promise, duration_s: float | None = None) -> bytes:
+def timeline(
+    tracks: Sequence[TrackResult], operating_point: OperatingPoint, duration_s: float | None = None
+) -> bytes:
     """The score of every judged frame against seconds, a line a track, broken where the track was not seen.
 
     Behind them the range of the held-out real faces, and the threshold for a single face. `tracks` come with those
@@ -26,11 +28,20 @@ def timeline(tracks: Sequence[TrackResult], promise: Promise, duration_s: float 
     with Canvas(8.6, 3.0) as canvas:
         axes = canvas.axes
         axes.axhspan(
-            promise.low, promise.high, color=REAL, alpha=0.09, linewidth=0, label="held-out real faces"
+            operating_point.low,
+            operating_point.high,
+            color=REAL,
+            alpha=0.09,
+            linewidth=0,
+            label="held-out real faces",
         )
-        rate = percent(promise.false_alarm)
+        rate = percent(operating_point.false_alarm)
         axes.axhline(
-            promise.threshold, color=INK, linestyle="--", linewidth=1.2, label=f"{rate} threshold, one face"
+            operating_point.threshold,
+            color=INK,
+            linestyle="--",
+            linewidth=1.2,
+            label=f"{rate} threshold, one face",
         )
         for place, track in enumerate(tracks):
             times, scores = with_gaps(track)
@@ -49,15 +60,15 @@ def timeline(tracks: Sequence[TrackResult], promise: Promise, duration_s: float 
             axes.set_xlim(-0.02 * duration_s, 1.02 * duration_s)
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, tenths=(duration_s or 0) < 8))
         axes.grid(color=GRID)
-        axes.set(xlabel="time", ylabel=f"{promise.score}\n(higher = more likely fake)")
+        axes.set(xlabel="time", ylabel=f"{operating_point.score}\n(higher = more likely fake)")
         canvas.figure.legend(loc="outside upper left", ncols=6)
     return canvas.png
 
 
 def with_gaps(track: TrackResult) -> tuple[np.ndarray, np.ndarray]:
     """Seconds and scores `[n]` of a track, NaN between two frames that lie three usual steps apart or more."""
-    times = np.array([point.time_s for point in track.points])
-    scores = np.array([point.score for point in track.points])
+    times = np.array([frame_score.time_s for frame_score in track.frame_scores])
+    scores = np.array([frame_score.score for frame_score in track.frame_scores])
     steps = np.diff(times)
     if not steps.size:
         return times, scores

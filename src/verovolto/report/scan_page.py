@@ -16,7 +16,7 @@ from verovolto import __version__
 from verovolto.report import galleries, scan_figures
 from verovolto.report import scan_text as words
 from verovolto.report.evaluation_page import Page, data_uri, environment
-from verovolto.scan.result import PICTURED, MediumResult, Promise, Scan, Telling, TrackResult
+from verovolto.scan.result import PICTURED, FileResult, KeyFrame, OperatingPoint, Scan, TrackResult
 
 MEDIA = PICTURED
 """Media that get a section of their own, the gravest first."""
@@ -44,7 +44,7 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
         hide_faces: every picture becomes a mosaic in which nobody is recognisable; that of the whole frame too, since
             it may show people whom no detector found.
     """
-    graded, total = by_gravity(scan.media), len(scan.media) + scan.not_reached
+    graded, total = by_severity(scan.media), len(scan.media) + scan.not_reached
     figures: dict[str, bytes] = {}
     sections = [
         _section(one, place, scan, figures, hide=hide_faces) for place, one in enumerate(graded[:MEDIA], 1)
@@ -56,7 +56,7 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
         title=f"Scan of {words.number(total, 'file')}",
         lead=words.headline(scan.media[0]) if total == len(scan.media) == 1 else words.counts_line(scan),
         tone=_tone(graded[0]) if graded else "unknown",
-        promise=words.promise_lines(scan.promise),
+        operating_point=words.operating_point_lines(scan.operating_point),
         closing=words.CLOSING,
         counts=Counter(words.verdict_of(one) for one in scan.media),
         tones=TONES if total > 1 else {},
@@ -72,16 +72,16 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
     return Page(html=html, figures=figures)
 
 
-def by_gravity(media: Sequence[MediumResult]) -> list[MediumResult]:
+def by_severity(media: Sequence[FileResult]) -> list[FileResult]:
     """The media that have a verdict, the gravest first, then by p-value, then as they came."""
-    return sorted((one for one in media if one.verdict is not None), key=lambda one: one.gravity)
+    return sorted((one for one in media if one.verdict is not None), key=lambda one: one.severity)
 
 
-def _tone(of: MediumResult | TrackResult) -> str:
+def _tone(of: FileResult | TrackResult) -> str:
     return TONES[of.verdict or words.UNREADABLE]
 
 
-def _row(one: MediumResult, place: int) -> dict[str, Any]:
+def _row(one: FileResult, place: int) -> dict[str, Any]:
     """A line of the table of all media."""
     return {
         "place": place if place <= MEDIA else None,
@@ -95,15 +95,20 @@ def _row(one: MediumResult, place: int) -> dict[str, Any]:
 
 
 def _section(
-    one: MediumResult, place: int, scan: Scan, figures: dict[str, bytes], *, hide: bool
+    one: FileResult, place: int, scan: Scan, figures: dict[str, bytes], *, hide: bool
 ) -> dict[str, Any]:
     """All that the page says of a medium; its timeline is added to `figures`."""
     judged = sorted(one.judged, key=lambda track: (_p(track), track.id))
     shown = judged[:TRACKS]
     top = galleries.top_of(
-        [telling.heat for track in shown for telling in track.telling if telling.heat is not None]
+        [
+            key_frames.anomaly_map
+            for track in shown
+            for key_frames in track.key_frames
+            if key_frames.anomaly_map is not None
+        ]
     )
-    timeline = _timeline(one, judged, scan.promise)
+    timeline = _timeline(one, judged, scan.operating_point)
     if timeline is not None:
         figures[f"timeline_{place:02d}"] = timeline
     return {
@@ -120,62 +125,66 @@ def _section(
     }
 
 
-def _timeline(one: MediumResult, judged: Sequence[TrackResult], promise: Promise) -> bytes | None:
+def _timeline(
+    one: FileResult, judged: Sequence[TrackResult], operating_point: OperatingPoint
+) -> bytes | None:
     """The figure of a video of which at least two frames were judged; else None."""
-    scored = [*judged, *(track for track in one.tracks if track.p_value is None and track.points)]
-    frames = {point.frame for track in scored for point in track.points}
+    scored = [*judged, *(track for track in one.tracks if track.p_value is None and track.frame_scores)]
+    frames = {frame_score.frame for track in scored for frame_score in track.frame_scores}
     if one.medium != "video" or len(frames) < 2:
         return None
-    return scan_figures.timeline(scored, promise, one.duration_s)
+    return scan_figures.timeline(scored, operating_point, one.duration_s)
 
 
 def _p(track: TrackResult) -> float:
     return 1.0 if track.p_value is None else track.p_value
 
 
-def _face(track: TrackResult, one: MediumResult, scan: Scan, top: float, *, hide: bool) -> dict[str, Any]:
+def _face(track: TrackResult, one: FileResult, scan: Scan, top: float, *, hide: bool) -> dict[str, Any]:
     """What the page says of a judged track."""
     return {
         "title": f"Face {track.id}" + (f", {words.span(track)}" if one.medium == "video" else ""),
         "verdict": track.verdict,
         "tone": _tone(track),
-        "lines": words.track_lines(track, one, scan.promise, scan.settings.get("domain", {})),
-        "cards": [_card(telling, top, video=one.medium == "video", hide=hide) for telling in track.telling],
+        "lines": words.track_lines(track, one, scan.operating_point, scan.settings.get("domain", {})),
+        "cards": [
+            _card(key_frames, top, video=one.medium == "video", hide=hide) for key_frames in track.key_frames
+        ],
     }
 
 
-def _card(telling: Telling, top: float, *, video: bool, hide: bool) -> dict[str, str]:
+def _card(key_frames: KeyFrame, top: float, *, video: bool, hide: bool) -> dict[str, str]:
     """A telling frame: the frame with the face marked, and the strip of crop, heat map and both."""
-    point = telling.point
-    when = f"{words.clock(point.time_s, tenths=True)} · frame {point.frame} · " if video else ""
+    frame_score = key_frames.frame_score
+    when = f"{words.clock(frame_score.time_s, tenths=True)} · frame {frame_score.frame} · " if video else ""
     return {
-        "context": _picture(_context(telling, hide=hide), hide=hide),
-        "strip": _picture(_strip(telling, top, hide=hide), hide=hide),
-        "caption": f"{when}score {point.score:.4g} · p\u00a0=\u00a0{words.p_figure(point.p_value)}",
+        "context": _picture(_context(key_frames, hide=hide), hide=hide),
+        "strip": _picture(_strip(key_frames, top, hide=hide), hide=hide),
+        "caption": f"{when}score {frame_score.score:.4g} · p\u00a0=\u00a0{words.p_figure(frame_score.p_value)}",
     }
 
 
-def _strip(telling: Telling, top: float, *, hide: bool) -> np.ndarray:
+def _strip(key_frames: KeyFrame, top: float, *, hide: bool) -> np.ndarray:
     """Crop, heat map and the one over the other, side by side; the crop alone where there is no map."""
-    crop = _decoded(telling.crop)
+    crop = _decoded(key_frames.crop)
     cells = [crop]
-    if telling.heat is not None:
-        heat = galleries.heat(telling.heat, top)
+    if key_frames.anomaly_map is not None:
+        anomaly_map = galleries.anomaly_map(key_frames.anomaly_map, top)
         over = np.asarray(
-            Image.fromarray(heat).resize((crop.shape[1], crop.shape[0]), Image.Resampling.BICUBIC)
+            Image.fromarray(anomaly_map).resize((crop.shape[1], crop.shape[0]), Image.Resampling.BICUBIC)
         )
-        cells += [heat, (0.5 * crop + 0.5 * over).round().astype(np.uint8)]
+        cells += [anomaly_map, (0.5 * crop + 0.5 * over).round().astype(np.uint8)]
     return galleries.side_by_side([galleries.framed(cell, hide=hide) for cell in cells], gap=4)
 
 
-def _context(telling: Telling, *, hide: bool) -> np.ndarray:
+def _context(key_frames: KeyFrame, *, hide: bool) -> np.ndarray:
     """The whole frame made small, with the box of the face drawn in."""
-    frame = _decoded(telling.context)
+    frame = _decoded(key_frames.context)
     height, width = frame.shape[:2]
     scale = min(1.0, _CONTEXT / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = Image.fromarray(galleries.framed(frame, hide=hide, size=size))
-    x0, y0, x1, y1 = (edge * scale for edge in telling.context_box)
+    x0, y0, x1, y1 = (edge * scale for edge in key_frames.context_box)
     draw = ImageDraw.Draw(picture)
     for grown, colour, line in ((1, _BOX_EDGE, 4), (0, _BOX, 2)):  # a dark rim, to be seen on any ground
         draw.rectangle((x0 - grown, y0 - grown, x1 + grown, y1 + grown), outline=colour, width=line)
@@ -204,9 +213,9 @@ def _about(scan: Scan) -> list[tuple[str, Any]]:
         ("detector", scan.detector.get("name")),
         ("detector's folder", scan.detector.get("path")),
         *((key.replace("_", " "), value) for key, value in about.items()),
-        ("score", f"{scan.promise.score}, higher = more likely fake"),
-        ("threshold of one face", f"{scan.promise.threshold:.4g}"),
-        ("scores calibrated on", f"{scan.promise.low:.4g} to {scan.promise.high:.4g}"),
+        ("score", f"{scan.operating_point.score}, higher = more likely fake"),
+        ("threshold of one face", f"{scan.operating_point.threshold:.4g}"),
+        ("scores calibrated on", f"{scan.operating_point.low:.4g} to {scan.operating_point.high:.4g}"),
         *((key.replace("_", " "), value) for key, value in scan.settings.items()),
         ("versions", f"verovolto {__version__}, Python {platform.python_version()}, {versions}"),
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.cells import cell_len
 
-from verovolto.scan.result import VERDICTS, MediumResult, Promise, Scan, TrackResult
+from verovolto.scan.result import VERDICTS, FileResult, OperatingPoint, Scan, TrackResult
 
 CLOSING = (
     "Nothing here says that a face is real: “no sign found” means that this detector, which misses some forgeries, "
@@ -22,12 +22,12 @@ PATH_CELLS = 44
 """Width of the table's file names, in cells of a terminal; what is longer loses its middle."""
 
 
-def verdict_of(medium: MediumResult) -> str:
+def verdict_of(medium: FileResult) -> str:
     """The verdict in one word or two; of a file that could not be scanned, that it was not."""
     return medium.verdict or UNREADABLE
 
 
-def headline(medium: MediumResult) -> str:
+def headline(medium: FileResult) -> str:
     """The verdict on a medium in one sentence, with its p-value, or the reason why there is none."""
     if medium.verdict is None:
         return f"{UNREADABLE}: {listed(medium.problems)}"
@@ -38,14 +38,14 @@ def headline(medium: MediumResult) -> str:
     return f"no sign found: {_nobody(medium)}{_left_out(medium)}"
 
 
-def damage_line(medium: MediumResult) -> str | None:
+def damage_line(medium: FileResult) -> str | None:
     """What of the medium is missing; None where it is whole, or could not be read at all."""
     if medium.status != "damaged":
         return None
     return f"Damaged: {listed(medium.problems)}. What could be decoded was judged."
 
 
-def facts(medium: MediumResult) -> str:
+def facts(medium: FileResult) -> str:
     """`video · 640 × 480 px · 0:30 · 61 frames looked at · 1 face judged`; what is not known is left out."""
     parts = [
         medium.medium,
@@ -58,15 +58,18 @@ def facts(medium: MediumResult) -> str:
 
 
 def track_lines(
-    track: TrackResult, medium: MediumResult, promise: Promise, domain: Mapping[str, Sequence[float]]
+    track: TrackResult,
+    medium: FileResult,
+    operating_point: OperatingPoint,
+    domain: Mapping[str, Sequence[float]],
 ) -> list[str]:
     """What is to be said of a judged track; `domain` holds the known range of each condition, where measured."""
-    lines = [rule_line(track, promise, len(medium.judged))]
+    lines = [rule_line(track, operating_point, len(medium.judged))]
     if track.reasons:
         lines.append(f"Nothing can be told: {reasons_text(track.reasons)}.")
     if medium.medium == "video":
-        passed = ", ".join(f"{n} {reason}" for reason, n in track.passed_over.items())
-        judged = f"Seen in {number(track.seen, 'frame')}, judged in {len(track.points)}"
+        passed = ", ".join(f"{n} {reason}" for reason, n in track.rejected.items())
+        judged = f"Seen in {number(track.seen, 'frame')}, judged in {len(track.frame_scores)}"
         lines.append(f"{judged}; passed over: {passed}." if passed else f"{judged}.")
     if track.conditions:
         lines.append(
@@ -75,23 +78,24 @@ def track_lines(
     return lines
 
 
-def rule_line(track: TrackResult, promise: Promise, people: int) -> str:
+def rule_line(track: TrackResult, operating_point: OperatingPoint, people: int) -> str:
     """How the p-value of a judged track came about; `people` are the judged tracks of its medium."""
-    n = len(track.points)
+    n = len(track.frame_scores)
     how = {
         "one face": "one face was judged, and its p-value is taken as it is",
         "twice the mean": f"twice the mean of the p-values of its {n} judged frames, which holds however they "
         "depend on each other",
-        "videos": f"the mean score of its {n} judged frames set against those of {promise.videos} held-out videos",
+        "videos": f"the mean score of its {n} judged frames set against those of {operating_point.videos} "
+        "held-out videos",
         None: "not judged",
     }[track.rule]
     others = f"; times {people}, the number of faces judged, it is {p_text(track.p_adjusted)}"
     return f"{p_text(track.p_value)}: {how}{others if people > 1 else ''}."
 
 
-def promise_lines(promise: Promise) -> list[str]:
+def operating_point_lines(operating_point: OperatingPoint) -> list[str]:
     """What the verdicts promise, and what they do not: false alarms, and the share of known fakes missed."""
-    return [*_false_alarms(promise), *_missed(promise)]
+    return [*_false_alarms(operating_point), *_missed(operating_point)]
 
 
 def counts_line(scan: Scan) -> str:
@@ -121,20 +125,20 @@ def text_table(scan: Scan) -> list[str]:
 
 def text_result(scan: Scan) -> list[str]:
     """All that is to be said where there is no page: the table, the promise, and what nothing here says."""
-    return [*text_table(scan), "", counts_line(scan), *promise_lines(scan.promise), CLOSING]
+    return [*text_table(scan), "", counts_line(scan), *operating_point_lines(scan.operating_point), CLOSING]
 
 
-def why(medium: MediumResult) -> str:
+def why(medium: FileResult) -> str:
     """Why nothing can be told, or what is damaged; empty where neither is so."""
     return "; ".join(part for part in (reasons_text(medium.reasons), listed(medium.problems)) if part)
 
 
-def faces_seen(medium: MediumResult) -> int:
+def faces_seen(medium: FileResult) -> int:
     """Tracks of the medium without those of doubtful detections alone, which may be no faces."""
     return sum(not track.doubtful for track in medium.tracks)
 
 
-def unjudged_lines(medium: MediumResult) -> list[str]:
+def unjudged_lines(medium: FileResult) -> list[str]:
     """The tracks that have no p-value, a line a kind: `4 doubtful detections, 1–2 frames each`."""
     kinds: dict[tuple[str, ...], list[TrackResult]] = {}
     for track in medium.tracks:
@@ -224,7 +228,7 @@ def percent(share: float) -> str:
     return f"{shown.removesuffix('.0')} %"
 
 
-def _suspects(medium: MediumResult) -> str:
+def _suspects(medium: FileResult) -> str:
     found = [track for track in medium.judged if track.verdict == "suspect"]
     unlike = "unlike the real faces this detector knows"
     p = p_text(medium.p_value)
@@ -236,7 +240,7 @@ def _suspects(medium: MediumResult) -> str:
     )
 
 
-def _nobody(medium: MediumResult) -> str:
+def _nobody(medium: FileResult) -> str:
     judged = medium.judged
     least = p_text(medium.p_value)
     among = "among the faces this detector knows"
@@ -247,12 +251,12 @@ def _nobody(medium: MediumResult) -> str:
     )
 
 
-def _left_out(medium: MediumResult) -> str:
+def _left_out(medium: FileResult) -> str:
     left = faces_seen(medium) - len(medium.judged)
     return f"; {number(left, 'more face')} could not be judged" if left else ""
 
 
-def _when(tracks: Sequence[TrackResult], medium: MediumResult) -> str:
+def _when(tracks: Sequence[TrackResult], medium: FileResult) -> str:
     """` at 0:00–0:29 and 0:31–0:40` in a video, nothing in a photo."""
     if medium.medium != "video":
         return ""
@@ -281,38 +285,42 @@ def _condition(name: str, value: float, domain: Mapping[str, Sequence[float]]) -
     return f"{shown} ({domain[name][0]:.3g} to {domain[name][1]:.3g} among the faces calibrated on)"
 
 
-def _false_alarms(promise: Promise) -> list[str]:
-    rate = percent(promise.false_alarm)
+def _false_alarms(operating_point: OperatingPoint) -> list[str]:
+    rate = percent(operating_point.false_alarm)
     lines = [
         f"False alarms: a file whose faces are all unaltered and like those calibrated on is called suspect with a "
         f"probability of at most {rate}, however many faces it holds.",
-        f"Calibrated on {number(promise.faces, 'held-out real face')}{_clusters(promise)}"
-        + ("." if promise.videos is None else f", and on {number(promise.videos, 'video')} of them."),
+        f"Calibrated on {number(operating_point.faces, 'held-out real face')}{_clusters(operating_point)}"
+        + (
+            "."
+            if operating_point.videos is None
+            else f", and on {number(operating_point.videos, 'video')} of them."
+        ),
     ]
-    if promise.clusters < promise.faces:
+    if operating_point.clusters < operating_point.faces:
         lines[-1] += (
             " Faces of one cluster are alike, so that the rate is known less well than their number suggests."
         )
     return lines
 
 
-def _clusters(promise: Promise) -> str:
-    if promise.cluster == "face":
+def _clusters(operating_point: OperatingPoint) -> str:
+    if operating_point.cluster == "face":
         return ", of whom no more is known"
-    return f" in {number(promise.clusters, 'cluster')} by {promise.cluster}"
+    return f" in {number(operating_point.clusters, 'cluster')} by {operating_point.cluster}"
 
 
-def _missed(promise: Promise) -> list[str]:
-    if not promise.missed:
+def _missed(operating_point: OperatingPoint) -> list[str]:
+    if not operating_point.missed:
         return [
             "Missed fakes: nothing is known. No fakes were at hand when this detector was calibrated, so that nobody "
             "can say how many pass."
         ]
-    chance = percent(1 - promise.false_alarm)
+    chance = percent(1 - operating_point.false_alarm)
     lines = [
         f"Missed fakes: of {number(each.of, 'known fake')} ({printable(method)}) {percent(each.share)} pass at this "
         f"threshold ({each.missed}; guessing would let {chance} pass)."
-        for method, each in promise.missed.items()
+        for method, each in operating_point.missed.items()
     ]
     return [
         *lines,

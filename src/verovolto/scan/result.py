@@ -29,7 +29,7 @@ TOO_MANY = "more faces than the calibration supports"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class FrameScore:
     """One judged face of a track. `box` is `(x0, y0, x1, y1)` of the face detector, in pixels of the frame."""
 
     frame: int
@@ -47,14 +47,14 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Telling:
+class KeyFrame:
     """A frame that speaks for the verdict. `crop` and `context` are JPEG bytes: the face as cropped, at most 224 pixels
-    a side, and the whole frame made small (`context_box`: where the face lies in it). `heat` is float32 `[h, w]`, or
-    None where the detector has no map."""
+    a side, and the whole frame made small (`context_box`: where the face lies in it). `anomaly_map` is float32
+    `[h, w]`, or None where the detector has no map."""
 
-    point: Point
+    frame_score: FrameScore
     crop: bytes
-    heat: np.ndarray | None
+    anomaly_map: np.ndarray | None
     context: bytes
     context_box: tuple[float, float, float, float]
 
@@ -87,12 +87,12 @@ class TrackResult:
     score: float | None = None
     rule: Rule | None = None
     seen: int
-    passed_over: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
     start_s: float
     end_s: float
-    points: tuple[Point, ...] = ()
+    frame_scores: tuple[FrameScore, ...] = ()
     conditions: Mapping[str, float] = field(default_factory=dict)
-    telling: tuple[Telling, ...] = ()
+    key_frames: tuple[KeyFrame, ...] = ()
 
     @property
     def doubtful(self) -> bool:
@@ -104,15 +104,15 @@ class TrackResult:
         return {
             "id": self.id, "verdict": self.verdict, "reasons": list(self.reasons), "p_value": self.p_value,
             "p_adjusted": self.p_adjusted, "score": self.score, "rule": self.rule, "frames_seen": self.seen,
-            "frames_judged": len(self.points), "passed_over": dict(self.passed_over),
+            "frames_judged": len(self.frame_scores), "passed_over": dict(self.rejected),
             "start_s": round(self.start_s, 4), "end_s": round(self.end_s, 4),
             "conditions": {name: round(value, 4) for name, value in self.conditions.items()},
-            "timeline": [point.to_dict() for point in self.points],
+            "timeline": [frame_score.to_dict() for frame_score in self.frame_scores],
         }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MediumResult:
+class FileResult:
     """One photo or video.
 
     Attributes:
@@ -141,7 +141,7 @@ class MediumResult:
     tracks: tuple[TrackResult, ...] = ()
 
     @property
-    def gravity(self) -> tuple[int, float]:
+    def severity(self) -> tuple[int, float]:
         """Sorts media: suspect ones first, then by p-value; those without a verdict last."""
         verdict = len(VERDICTS) if self.verdict is None else VERDICTS.index(self.verdict)
         return verdict, 2.0 if self.p_value is None else self.p_value
@@ -149,11 +149,11 @@ class MediumResult:
     @property
     def pictured(self) -> bool:
         """Whether pictures of its tracks are kept."""
-        return any(track.telling for track in self.tracks)
+        return any(track.key_frames for track in self.tracks)
 
-    def without_pictures(self) -> MediumResult:
+    def without_pictures(self) -> FileResult:
         """The same, without pictures."""
-        return replace(self, tracks=tuple(replace(track, telling=()) for track in self.tracks))
+        return replace(self, tracks=tuple(replace(track, key_frames=()) for track in self.tracks))
 
     @property
     def judged(self) -> tuple[TrackResult, ...]:
@@ -171,7 +171,7 @@ class MediumResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Promise:
+class OperatingPoint:
     """What stands beside every verdict: the false-alarm rate, and how many known fakes pass.
 
     `missed` counts single known faces, by method, at the `threshold` of that rate; where a video is judged by several
@@ -191,9 +191,9 @@ class Promise:
     missed: Mapping[str, Missed]
 
     @staticmethod
-    def of(known: Calibration, false_alarm: float) -> Promise:
+    def of(known: Calibration, false_alarm: float) -> OperatingPoint:
         """Of a calibration, at a rate that it supports."""
-        return Promise(
+        return OperatingPoint(
             false_alarm=false_alarm, score=known.score, threshold=known.threshold(false_alarm),
             low=float(known.values[0]), high=float(known.values[-1]), faces=len(known), clusters=known.clusters,
             cluster=known.cluster, videos=None if known.videos is None else len(known.videos),
@@ -220,8 +220,8 @@ class Scan:
     """All that a scan found. `detector` and `settings` are JSON values that say what judged, and how; `not_reached`
     counts the files left when it was interrupted."""
 
-    media: tuple[MediumResult, ...]
-    promise: Promise
+    media: tuple[FileResult, ...]
+    operating_point: OperatingPoint
     detector: Mapping[str, Any]
     settings: Mapping[str, Any]
     not_reached: int = 0
@@ -238,7 +238,7 @@ class Scan:
         counts = {verdict: sum(one.verdict == verdict for one in self.media) for verdict in VERDICTS}
         return {
             "schema_version": SCHEMA_VERSION, "verovolto": __version__, "detector": dict(self.detector),
-            "settings": dict(self.settings), "promise": self.promise.to_dict(),
+            "settings": dict(self.settings), "promise": self.operating_point.to_dict(),
             "counts": {
                 **counts, "unreadable": sum(one.status == "unreadable" for one in self.media),
                 "not_reached": self.not_reached,

@@ -28,11 +28,11 @@ from verovolto.faces.filter import judge_face
 from verovolto.faces.tracking import Tracker
 from verovolto.media import Frame, Photo, Video, open_media
 from verovolto.prepare.extract import as_text, encode
-from verovolto.scan.result import MediumResult, Point, Telling, TrackResult
+from verovolto.scan.result import FileResult, FrameScore, KeyFrame, TrackResult
 from verovolto.scan.settings import ScanSettings, calibration_of, rule_of
-from verovolto.scan.verdict import judge_medium, judge_tracks
+from verovolto.scan.verdict import decide_file, decide_tracks
 
-TELLING = 3
+KEY_FRAMES = 3
 """Frames kept of a track for the report, those of the highest scores."""
 
 OUTSIDE_FRAME = "crop outside the frame"
@@ -40,41 +40,46 @@ NO_SCORE = "score that is no finite number"
 _BATCH = 16
 _CROP_SIDE, _CONTEXT_SIDE = 224, 480
 
-Advance = Callable[[float], None]
+OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eye:
+class ScanContext:
     """All that it takes to look at a medium: the detector, the face detector, the rule by which faces are cropped."""
 
     detector: Detector
-    finder: FaceDetector
+    face_detector: FaceDetector
     settings: ScanSettings
     calibration: Calibration
     rule: CropRule
 
     @staticmethod
-    def of(detector: Detector, finder: FaceDetector, settings: ScanSettings) -> Eye:
+    def of(detector: Detector, face_detector: FaceDetector, settings: ScanSettings) -> ScanContext:
         """Raises `CalibrationError` for a rate that the detector cannot support, `InputError` for a crop rule that is
         unknown or cannot be restated for the boxes of this face detector."""
-        rule = for_detector(rule_of(detector, settings.crop), finder.name)
+        rule = for_detector(rule_of(detector, settings.crop), face_detector.name)
         known = calibration_of(detector, settings.false_alarm)
-        return Eye(detector=detector, finder=finder, settings=settings, calibration=known, rule=rule)
+        return ScanContext(
+            detector=detector, face_detector=face_detector, settings=settings, calibration=known, rule=rule
+        )
 
 
-def scan_medium(
-    path: Path, eye: Eye, *, threads: int = 1, advance: Advance = lambda share: None
-) -> MediumResult:
+def scan_file(
+    path: Path, context: ScanContext, *, threads: int = 1, on_progress: OnProgress = lambda share: None
+) -> FileResult:
     """Scan the file at `path`; what cannot be read becomes a result that says why, never an error.
 
     Memory does not depend on the length: frames are dropped once their faces are cut out, and crops once they are
-    scored, but for a few small pictures a track. `threads` are the video decoder's; `advance` hears of the share done.
+    scored, but for a few small pictures a track. `threads` are the video decoder's; `on_progress` hears of the
+    share done.
     """
     name = as_text(str(path))
     try:
         # On a busy machine two threads of torch wait for each other, and score eight times slower than one.
         with one_thread():
-            return _scanned(name, open_media(path, limits=eye.settings.limits), eye, threads, advance)
+            return _scanned(
+                name, open_media(path, limits=context.settings.limits), context, threads, on_progress
+            )
     except VerovoltoError as error:
         return unreadable(name, error.message.removeprefix(f"{path}: "))
     except MemoryError:
@@ -83,29 +88,31 @@ def scan_medium(
         return unreadable(name, f"{type(error).__name__}: {error}")
 
 
-def unreadable(name: str, reason: str) -> MediumResult:
+def unreadable(name: str, reason: str) -> FileResult:
     """The result of a file that could not be scanned."""
-    return MediumResult(
-        path=as_text(name), status="unreadable", problems=(as_text(" ".join(reason.split())),)
-    )
+    return FileResult(path=as_text(name), status="unreadable", problems=(as_text(" ".join(reason.split())),))
 
 
-def _scanned(name: str, media: Photo | Video, eye: Eye, threads: int, advance: Advance) -> MediumResult:
-    watcher = _Watcher(eye)
+def _scanned(
+    name: str, media: Photo | Video, context: ScanContext, threads: int, on_progress: OnProgress
+) -> FileResult:
+    watcher = FrameScorer(context)
     duration = media.info.duration_s if isinstance(media, Video) else None
-    for frame in media.frames(eye.settings.sampling, threads=threads):
+    for frame in media.frames(context.settings.sampling, threads=threads):
         watcher.see(frame)
         if duration:
-            advance(min(frame.time_s / duration, 1.0))
+            on_progress(min(frame.time_s / duration, 1.0))
     outcome = media.outcome
     damage = outcome.damage if outcome is not None else ()
     if not watcher.frames:  # each came out damaged: nobody looked, so that "no face found" would be wrong
         why = "; ".join(("there is no sound frame in it", *damage))
         return replace(unreadable(name, why), medium=media.kind.medium)
-    tracks = judge_tracks(watcher.tracks(), eye.calibration, eye.detector.domain, eye.settings.false_alarm)
+    tracks = decide_tracks(
+        watcher.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
+    )
     size = media.info if isinstance(media, Video) else media
-    return judge_medium(
-        MediumResult(
+    return decide_file(
+        FileResult(
             path=name,
             medium=media.kind.medium,
             status="damaged" if damage else "ok",
@@ -120,20 +127,20 @@ def _scanned(name: str, media: Photo | Video, eye: Eye, threads: int, advance: A
 
 
 @dataclass(kw_only=True)
-class _Followed:
-    """What is known of a track so far. `telling` is a heap of (score, order, frame), lowest score first."""
+class TrackState:
+    """What is known of a track so far. `key_frames` is a heap of (score, order, frame), lowest score first."""
 
     start_s: float
     end_s: float
     seen: int = 0
-    passed_over: Counter[str] = field(default_factory=Counter)
-    points: list[Point] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    frame_scores: list[FrameScore] = field(default_factory=list)
     conditions: list[Tensor] = field(default_factory=list)
-    telling: list[tuple[float, int, Telling]] = field(default_factory=list)
+    key_frames: list[tuple[float, int, KeyFrame]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Waiting:
+class PendingFace:
     """A face that waits to be scored. `context` is the whole frame made small, where pictures are kept."""
 
     track: int
@@ -145,38 +152,38 @@ class _Waiting:
     scale: float
 
 
-class _Watcher:
+class FrameScorer:
     """Follows and scores the faces of one medium, frame by frame."""
 
-    def __init__(self, eye: Eye) -> None:
+    def __init__(self, context: ScanContext) -> None:
         self.frames = 0
-        self._eye = eye
+        self._context = context
         self._tracker = Tracker()
-        self._followed: dict[int, _Followed] = {}
-        self._waiting: list[_Waiting] = []
+        self._followed: dict[int, TrackState] = {}
+        self._waiting: list[PendingFace] = []
         self._order = count()
 
     def see(self, frame: Frame) -> None:
         """Look at the next frame."""
         self.frames += 1
-        faces = self._eye.finder.detect(frame.image)
-        if self._eye.settings.largest_only:
+        faces = self._context.face_detector.detect(frame.image)
+        if self._context.settings.largest_only:
             main = main_face(faces)
             faces = [] if main is None else [main]
         ids = self._tracker.update(frame.index, frame.time_s, frame.image, faces)
         small = None
         for track, face in zip(ids, faces, strict=True):
-            known = self._followed.setdefault(track, _Followed(start_s=frame.time_s, end_s=frame.time_s))
+            known = self._followed.setdefault(track, TrackState(start_s=frame.time_s, end_s=frame.time_s))
             known.seen += 1
             known.end_s = frame.time_s
             cut = self._judgeable(frame.image, face, known)
             if cut is None:
                 continue
-            if self._eye.settings.pictures and small is None:
+            if self._context.settings.pictures and small is None:
                 small = _shrunk(frame.image, _CONTEXT_SIDE)
             scale = 1.0 if small is None else small.shape[2] / frame.image.shape[2]
             self._waiting.append(
-                _Waiting(
+                PendingFace(
                     track=track,
                     face=face,
                     frame=frame.index,
@@ -194,74 +201,80 @@ class _Watcher:
         self._score()
         return [self._result(track, known) for track, known in sorted(self._followed.items())]
 
-    def _judgeable(self, image: Tensor, face: Face, known: _Followed) -> Tensor | None:
+    def _judgeable(self, image: Tensor, face: Face, known: TrackState) -> Tensor | None:
         """The crop of a face that can be judged; else None, and the reasons are counted."""
         try:
-            cut = crop(image, face, self._eye.rule)
+            cut = crop(image, face, self._context.rule)
         except InputError:  # the box lies outside the frame
-            known.passed_over[OUTSIDE_FRAME] += 1
+            known.rejected[OUTSIDE_FRAME] += 1
             return None
-        reasons = judge_face(face, cut, self._eye.settings.faces)
-        known.passed_over.update(reasons[-1:])  # the gravest: an uncertain face may be none at all
+        reasons = judge_face(face, cut, self._context.settings.faces)
+        known.rejected.update(reasons[-1:])  # the gravest: an uncertain face may be none at all
         return None if reasons else cut
 
     def _score(self) -> None:
         """Score the faces that wait, in batches of one size."""
         for batch in _batches(self._waiting):
             crops = FaceBatch(images=[one.crop for one in batch], encoded_bytes=[None] * len(batch))
-            scores = self._eye.detector.score_batch(crops, heat=self._eye.settings.pictures)
+            scores = self._context.detector.score_batch(crops, anomaly_map=self._context.settings.pictures)
             values = scores.score.double().numpy()
-            p_values = self._eye.calibration.p_values(values)
+            p_values = self._context.calibration.p_values(values)
             seen = torch.stack([*conditions(crops).values()], dim=1)
             for i, one in enumerate(batch):
                 known = self._followed[one.track]
                 if not math.isfinite(values[i]):  # it would exceed nothing, and so pass for harmless
-                    known.passed_over[NO_SCORE] += 1
+                    known.rejected[NO_SCORE] += 1
                     continue
-                point = Point(
+                frame_score = FrameScore(
                     frame=one.frame,
                     time_s=one.time_s,
                     score=float(values[i]),
                     p_value=float(p_values[i]),
                     box=one.face.box,
                 )
-                known.points.append(point)
+                known.frame_scores.append(frame_score)
                 known.conditions.append(seen[i])
                 if one.context is not None:
-                    self._remember(known, one, point, None if scores.heat is None else scores.heat[i])
+                    self._remember(
+                        known, one, frame_score, None if scores.anomaly_map is None else scores.anomaly_map[i]
+                    )
         self._waiting = []
 
-    def _remember(self, known: _Followed, one: _Waiting, point: Point, heat: Tensor | None) -> None:
+    def _remember(
+        self, known: TrackState, one: PendingFace, frame_score: FrameScore, anomaly_map: Tensor | None
+    ) -> None:
         """Keep the pictures of a face if its score is among the track's highest."""
-        if len(known.telling) == TELLING and point.score <= known.telling[0][0]:
+        if len(known.key_frames) == KEY_FRAMES and frame_score.score <= known.key_frames[0][0]:
             return
         assert one.context is not None
-        telling = Telling(
-            point=point,
+        key_frames = KeyFrame(
+            frame_score=frame_score,
             crop=encode(_shrunk(one.crop, _CROP_SIDE)),
-            heat=None if heat is None else heat.clone().numpy(),  # a view would keep the whole batch's
+            anomaly_map=None
+            if anomaly_map is None
+            else anomaly_map.clone().numpy(),  # a view would keep the whole batch's
             context=encode(one.context),
             context_box=_scaled(one.face.box, one.scale),
         )
-        push = heapq.heappush if len(known.telling) < TELLING else heapq.heapreplace
-        push(known.telling, (point.score, -next(self._order), telling))
+        push = heapq.heappush if len(known.key_frames) < KEY_FRAMES else heapq.heapreplace
+        push(known.key_frames, (frame_score.score, -next(self._order), key_frames))
 
-    def _result(self, track: int, known: _Followed) -> TrackResult:
+    def _result(self, track: int, known: TrackState) -> TrackResult:
         medians = torch.stack(known.conditions).median(0).values.tolist() if known.conditions else []
         return TrackResult(
             id=track,
             verdict="cannot tell",
             seen=known.seen,
-            passed_over=dict(known.passed_over.most_common()),
+            rejected=dict(known.rejected.most_common()),
             start_s=known.start_s,
             end_s=known.end_s,
-            points=tuple(known.points),
+            frame_scores=tuple(known.frame_scores),
             conditions=dict(zip(CONDITIONS, medians, strict=False)),
-            telling=tuple(entry[2] for entry in sorted(known.telling, reverse=True)),
+            key_frames=tuple(entry[2] for entry in sorted(known.key_frames, reverse=True)),
         )
 
 
-def _batches(waiting: list[_Waiting]) -> Iterator[list[_Waiting]]:
+def _batches(waiting: list[PendingFace]) -> Iterator[list[PendingFace]]:
     for start in range(0, len(waiting), _BATCH):
         yield waiting[start : start + _BATCH]
 

@@ -31,7 +31,7 @@ class ScanSettings:
     """
 
     crop: CropRule | None = None
-    finder: str | None = None
+    face_detector: str | None = None
     fps: float | None = FPS
     false_alarm: float = FALSE_ALARM
     largest_only: bool = False

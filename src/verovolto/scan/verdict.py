@@ -14,7 +14,7 @@ from verovolto.scan.result import (
     OUTSIDE_DOMAIN,
     TOO_MANY,
     VERDICTS,
-    MediumResult,
+    FileResult,
     TrackResult,
     Verdict,
 )
@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 """Share by which a mean of p-values may lie above the rate that it equals: that of three times 0.05 does."""
 
 
-def judge_tracks(
+def decide_tracks(
     tracks: Sequence[TrackResult], known: Calibration, domain: Domain, false_alarm: float
 ) -> tuple[TrackResult, ...]:
     """The tracks with their p-values and verdicts; those of which nothing can be told say why.
@@ -36,7 +36,7 @@ def judge_tracks(
     return tuple(_decided(track, people, known, false_alarm) for track in described)
 
 
-def judge_medium(found: MediumResult) -> MediumResult:
+def decide_file(found: FileResult) -> FileResult:
     """The medium with the verdict that follows from its tracks."""
     of_tracks = {track.verdict for track in found.tracks}
     verdict: Verdict = next((one for one in VERDICTS if one in of_tracks), "cannot tell")  # the gravest first
@@ -47,9 +47,9 @@ def judge_medium(found: MediumResult) -> MediumResult:
 
 def _described(track: TrackResult, known: Calibration, domain: Domain) -> TrackResult:
     """With its score, and why it cannot be judged, where that is so."""
-    if not track.points:
-        return replace(track, reasons=_most_common(Counter(track.passed_over)) or (NO_FACE,))
-    score = sum(point.score for point in track.points) / len(track.points)
+    if not track.frame_scores:
+        return replace(track, reasons=_most_common(Counter(track.rejected)) or (NO_FACE,))
+    score = sum(frame_score.score for frame_score in track.frame_scores) / len(track.frame_scores)
     outside = (*domain.outside(track.conditions), *outside_scores(score, known))
     return replace(track, score=score, reasons=tuple(f"{OUTSIDE_DOMAIN}: {why}" for why in outside))
 
@@ -58,7 +58,9 @@ def _decided(track: TrackResult, people: int, known: Calibration, false_alarm: f
     """With p-values and verdict, unless there are reasons against it."""
     if track.reasons:
         return track
-    scores, p_values = ([getattr(point, what) for point in track.points] for what in ("score", "p_value"))
+    scores, p_values = (
+        [getattr(frame_score, what) for frame_score in track.frame_scores] for what in ("score", "p_value")
+    )
     rate = false_alarm * (1 + _ROUNDING)
     # A rule that could never reach the rate, with so many people, is not taken where another can.
     rule = rule_for(len(scores), known, false_alarm / people)

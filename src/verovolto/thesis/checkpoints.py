@@ -57,7 +57,7 @@ def checkpoint_detector(run: Path, epoch: int) -> VAEDetector:
         calibration={},
         thresholds=[],
         domain=Domain(),
-        about={key: value for key, value in finished.about.items() if key != "calibrated_on"}
+        metadata={key: value for key, value in finished.metadata.items() if key != "calibrated_on"}
         | {"epoch": epoch},
     )
 

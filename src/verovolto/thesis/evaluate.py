@@ -61,7 +61,7 @@ def tabulate(plan: Plan, protocol: Protocol, model: str, chosen: Done, scored: S
         "model": model, "protocol": protocol, "score": score, "epoch": chosen.result["epoch"],
         "chosen_on": chosen.result["chosen_on"],
         "test": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
-        "interval": sample.resamples.about(),
+        "interval": sample.resamples.metadata(),
         "ranking": arms.rankings(sample, score),
         "rows": arms.rows(sample, by_name, strict=bool(plan.kept(protocol, "strict"))),
     }  # fmt: skip

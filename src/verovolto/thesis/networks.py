@@ -93,11 +93,16 @@ def score_checkpoint(
     plan: Plan, protocol: Protocol, network: str, epoch: int, data: Path, folder: Path
 ) -> dict[str, Any]:
     """Score validation, test and (of the thesis's split) probe faces by the network as it was after `epoch` epochs."""
-    return score_run(run_folder(plan, protocol, network), epoch, data, folder, about={"protocol": protocol})
+    return score_run(
+        run_folder(plan, protocol, network), epoch, data, folder, metadata={"protocol": protocol}
+    )
 
 
-def score_run(run: Path, epoch: int, data: Path, folder: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of any finished run. The tables tell what `about` holds, and what marks the run as an experiment's."""
+def score_run(
+    run: Path, epoch: int, data: Path, folder: Path, *, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same of any finished run. The tables tell what `metadata` holds, and what marks the run as an
+    experiment's."""
     from verovolto.data.faceset import FaceSet
     from verovolto.detectors.score_faces import score_faces
     from verovolto.thesis.checkpoints import checkpoint_detector
@@ -105,11 +110,11 @@ def score_run(run: Path, epoch: int, data: Path, folder: Path, *, about: Mapping
     detector = checkpoint_detector(run, epoch)
     faces = FaceSet.open(data)
     there = set(faces.columns("split")["split"].unique().to_pylist())
-    marks = {name: detector.about[name] for name in _MARKS if name in detector.about}
+    marks = {name: detector.metadata[name] for name in _MARKS if name in detector.metadata}
     counted = {}
     for name in (one for one in SCORED if one in there):
         table = score_faces(detector, faces.select(split=name))
-        replace(table, about={**table.about, **about, "epoch": epoch, **marks}).write(
+        replace(table, metadata={**table.metadata, **metadata, "epoch": epoch, **marks}).write(
             folder / f"{name}.parquet"
         )
         counted[name] = len(table)

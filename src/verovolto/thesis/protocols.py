@@ -219,7 +219,7 @@ def _trainings(
         figures=ablation.of_rankings(
             sample.scores.values(score), other.values(score), sample.fake, sample.resamples
         ),
-        interval=sample.resamples.about(),
+        interval=sample.resamples.metadata(),
         note=f"both trained once on {faces:,} reals with the same settings and seed, and taken at the same epoch; the "
         "interval is of other faces, not of other trainings: other reals alone can change a network as much",
     )
@@ -245,7 +245,7 @@ def selection(
         honest=f"epoch {on_reals}: least loss on validation reals",
         judged_on=_told(sample, judged),
         figures=ablation.of_rankings(sample.scores.values(score), second.values(score), sample.fake, sample.resamples),
-        interval=sample.resamples.about(),
+        interval=sample.resamples.metadata(),
         note="both ways chose the same epoch, so nothing was gained" if on_test == on_reals else
         f"chosen among {len(tables)} checkpoints; the more there are, the more a choice on the test set gains",
     )  # fmt: skip
@@ -272,7 +272,7 @@ def thresholds(
         figures=ablation.of_thresholds(
             sample.scores.values(score), sample.fake, (published, strict), (held_out, False), sample.resamples
         ),
-        interval=sample.resamples.about(),
+        interval=sample.resamples.metadata(),
         note="the thresholds stay as they are in all resamples",
     )
 

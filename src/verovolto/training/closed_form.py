@@ -22,21 +22,25 @@ from verovolto.detectors.base import SavedDetector
 from verovolto.detectors.calibrate import calibrated
 from verovolto.detectors.io import JSON_NAME
 from verovolto.training.config import TrainConfig
-from verovolto.training.data import Sets, open_sets
-from verovolto.training.run_metadata import as_begun, check_folder, check_same, write_papers
+from verovolto.training.data import TrainingData, load_training_data
+from verovolto.training.run_metadata import as_begun, check_folder, check_same, write_run_metadata
 
-Advance = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Hears how many more steps of a task are done."""
 
-Task = Callable[[str, int], Advance]
+Task = Callable[[str, int], OnProgress]
 """Begins a task of so many steps."""
 
-Fit = Callable[[TrainConfig, Sets, Task], SavedDetector]
+Fit = Callable[[TrainConfig, TrainingData, Task], SavedDetector]
 """What there is to do; the detector is not calibrated yet."""
 
 
 def run(
-    config: TrainConfig, progress: Progress, fit: Fit, *, check: Callable[[Sets], None] = lambda sets: None
+    config: TrainConfig,
+    progress: Progress,
+    fit: Fit,
+    *,
+    check: Callable[[TrainingData], None] = lambda sets: None,
 ) -> Path:
     """Fit, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
 
@@ -49,13 +53,13 @@ def run(
     if (config.out / "detector" / JSON_NAME).is_file():
         check_same(config)
         return config.out
-    sets = open_sets(config)
+    sets = load_training_data(config)
     check(sets)
     check_folder(config, sets)
-    write_papers(config, sets)
+    write_run_metadata(config, sets)
     torch.set_num_threads(config.threads or 1)
 
-    def task(what: str, total: int) -> Advance:
+    def task(what: str, total: int) -> OnProgress:
         number = progress.add_task(what, total=total)
         return lambda done: progress.advance(number, done)
 

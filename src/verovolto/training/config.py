@@ -13,6 +13,7 @@ from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.networks.choices import (
     AnyModel,
+    BackboneName,
     Bottleneck,
     Density,
     Flips,
@@ -20,7 +21,6 @@ from verovolto.networks.choices import (
     Precision,
     Reduction,
     SecondEncoder,
-    Trunk,
 )
 
 # Keys that may change when a run goes on: they do not change what has been computed so far.
@@ -59,7 +59,7 @@ class TrainConfig:
     the detector, which then crops faces out of photos and videos by it."""
     limit: int | None = None
     """Use this many training faces at most, drawn by the seed."""
-    trunk: Trunk = "lite0"
+    trunk: BackboneName = "lite0"
     """region-discriminant: the frozen EfficientNet-Lite that features are taken of."""
     forgeries: int = 3000
     """region-discriminant: forgeries made of the training reals."""

@@ -18,7 +18,7 @@ _FEWEST_CHOOSE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sets:
+class TrainingData:
     """The faces of a run: reals to train on, reals to choose the epoch on, and all of the `calibrate` half."""
 
     train: FaceSet
@@ -34,9 +34,9 @@ class Sets:
     """The training reals before a contamination: their order is the order of the epochs."""
 
 
-def open_sets(
+def load_training_data(
     config: TrainConfig, *, leaky: bool = False, contamination: Contamination | None = None
-) -> Sets:
+) -> TrainingData:
     """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two.
 
     Only reals are trained on, but for those that a `contamination` replaces.
@@ -60,7 +60,7 @@ def open_sets(
     clean = None
     if contamination is not None:
         clean, train = train, contamination.applied(faces, train)
-    return Sets(
+    return TrainingData(
         train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
         crop_rule=_crop_rule(faces, config.crop_rule), leaky=leaky, contamination=contamination, clean=clean,
     )  # fmt: skip

@@ -28,18 +28,18 @@ from verovolto.networks.vae import VAE
 from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
 from verovolto.training.config import TrainConfig, resolve
-from verovolto.training.data import Sets, open_sets
+from verovolto.training.data import TrainingData, load_training_data
 from verovolto.training.loader import EpochSampler, TrainingFaces, loader
 from verovolto.training.module import OneClassModule
 from verovolto.training.run_metadata import (
     LAST,
-    about_run,
     as_begun,
     check_folder,
     check_leave,
     check_same,
+    detector_metadata,
     is_longer,
-    write_papers,
+    write_run_metadata,
 )
 
 _AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
@@ -61,7 +61,7 @@ def run(config: TrainConfig, *, leaky: bool = False, contamination: Contaminatio
         check_same(config)
         check_leave(config.out, leaky=leaky, contamination=contamination)
         return asked.out
-    sets = open_sets(config, leaky=leaky, contamination=contamination)
+    sets = load_training_data(config, leaky=leaky, contamination=contamination)
     check_folder(config, sets)
     pl.seed_everything(config.seed, verbose=False)
     torch.set_num_threads(config.threads or 1)
@@ -70,12 +70,12 @@ def run(config: TrainConfig, *, leaky: bool = False, contamination: Contaminatio
     # A finished run that is to go on is no longer finished; its old detector would hide a kill on the way.
     (config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
     # Written once it is known that the network can be built: a wrong size or missing weights leave no run behind.
-    write_papers(config, sets)
+    write_run_metadata(config, sets)
     module = OneClassModule(model, config, n_images=len(sets.train) + len(sets.choose))
     best = _fit(module, config, sets)
     _load_weights(module, best)
     detector = as_detector(model, arch, config, sets)
-    detector.about["unreadable"] = len(module.unreadable)
+    detector.metadata["unreadable"] = len(module.unreadable)
     calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
     return asked.out
 
@@ -89,7 +89,7 @@ def architecture(config: TrainConfig) -> Architecture:
     )  # fmt: skip
 
 
-def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: Sets) -> VAEDetector:
+def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: TrainingData) -> VAEDetector:
     """Dress a trained network as a detector, not calibrated yet."""
     known = entry(config.model)
     weights = config.weights if known.pretrained else "from scratch"
@@ -102,11 +102,11 @@ def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: Sets)
         default_score=config.score or known.score,
         beta=config.beta,
         precision=config.score_precision,
-        about=about_run(config, sets, weights=weights),
+        metadata=detector_metadata(config, sets, weights=weights),
     )  # fmt: skip
 
 
-def _fit(module: OneClassModule, config: TrainConfig, sets: Sets) -> Path:
+def _fit(module: OneClassModule, config: TrainConfig, sets: TrainingData) -> Path:
     last = config.out / "checkpoints" / LAST
     sampler = EpochSampler(sets.clean or sets.train, seed=config.seed)
     train_loader = _loader(config, sets.train, sampler)

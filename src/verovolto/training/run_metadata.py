@@ -16,7 +16,7 @@ from verovolto.core.errors import InputError, TrainingError
 from verovolto.core.files import write_json
 from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.config import RESUMABLE_CHANGES, TrainConfig
-from verovolto.training.data import Sets
+from verovolto.training.data import TrainingData
 
 LAST = "last.ckpt"
 _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}}
 
 
-def about_run(config: TrainConfig, sets: Sets, *, weights: str) -> dict[str, Any]:
+def detector_metadata(config: TrainConfig, sets: TrainingData, *, weights: str) -> dict[str, Any]:
     """What a detector says of where it comes from; `weights` says what its trunk knew before."""
     return {
         "trained_on": {
@@ -57,7 +57,7 @@ def marks(leaky: bool, contamination: Contamination | None) -> dict[str, Any]:
     return found
 
 
-def check_folder(config: TrainConfig, sets: Sets) -> None:
+def check_folder(config: TrainConfig, sets: TrainingData) -> None:
     """Refuse a folder that holds another run, or something else."""
     if (config.out / "config.toml").is_file():
         check_same(config)
@@ -91,7 +91,7 @@ def check_leave(folder: Path, *, leaky: bool, contamination: Contamination | Non
         )
 
 
-def write_papers(config: TrainConfig, sets: Sets) -> None:
+def write_run_metadata(config: TrainConfig, sets: TrainingData) -> None:
     """`run.json` and `config.toml`: from now on the folder holds this run."""
     papers = {
         "fingerprint": sets.fingerprint,

@@ -16,7 +16,7 @@ Draw = Callable[..., bytes]
 
 def test_it_writes_what_standard_readers_read(faces_folder: Path, tmp_path: Path) -> None:
     heard: list[int] = []
-    done = convert_set(FaceSet.open(faces_folder), tmp_path / "out", shard_rows=100, advance=heard.append)
+    done = convert_set(FaceSet.open(faces_folder), tmp_path / "out", shard_rows=100, on_progress=heard.append)
     assert (done.shards, done.resumed, done.faces, done.unreadable) == (3, 0, 288, ())
     assert sum(heard) == 288
     table = ds.dataset(tmp_path / "out").to_table()
@@ -36,7 +36,7 @@ def test_a_killed_conversion_goes_on(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert_set(faces, out, shard_rows=100, advance=killed)
+        convert_set(faces, out, shard_rows=100, on_progress=killed)
     assert [file.name for file in out.iterdir()] == ["faces-00000-of-00003.parquet"]
     (out / ".faces-00001-of-00003.parquet.77.part").write_bytes(b"half")
     with pytest.raises(DataError, match="shards missing"):

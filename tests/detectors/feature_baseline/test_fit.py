@@ -18,7 +18,7 @@ from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.feature_baseline import fit as normality
 from verovolto.detectors.feature_baseline import methods as normality_methods
-from verovolto.detectors.feature_baseline.detector import NormalityDetector
+from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector
 from verovolto.detectors.score_faces import score_faces
 from verovolto.training.config import TrainConfig
 
@@ -38,7 +38,7 @@ def train(given: TrainConfig) -> Path:
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     detector = Detector.load(run)
-    assert isinstance(detector, NormalityDetector)
+    assert isinstance(detector, FeatureBaselineDetector)
     return detector.model.tensors()
 
 
@@ -65,12 +65,12 @@ def test_a_run_gives_a_calibrated_detector_and_leaves_no_features(
 ) -> None:
     out = train(config(small, tmp_path / "run", model=model))
     detector = Detector.load(out)
-    assert isinstance(detector, NormalityDetector) and detector.name == detector.default_score == model
+    assert isinstance(detector, FeatureBaselineDetector) and detector.name == detector.default_score == model
     assert detector.crop_rule == TIGHT.to_dict() and detector.domain.ranges
-    assert detector.about["trained_on"]["faces"] == 12 and detector.about["unreadable"] == 0
+    assert detector.metadata["trained_on"]["faces"] == 12 and detector.metadata["unreadable"] == 0
     assert all(len(detector.calibration[name]) > 0 for name in detector.score_names)
     assert sorted(path.name for path in out.iterdir()) == ["config.toml", "detector", "run.json"]
-    assert ("holds" in detector.about) == (model == "patchcore")
+    assert ("holds" in detector.metadata) == (model == "patchcore")
     before = (out / "detector/model.safetensors").stat().st_mtime_ns
     assert train(config(small, tmp_path / "run", model=model)) == out
     assert (out / "detector/model.safetensors").stat().st_mtime_ns == before
@@ -125,7 +125,7 @@ def test_unreadable_faces_are_counted_and_past_the_share_stop_it(tmp_path: Path)
     with pytest.raises(DataError, match=r"1 of 12 training faces cannot be read.*003.jpg"):
         train(config(data, tmp_path / "a"))
     out = train(config(data, tmp_path / "b", max_unreadable=0.2))
-    assert Detector.load(out).about["unreadable"] == 1
+    assert Detector.load(out).metadata["unreadable"] == 1
     assert all(np.isfinite(value.numpy()).all() for value in weights(out).values())
 
 

@@ -19,9 +19,9 @@ from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DataError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.face_batch import to_batch
-from verovolto.detectors.feature_baseline.detector import Normality, NormalityDetector
+from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector, FeatureModel
 from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
-from verovolto.detectors.feature_baseline.maps import TRUNK, above_median, aligned, smoothed
+from verovolto.detectors.feature_baseline.maps import BACKBONE, above_median, aligned, smoothed
 from verovolto.detectors.mahalanobis import model as mahalanobis
 from verovolto.detectors.padim import model as padim
 from verovolto.detectors.patchcore import model as patchcore
@@ -37,22 +37,22 @@ def drawn(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> torch.T
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def maps_of(taps: tuple[int, ...], faces: list[Image.Image]) -> list[torch.Tensor]:
+def maps_of(layers: tuple[int, ...], faces: list[Image.Image]) -> list[torch.Tensor]:
     crops = Preprocessing(size=SIDE, mean=MEAN, std=STD)(to_batch(faces), torch.device("cpu"))
     with torch.inference_mode():
-        return [found.clone() for found in Lite(TRUNK, taps)(crops)]
+        return [found.clone() for found in Lite(BACKBONE, layers)(crops)]
 
 
-def fitted(method: str, faces: list[Image.Image]) -> Normality:
+def fitted(method: str, faces: list[Image.Image]) -> FeatureModel:
     if method == "mahalanobis":
-        rows = mahalanobis.pooled_levels(maps_of(mahalanobis.TAPS, faces))
-        return mahalanobis.Mahalanobis.fit(rows, mahalanobis.TAPS)
+        rows = mahalanobis.pooled_levels(maps_of(mahalanobis.LAYERS, faces))
+        return mahalanobis.Mahalanobis.fit(rows, mahalanobis.LAYERS)
     if method == "padim":
         channels = padim.drawn_channels(12, seed=0)
-        kept = padim.embedded(maps_of(padim.TAPS, faces), channels)
-        return padim.PaDiM.fit(kept.numpy().astype(np.float16), padim.TAPS, channels)
-    patches = patchcore.embedded(maps_of(patchcore.TAPS, faces)).flatten(2).transpose(1, 2).flatten(0, 1)
-    return patchcore.PatchCore.fit(patches[::4], patchcore.TAPS, 200)
+        kept = padim.embedded(maps_of(padim.LAYERS, faces), channels)
+        return padim.PaDiM.fit(kept.numpy().astype(np.float16), padim.LAYERS, channels)
+    patches = patchcore.embedded(maps_of(patchcore.LAYERS, faces)).flatten(2).transpose(1, 2).flatten(0, 1)
+    return patchcore.PatchCore.fit(patches[::4], patchcore.LAYERS, 200)
 
 
 def with_grain(seed: int) -> Image.Image:
@@ -63,25 +63,27 @@ def with_grain(seed: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def detectors() -> dict[str, NormalityDetector]:
+def detectors() -> dict[str, FeatureBaselineDetector]:
     faces = [with_grain(seed) for seed in range(24)]
     preprocessing = Preprocessing(size=SIDE, mean=MEAN, std=STD, crop_rule=TIGHT.to_dict())
     return {
-        method: NormalityDetector(
+        method: FeatureBaselineDetector(
             name=method,
             model=fitted(method, faces),
             preprocessing=preprocessing,
             calibration={
                 method: Calibration.of([1.0, 2.0], score=method, clusters=2, cluster="face", fakes={})
             },
-            about={"seed": 3},
+            metadata={"seed": 3},
         )
         for method in METHODS
     }
 
 
 @pytest.fixture(params=METHODS)
-def detector(request: pytest.FixtureRequest, detectors: dict[str, NormalityDetector]) -> NormalityDetector:
+def detector(
+    request: pytest.FixtureRequest, detectors: dict[str, FeatureBaselineDetector]
+) -> FeatureBaselineDetector:
     return detectors[request.param]
 
 
@@ -121,8 +123,8 @@ class TestMaps:
         torch.testing.assert_close(aligned([fine], 4), means)
 
     def test_above_the_median_half_of_the_places_are_zero(self) -> None:
-        heat = above_median(drawn(0, 3, 10, 10))
-        assert ((heat == 0).flatten(1).sum(1) == 50).all() and (heat >= 0).all()
+        anomaly_map = above_median(drawn(0, 3, 10, 10))
+        assert ((anomaly_map == 0).flatten(1).sum(1) == 50).all() and (anomaly_map >= 0).all()
 
 
 class TestMahalanobis:
@@ -131,13 +133,13 @@ class TestMahalanobis:
         rows = drawn(seed, 30, 16 + 24)
         model = mahalanobis.Mahalanobis.fit(rows, (0, 2))
         maps = [drawn(seed + 1, 3, 16, 8, 8), drawn(seed + 2, 3, 24, 4, 4)]
-        columns, heat = model.judge(maps)
+        columns, anomaly_map = model.judge(maps)
         expected = np.zeros(3)
         for part, features in zip((rows[:, :16], rows[:, 16:]), maps, strict=True):
             known = LedoitWolf().fit(part.double().numpy())
             expected += np.sqrt(known.mahalanobis(features.double().mean((2, 3)).numpy()))
         np.testing.assert_allclose(columns["mahalanobis"], expected, rtol=1e-3)
-        assert heat is None
+        assert anomaly_map is None
 
     @given(SEEDS, st.sampled_from([112, 56, 28, 14, 7]))
     def test_the_shares_of_all_places_add_up_to_the_distance(self, seed: int, edge: int) -> None:
@@ -155,7 +157,7 @@ class TestPaDiM:
         faces = drawn(0, 20, 3, 28, 28) * torch.linspace(1, 3, 28)
         model = padim.PaDiM.fit(faces.numpy(), (2,), channels)
         shown = drawn(1, 2, 24, 28, 28)
-        columns, heat = model.judge([shown], heat=True)
+        columns, anomaly_map = model.judge([shown], anomaly_map=True)
         distance = np.empty((2, 28, 28))
         for y, x in np.ndindex(28, 28):
             known = LedoitWolf().fit(faces[:, :, y, x].double().numpy())
@@ -163,8 +165,8 @@ class TestPaDiM:
         np.testing.assert_allclose(columns["padim_mean"], distance.mean((1, 2)), rtol=1e-3)
         smooth = smoothed(torch.from_numpy(distance).float())
         torch.testing.assert_close(columns["padim"], smooth.amax((1, 2)), rtol=1e-3, atol=1e-3)
-        assert heat is not None
-        torch.testing.assert_close(heat, above_median(smooth), rtol=1e-2, atol=1e-2)
+        assert anomaly_map is not None
+        torch.testing.assert_close(anomaly_map, above_median(smooth), rtol=1e-2, atol=1e-2)
 
     @given(SEEDS, st.integers(1, padim.DEPTH))
     def test_channels_are_drawn_by_the_seed_without_repetition(self, seed: int, count: int) -> None:
@@ -215,19 +217,23 @@ class TestPatchCore:
 
 
 class TestDetector:
-    def test_what_is_saved_is_loaded(self, detector: NormalityDetector, tmp_path: Path) -> None:
+    def test_what_is_saved_is_loaded(self, detector: FeatureBaselineDetector, tmp_path: Path) -> None:
         detector.save(tmp_path)
         again = Detector.load(tmp_path)
-        assert isinstance(again, NormalityDetector) and again.name == detector.name
-        assert again.crop_rule == TIGHT.to_dict() and again.about == {"seed": 3}
+        assert isinstance(again, FeatureBaselineDetector) and again.name == detector.name
+        assert again.crop_rule == TIGHT.to_dict() and again.metadata == {"seed": 3}
         assert again.score_names == detector.score_names and again.default_score == detector.name
         faces = to_batch([draw_face(i) for i in range(3)])
-        before, after = (each.score_batch(faces, heat=True) for each in (detector, again))
+        before, after = (each.score_batch(faces, anomaly_map=True) for each in (detector, again))
         for name in detector.score_names:
             assert torch.equal(before[name], after[name])
-        assert before.heat is not None and after.heat is not None and torch.equal(before.heat, after.heat)
+        assert (
+            before.anomaly_map is not None
+            and after.anomaly_map is not None
+            and torch.equal(before.anomaly_map, after.anomaly_map)
+        )
 
-    def test_scores_do_not_depend_on_batch_or_order(self, detector: NormalityDetector) -> None:
+    def test_scores_do_not_depend_on_batch_or_order(self, detector: FeatureBaselineDetector) -> None:
         faces = [draw_face(i, size=40 + 8 * i) for i in range(5)]
         together = detector.score(faces)
         backwards = detector.score(faces[::-1], batch_size=2)
@@ -238,7 +244,7 @@ class TestDetector:
                 torch.testing.assert_close(together[name], other, rtol=1e-3, atol=1e-3)
 
     def test_another_face_scores_higher_than_another_picture_of_the_same(
-        self, detector: NormalityDetector
+        self, detector: FeatureBaselineDetector
     ) -> None:
         same = detector.score([with_grain(seed) for seed in range(100, 106)])
         other = detector.score([draw_face(seed, size=SIDE) for seed in range(2, 8)])
@@ -247,19 +253,21 @@ class TestDetector:
 
     @pytest.mark.parametrize("corner", [(8, 8), (8, 40), (40, 8), (40, 40)])
     def test_the_heat_map_shows_where_a_patch_was_planted(
-        self, detector: NormalityDetector, corner: tuple[int, int]
+        self, detector: FeatureBaselineDetector, corner: tuple[int, int]
     ) -> None:
         pixels = np.array(with_grain(200))
         y, x = corner
         pixels[y : y + 16, x : x + 16] = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
         batch = to_batch([with_grain(200), Image.fromarray(pixels)])
-        scores = detector.score_batch(batch, heat=True)
-        assert scores.heat is not None and scores.heat.shape == (2, 56, 56)
-        assert (scores.heat >= 0).all() and scores.score[1] > scores.score[0]
+        scores = detector.score_batch(batch, anomaly_map=True)
+        assert scores.anomaly_map is not None and scores.anomaly_map.shape == (2, 56, 56)
+        assert (scores.anomaly_map >= 0).all() and scores.score[1] > scores.score[0]
         inside = torch.zeros(56, 56, dtype=torch.bool)
         inside[y * 7 // 8 : (y + 16) * 7 // 8, x * 7 // 8 : (x + 16) * 7 // 8] = True
-        assert float(scores.heat[1][inside].mean()) > 1.5 * float(scores.heat[1][~inside].mean())
+        assert float(scores.anomaly_map[1][inside].mean()) > 1.5 * float(
+            scores.anomaly_map[1][~inside].mean()
+        )
         explained = detector.explain([with_grain(200), Image.fromarray(pixels)])
-        torch.testing.assert_close(explained.heat, scores.heat)
+        torch.testing.assert_close(explained.anomaly_map, scores.anomaly_map)
         assert explained.reconstructions is None and explained.inputs.shape == (2, 3, SIDE, SIDE)
-        assert detector.score_batch(batch).heat is None
+        assert detector.score_batch(batch).anomaly_map is None

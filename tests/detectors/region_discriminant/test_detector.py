@@ -18,16 +18,16 @@ from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.regions import REGIONS
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
 
-TAPS = (0, 2)
+LAYERS = (0, 2)
 FACE = torch.tensor([[20.0, 20], [44, 20], [32, 32], [22, 48], [42, 48]])
 
 
 def made(**head: object) -> FeatureDetector:
-    size = head_size("lite0", TAPS, REGIONS)
+    size = head_size("lite0", LAYERS, REGIONS)
     random = torch.Generator().manual_seed(0)
     given = {
         "trunk": "lite0",
-        "taps": TAPS,
+        "taps": LAYERS,
         "regions": REGIONS,
         "landmarks": FACE,
         "side": 64,
@@ -43,7 +43,7 @@ def made(**head: object) -> FeatureDetector:
         head=LinearHead(**given),  # type: ignore[arg-type]
         preprocessing=Preprocessing(size=64, mean=MEAN, std=STD, crop_rule=TIGHT.to_dict()),
         calibration={SCORE: known},
-        about={"seed": 3},
+        metadata={"seed": 3},
     )
 
 
@@ -56,7 +56,7 @@ def test_what_is_saved_is_loaded(detector: FeatureDetector, tmp_path: Path) -> N
     detector.save(tmp_path)
     again = Detector.load(tmp_path)
     faces = [draw_face(i) for i in range(3)]
-    assert isinstance(again, FeatureDetector) and again.name == "tiny" and again.about == {"seed": 3}
+    assert isinstance(again, FeatureDetector) and again.name == "tiny" and again.metadata == {"seed": 3}
     assert again.crop_rule == TIGHT.to_dict()
     torch.testing.assert_close(again.score(faces).score, detector.score(faces).score, rtol=0, atol=0)
     assert again.calibration[SCORE].missed(0.5)["swap"].share == 0.5
@@ -72,12 +72,12 @@ def test_scores_do_not_depend_on_the_batch(detector: FeatureDetector) -> None:
 
 def test_the_heat_map_holds_what_speaks_for_a_forgery(detector: FeatureDetector) -> None:
     batch = to_batch([draw_face(1), draw_face(2)])
-    scores = detector.score_batch(batch, heat=True)
-    assert scores.heat is not None and scores.heat.shape == (2, 56, 56)
-    assert (scores.heat >= 0).all() and (scores.heat.sum((1, 2)) >= scores.score - 1e-2).all()
-    assert detector.score_batch(batch).heat is None
+    scores = detector.score_batch(batch, anomaly_map=True)
+    assert scores.anomaly_map is not None and scores.anomaly_map.shape == (2, 56, 56)
+    assert (scores.anomaly_map >= 0).all() and (scores.anomaly_map.sum((1, 2)) >= scores.score - 1e-2).all()
+    assert detector.score_batch(batch).anomaly_map is None
     explained = detector.explain([draw_face(1), draw_face(2)])
-    torch.testing.assert_close(explained.heat, scores.heat)
+    torch.testing.assert_close(explained.anomaly_map, scores.anomaly_map)
     assert explained.reconstructions is None and explained.inputs.shape == (2, 3, 64, 64)
 
 

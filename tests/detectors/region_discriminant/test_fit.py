@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from tests.conftest import write_set
 from verovolto import Detector
-from verovolto.core.chunks import BLOCK, in_blocks
+from verovolto.core.chunks import BLOCK, compute_chunks
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.detectors.region_discriminant import fit as discriminant
@@ -55,7 +55,7 @@ def test_a_run_gives_a_calibrated_detector_and_leaves_no_features(small: Path, t
     detector = Detector.load(out)
     assert isinstance(detector, FeatureDetector) and detector.name == "region-discriminant"
     assert detector.crop_rule == TIGHT.to_dict() and detector.domain.ranges
-    assert detector.about["forgeries"] == 18 and detector.about["kinds"] == list(KINDS)
+    assert detector.metadata["forgeries"] == 18 and detector.metadata["kinds"] == list(KINDS)
     assert len(detector.calibration["discriminant"]) > 0
     assert not (out / "work").exists()
     assert sorted(path.name for path in out.iterdir()) == ["config.toml", "detector", "run.json"]
@@ -90,10 +90,10 @@ def test_stopped_at_any_step_it_ends_the_same(
     real = discriminant.pair
     for stop in (3, 66):  # within the first block, and within the second
 
-        def stopped(crowd: Any, number: int, *, seed: int, stop: int = stop) -> Any:
+        def stopped(face_pool: Any, number: int, *, seed: int, stop: int = stop) -> Any:
             if number == stop:
                 raise KeyboardInterrupt
-            return real(crowd, number, seed=seed)
+            return real(face_pool, number, seed=seed)
 
         monkeypatch.setattr(discriminant, "pair", stopped)
         with pytest.raises(KeyboardInterrupt):
@@ -118,18 +118,18 @@ def test_unreadable_faces_past_the_share_stop_it(tmp_path: Path) -> None:
     (data / "train/real/003.jpg").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"1 of 12 training faces cannot be read.*003.jpg"):
         train(config(data, tmp_path / "a"))
-    about = Detector.load(train(config(data, tmp_path / "b", max_unreadable=0.2))).about
-    assert about["unreadable"] == 1
+    metadata = Detector.load(train(config(data, tmp_path / "b", max_unreadable=0.2))).metadata
+    assert metadata["unreadable"] == 1
 
 
 def test_another_trunk_and_another_size(small: Path, tmp_path: Path) -> None:
     out = train(config(small, tmp_path / "run", trunk="lite2", size=64))
     detector = Detector.load(out)
-    assert isinstance(detector, FeatureDetector) and detector.head.trunk == "lite2"
+    assert isinstance(detector, FeatureDetector) and detector.head.backbone == "lite2"
     assert detector.preprocessing.size == 64 and len(detector.head.slope) == discriminant.parameters("lite2")
-    assert detector.about["weights"] == "lite2, ImageNet, frozen"
-    heat = detector.explain([np.zeros((50, 50, 3), np.uint8)]).heat
-    assert heat is not None and heat.shape == (1, 56, 56)
+    assert detector.metadata["weights"] == "lite2, ImageNet, frozen"
+    anomaly_map = detector.explain([np.zeros((50, 50, 3), np.uint8)]).anomaly_map
+    assert anomaly_map is not None and anomaly_map.shape == (1, 56, 56)
     with pytest.raises(InputError, match="48 is no multiple of 32"):
         train(config(small, tmp_path / "odd", size=48))
 
@@ -150,9 +150,9 @@ class TestBlocks:
 
         done: list[int] = []
         count = 2 * BLOCK + 5
-        found = in_blocks(count, rows, tmp_path, advance=done.append)
+        found = compute_chunks(count, rows, tmp_path, on_progress=done.append)
         assert found[:, 0].tolist() == list(range(count)) and sum(done) == count
         (tmp_path / f"{BLOCK:07d}.npy").unlink()
         asked.clear()
-        again = in_blocks(count, rows, tmp_path)
+        again = compute_chunks(count, rows, tmp_path)
         assert asked == [range(BLOCK, 2 * BLOCK)] and (again == found).all()

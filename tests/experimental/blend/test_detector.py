@@ -13,7 +13,7 @@ from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.detectors.base import Detector
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.blend_vae import TwoHeads
+from verovolto.networks.blend_vae import BlendVAE
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -22,13 +22,13 @@ def made(*scores: str, default: str | None = None) -> BlendDetector:
     torch.manual_seed(0)
     return BlendDetector(
         name="two",
-        model=TwoHeads(size=32, latent=8),
+        model=BlendVAE(size=32, latent=8),
         latent=8,
         bottleneck="flat",
         preprocessing=Preprocessing(size=32, mean=HALF, std=HALF),
         default_score=default or scores[0],
         score_names=scores,
-        about={"seed": 3},
+        metadata={"seed": 3},
     )
 
 
@@ -43,12 +43,16 @@ def test_what_is_saved_is_loaded(scores: tuple[str, ...], faces: FaceBatch, tmp_
     detector.save(tmp_path)
     again = Detector.load(tmp_path)
     assert isinstance(again, BlendDetector) and again.score_names == scores
-    assert again.name == "two" and again.about == {"seed": 3}
-    before, after = (one.score_batch(faces, heat=True) for one in (detector, again))
+    assert again.name == "two" and again.metadata == {"seed": 3}
+    before, after = (one.score_batch(faces, anomaly_map=True) for one in (detector, again))
     assert set(before.columns) == set(scores)
     for name in scores:
         assert torch.equal(before[name], after[name])
-    assert before.heat is not None and after.heat is not None and torch.equal(before.heat, after.heat)
+    assert (
+        before.anomaly_map is not None
+        and after.anomaly_map is not None
+        and torch.equal(before.anomaly_map, after.anomaly_map)
+    )
 
 
 def test_scores_do_not_depend_on_the_batch(faces: FaceBatch) -> None:
@@ -61,19 +65,19 @@ def test_scores_do_not_depend_on_the_batch(faces: FaceBatch) -> None:
 
 
 def test_the_map_is_the_score_before_it_is_pooled(faces: FaceBatch) -> None:
-    found = made(BLEND, RMSE).score_batch(faces, heat=True)
-    assert found.heat is not None and found.heat.shape == (5, 8, 8)
-    assert bool((found.heat > 0).all()) and bool((found.heat < 1).all())
-    odds = (found.heat / (1 - found.heat)).flatten(1).mean(1)
+    found = made(BLEND, RMSE).score_batch(faces, anomaly_map=True)
+    assert found.anomaly_map is not None and found.anomaly_map.shape == (5, 8, 8)
+    assert bool((found.anomaly_map > 0).all()) and bool((found.anomaly_map < 1).all())
+    odds = (found.anomaly_map / (1 - found.anomaly_map)).flatten(1).mean(1)
     torch.testing.assert_close(odds.log(), found[BLEND], rtol=1e-3, atol=1e-3)
 
 
 def test_a_head_that_was_not_trained_is_not_used(faces: FaceBatch) -> None:
-    errors = made(RMSE).score_batch(faces, heat=True)
-    assert errors.heat is not None and errors.heat.shape == (5, 32, 32)
-    torch.testing.assert_close(errors.heat.square().flatten(1).mean(1).sqrt(), errors[RMSE])
+    errors = made(RMSE).score_batch(faces, anomaly_map=True)
+    assert errors.anomaly_map is not None and errors.anomaly_map.shape == (5, 32, 32)
+    torch.testing.assert_close(errors.anomaly_map.square().flatten(1).mean(1).sqrt(), errors[RMSE])
     shown = made(BLEND).explain([draw_face(0)])
-    assert shown.reconstructions is None and shown.heat.shape == (1, 8, 8)
+    assert shown.reconstructions is None and shown.anomaly_map.shape == (1, 8, 8)
     shown = made(BLEND, RMSE).explain([draw_face(0)])
     assert shown.reconstructions is not None and shown.reconstructions.shape == shown.inputs.shape
 

@@ -97,21 +97,21 @@ def test_it_learns_where_a_blend_was_planted(
     batch = pairs.batch(np.arange(12))
     real, fake = (detector.score(list(images)) for images in (batch.real, batch.fake))
     assert int((fake[BLEND] > real[BLEND]).sum()) >= 11
-    shown = detector.explain(list(batch.fake)).heat
+    shown = detector.explain(list(batch.fake)).anomaly_map
     assert roc_auc_score(batch.mask.flatten() > 0, shown.flatten()) > 0.9
     with (tmp_path / "run/metrics.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 8 and float(rows[-1]["train_elbo"]) < float(rows[0]["train_elbo"])
     best = max(range(8), key=lambda n: (float(rows[n]["left_out_auroc"]), -float(rows[n]["left_out_map"])))
-    assert detector.about["epoch"] == 1 + best
+    assert detector.metadata["epoch"] == 1 + best
 
 
 def test_a_run_gives_a_calibrated_detector_and_leaves_no_faces(small: Path, tmp_path: Path) -> None:
     detector = train(config(small, tmp_path / "run"))
     assert detector.name == "resnet-ocvae2-blend" and detector.crop_rule == TIGHT.to_dict()
     assert detector.score_names == (BLEND, RMSE) and set(detector.calibration) == {BLEND, RMSE}
-    assert detector.domain.ranges and detector.about["forgeries"] == 10
-    assert set(detector.about["kinds"]).isdisjoint(detector.about["left_out"])
+    assert detector.domain.ranges and detector.metadata["forgeries"] == 10
+    assert set(detector.metadata["kinds"]).isdisjoint(detector.metadata["left_out"])
     there = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert there == ["checkpoints", "config.toml", "detector", "metrics.csv", "run.json"]
     assert not list((tmp_path / "run").rglob("*.npy"))
@@ -199,7 +199,7 @@ def test_it_stops_when_no_epoch_is_better(
 ) -> None:
     monkeypatch.setattr(two_heads, "roc_auc_score", lambda _labels, _scores: 0.5)
     monkeypatch.setattr(
-        two_heads._Judge, "better", lambda _self, one, other: one["epoch"] == 1 != other["epoch"]
+        two_heads._Evaluator, "better", lambda _self, one, other: one["epoch"] == 1 != other["epoch"]
     )
     train(config(small, tmp_path / "run", epochs=9, patience=2), work=pairs_of_seed_1)
     with (tmp_path / "run/metrics.csv").open() as handle:
@@ -209,7 +209,7 @@ def test_it_stops_when_no_epoch_is_better(
 def test_pairs_are_a_function_of_what_is_asked_and_another_request_is_refused(
     small: Path, tmp_path: Path
 ) -> None:
-    faces = two_heads.open_sets(config(small, tmp_path / "x")).train
+    faces = two_heads.load_training_data(config(small, tmp_path / "x")).train
     options: dict[str, Any] = {"workers": 0, "max_unreadable": 0.0, "task": lambda *_: lambda _: None}
 
     def asked(**changes: Any) -> Asked:
@@ -236,7 +236,7 @@ def test_unreadable_faces_past_the_share_stop_it(tmp_path: Path) -> None:
     (data / "train/real/003.jpg").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"1 of 12 faces cannot be read.*003.jpg"):
         train(config(data, tmp_path / "a"))
-    assert train(config(data, tmp_path / "b", max_unreadable=0.2)).about["unreadable"] == 1
+    assert train(config(data, tmp_path / "b", max_unreadable=0.2)).metadata["unreadable"] == 1
 
 
 def test_a_loss_that_is_no_number_says_what_to_do(

@@ -7,13 +7,13 @@ from torch import nn
 
 from verovolto.experimental.blend import detector as blend_detector
 from verovolto.experimental.blend import fit as two_heads
-from verovolto.networks.blend_vae import TwoHeads
+from verovolto.networks.blend_vae import BlendVAE
 
 _CHANNELS = (8, 64, 128, 256, 512)
 
 
-class TinyTwoHeads(TwoHeads):
-    """As `TwoHeads`, a convolution in the place of each residual stage; the heads are the real ones."""
+class TinyTwoHeads(BlendVAE):
+    """As `BlendVAE`, a convolution in the place of each residual stage; the heads are the real ones."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]

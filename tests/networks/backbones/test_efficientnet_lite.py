@@ -51,9 +51,9 @@ def test_it_stops_at_the_last_tap_and_learns_nothing() -> None:
 
 
 @pytest.mark.parametrize("taps", [(), (3, 1), (1, 1), (16,), (-2,)])
-def test_impossible_taps_are_refused(taps: tuple[int, ...]) -> None:
+def test_impossible_taps_are_refused(layers: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="taps are ascending"):
-        Lite("lite0", taps)
+        Lite("lite0", layers)
 
 
 def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

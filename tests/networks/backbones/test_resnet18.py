@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, resnet18
 
 from verovolto.core.errors import WeightsError
-from verovolto.networks.backbones.resnet18 import load_trunk, resnet18_features
+from verovolto.networks.backbones.resnet18 import load_backbone, resnet18_features
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_a_file_fills_the_trunk(
     kept = {k: v for k, v in state.items() if classifier or not k.startswith("fc.")}
     save_file(kept, path) if suffix == ".safetensors" else torch.save(kept, path)
     features = resnet18_features()
-    load_trunk(features, str(path), cache=tmp_path)
+    load_backbone(features, str(path), cache=tmp_path)
     assert torch.equal(features[0][0].weight, state["conv1.weight"])
     assert torch.equal(features[4][1].bn2.running_var, state["layer4.1.bn2.running_var"])
 
@@ -38,7 +38,7 @@ def test_a_file_fills_the_trunk(
 def test_none_leaves_the_trunk_as_it_is(tmp_path: Path) -> None:
     features = resnet18_features()
     before = features[0][0].weight.clone()
-    load_trunk(features, "none", cache=tmp_path)
+    load_backbone(features, "none", cache=tmp_path)
     assert torch.equal(features[0][0].weight, before)
 
 
@@ -49,7 +49,7 @@ def test_offline_names_the_file_and_the_flags(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", offline)
     with pytest.raises(WeightsError, match=r"resnet18-\w+\.pth.*--weights resnet18-\w+\.pth.*--weights none"):
-        load_trunk(resnet18_features(), "imagenet", cache=tmp_path / "cache")
+        load_backbone(resnet18_features(), "imagenet", cache=tmp_path / "cache")
 
 
 def test_torch_s_own_cache_is_used(
@@ -60,7 +60,7 @@ def test_torch_s_own_cache_is_used(
     (tmp_path / "checkpoints").mkdir()
     torch.save(state, tmp_path / "checkpoints" / name)
     features = resnet18_features()
-    load_trunk(features, "imagenet", cache=tmp_path / "unused")
+    load_backbone(features, "imagenet", cache=tmp_path / "unused")
     assert torch.equal(features[0][0].weight, state["conv1.weight"])
 
 
@@ -73,17 +73,17 @@ def test_a_file_that_could_run_code_is_refused(tmp_path: Path, capsys: pytest.Ca
     path = tmp_path / "evil.pth"
     torch.save({"conv1.weight": _Evil()}, path)
     with pytest.raises(WeightsError, match="could run code"):
-        load_trunk(resnet18_features(), str(path), cache=tmp_path)
+        load_backbone(resnet18_features(), str(path), cache=tmp_path)
     path.write_bytes(pickle.dumps(_Evil()))
     with pytest.raises(WeightsError):
-        load_trunk(resnet18_features(), str(path), cache=tmp_path)
+        load_backbone(resnet18_features(), str(path), cache=tmp_path)
     assert "code ran" not in capsys.readouterr().out
 
 
 def test_other_files_are_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     def refused(name: str, match: str) -> None:
         with pytest.raises(WeightsError, match=match):
-            load_trunk(resnet18_features(), str(tmp_path / name), cache=tmp_path)
+            load_backbone(resnet18_features(), str(tmp_path / name), cache=tmp_path)
 
     refused("absent.pth", "no weights file")
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00\x00")

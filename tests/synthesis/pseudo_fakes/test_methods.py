@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.synthesis.pseudo_fakes.drawn import COUNT, SIDE, WITHOUT_LANDMARKS
 from verovolto.core.errors import InputError
-from verovolto.synthesis.pseudo_fakes import KINDS, Crowd, forge, forge_with_mask, pair
+from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, forge, forge_with_mask, pair
 from verovolto.synthesis.pseudo_fakes.decoder_artifacts import decode_coarsely, tint
 from verovolto.synthesis.pseudo_fakes.inner_faces import (
     SOURCES,
@@ -38,63 +38,63 @@ def detail(image: Tensor) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_an_image_and_a_function_of_the_seed(crowd: Crowd, kind: str) -> None:
+def test_it_is_an_image_and_a_function_of_the_seed(face_pool: FacePool, kind: str) -> None:
     for index in FACES:
-        fake = forge(crowd, index, kind, generator(index))
+        fake = forge(face_pool, index, kind, generator(index))
         assert fake.shape == (3, SIDE, SIDE) and fake.dtype == torch.float32
         assert fake.isfinite().all() and fake.min() >= 0 and fake.max() <= 255
-        assert torch.equal(fake, forge(crowd, index, kind, generator(index)))
-        assert not torch.equal(fake, forge(crowd, index, kind, generator(index + 1)))
+        assert torch.equal(fake, forge(face_pool, index, kind, generator(index)))
+        assert not torch.equal(fake, forge(face_pool, index, kind, generator(index + 1)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_outside_the_mask_every_pixel_is_the_real_ones(crowd: Crowd, kind: str) -> None:
+def test_outside_the_mask_every_pixel_is_the_real_ones(face_pool: FacePool, kind: str) -> None:
     for index in FACES:
-        fake, mask = forge_with_mask(crowd, index, kind, generator(index))
+        fake, mask = forge_with_mask(face_pool, index, kind, generator(index))
         outside = mask == 0
-        assert torch.equal(fake[:, outside], crowd.image(index)[:, outside])
+        assert torch.equal(fake[:, outside], face_pool.image(index)[:, outside])
         assert outside.any() == (kind != "whole")
         assert mask.shape == (SIDE, SIDE) and mask.min() >= 0 and mask.max() <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_inner_face_is_another_but_still_in_place(crowd: Crowd, kind: str) -> None:
+def test_the_inner_face_is_another_but_still_in_place(face_pool: FacePool, kind: str) -> None:
     """Inside the mask forgeries differ from the real face, on average by some grey levels, never by a world."""
     changes = []
     for index in range(COUNT):
-        fake, mask = forge_with_mask(crowd, index, kind, generator(index))
-        changed = (fake - crowd.image(index)).abs().mean(0)
+        fake, mask = forge_with_mask(face_pool, index, kind, generator(index))
+        changed = (fake - face_pool.image(index)).abs().mean(0)
         changes.append(float(changed[mask > 0.5].mean()))
     assert min(changes) > 0.3
     assert 2 < np.mean(changes) < 60
 
 
-def test_the_real_faces_are_left_as_they_are(crowd: Crowd) -> None:
-    before = [crowd.pixels(i).clone() for i in range(COUNT)]
-    coordinates, landmarks = crowd.coordinates.copy(), crowd.landmarks.clone()
+def test_the_real_faces_are_left_as_they_are(face_pool: FacePool) -> None:
+    before = [face_pool.pixels(i).clone() for i in range(COUNT)]
+    coordinates, landmarks = face_pool.coordinates.copy(), face_pool.landmarks.clone()
     for kind in KINDS:
         for index in FACES:
-            forge(crowd, index, kind, generator(index))
-    assert all(torch.equal(crowd.pixels(i), before[i]) for i in range(COUNT))
-    assert np.array_equal(crowd.coordinates, coordinates) and torch.equal(crowd.landmarks, landmarks)
+            forge(face_pool, index, kind, generator(index))
+    assert all(torch.equal(face_pool.pixels(i), before[i]) for i in range(COUNT))
+    assert np.array_equal(face_pool.coordinates, coordinates) and torch.equal(face_pool.landmarks, landmarks)
 
 
 @pytest.mark.parametrize("kind", ["swap", "swaphi", "mean", "pcamix"])
 def test_another_lends_and_never_one_without_landmarks(
-    crowd: Crowd, kind: str, monkeypatch: pytest.MonkeyPatch
+    face_pool: FacePool, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     donors: Counter[int] = Counter()
-    draw = Crowd.donor
+    draw = FacePool.donor
 
-    def noted(self: Crowd, index: int, rng: np.random.Generator, **options: int) -> int:
+    def noted(self: FacePool, index: int, rng: np.random.Generator, **options: int) -> int:
         donor = draw(self, index, rng, **options)
         assert donor != index
         donors[donor] += 1
         return donor
 
-    monkeypatch.setattr(Crowd, "donor", noted)
+    monkeypatch.setattr(FacePool, "donor", noted)
     for index in range(COUNT):
-        forge(crowd, index, kind, generator(index))
+        forge(face_pool, index, kind, generator(index))
     assert donors and not set(donors) & set(WITHOUT_LANDMARKS)
     per_face = sum(donors.values()) / COUNT
     assert {
@@ -106,9 +106,9 @@ def test_another_lends_and_never_one_without_landmarks(
 
 
 @pytest.mark.parametrize("kind", ["self", "pca", "whole"])
-def test_these_need_nobody_else(crowd: Crowd, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Crowd, "donor", lambda *_: pytest.fail("a donor was asked for"))
-    assert forge(crowd, 5, kind, generator()).shape == (3, SIDE, SIDE)
+def test_these_need_nobody_else(face_pool: FacePool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FacePool, "donor", lambda *_: pytest.fail("a donor was asked for"))
+    assert forge(face_pool, 5, kind, generator()).shape == (3, SIDE, SIDE)
 
 
 @contextmanager
@@ -132,31 +132,31 @@ def files_written() -> Iterator[list[str]]:
         watching = False
 
 
-def test_no_file_is_written(crowd: Crowd) -> None:
+def test_no_file_is_written(face_pool: FacePool) -> None:
     with files_written() as found:
         for number in range(len(KINDS)):
-            pair(crowd, number, seed=0)
+            pair(face_pool, number, seed=0)
     assert not found
 
 
-def test_unknown_kinds_and_faces_are_refused(crowd: Crowd) -> None:
+def test_unknown_kinds_and_faces_are_refused(face_pool: FacePool) -> None:
     with pytest.raises(InputError, match=r"no kind of forgery 'magic'.*swap"):
-        forge(crowd, 0, "magic", generator())
+        forge(face_pool, 0, "magic", generator())
     for index in (-1, COUNT):
         with pytest.raises(IndexError):
-            forge(crowd, index, "self", generator())
+            forge(face_pool, index, "self", generator())
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_source_is_a_face_in_place(crowd: Crowd, source: str) -> None:
+def test_a_source_is_a_face_in_place(face_pool: FacePool, source: str) -> None:
     """Eyes and mouth, whatever their colours, lie where the target's do: not where they were upside down."""
     nearer = 0
     for index in range(COUNT):
-        image = crowd.image(index)
-        new = SOURCES[source](crowd, index, generator(index), image)
+        image = face_pool.image(index)
+        new = SOURCES[source](face_pool, index, generator(index), image)
         assert new.shape == image.shape and new.isfinite().all()
         flipped = image.flip(1)
-        inside = inner_distance(crowd.landmarks[index], SIDE) < 0.8
+        inside = inner_distance(face_pool.landmarks[index], SIDE) < 0.8
         new, image, flipped = (
             (x[:, inside] - x[:, inside].median(1, True).values).abs().mean(0) for x in (new, image, flipped)
         )
@@ -164,23 +164,23 @@ def test_a_source_is_a_face_in_place(crowd: Crowd, source: str) -> None:
     assert nearer > 0.7 * COUNT
 
 
-def test_the_own_face_is_nearly_itself(crowd: Crowd) -> None:
+def test_the_own_face_is_nearly_itself(face_pool: FacePool) -> None:
     for index in FACES:
-        image = crowd.image(index)
+        image = face_pool.image(index)
         middle = slice(16, 48)
-        change = (own_face(crowd, index, generator(index), image) - image)[:, middle, middle].abs().mean()
+        change = (own_face(face_pool, index, generator(index), image) - image)[:, middle, middle].abs().mean()
         assert 0.1 < float(change) < 40
 
 
-def test_more_components_rebuild_a_face_better(crowd: Crowd) -> None:
+def test_more_components_rebuild_a_face_better(face_pool: FacePool) -> None:
     """By the generator's own draw: 25 and more of 400 are all that this crowd has, so the draw is lowered."""
 
     def error(count: int) -> float:
         total = 0.0
         for index in range(COUNT):
-            image, rng = crowd.image(index), _Fixed(count)
-            inside = inner_distance(crowd.landmarks[index], SIDE) < 0.7
-            new = rebuilt_face(crowd, index, rng, image)  # type: ignore[arg-type]
+            image, rng = face_pool.image(index), _Fixed(count)
+            inside = inner_distance(face_pool.landmarks[index], SIDE) < 0.7
+            new = rebuilt_face(face_pool, index, rng, image)  # type: ignore[arg-type]
             total += float((new - image)[:, inside].square().mean())
         return total / COUNT
 
@@ -198,33 +198,33 @@ class _Fixed:
         return float(np.log(self.number + 0.5))
 
 
-def test_a_mixed_face_keeps_the_pose_and_light_of_its_own(crowd: Crowd) -> None:
+def test_a_mixed_face_keeps_the_pose_and_light_of_its_own(face_pool: FacePool) -> None:
     """Its leading components are the target's, so that it is nearer to it than other faces are."""
     own, others = [], []
     for index in range(COUNT):
-        new = mixed_face(crowd, index, generator(index), crowd.image(index))
-        inside = inner_distance(crowd.landmarks[index], SIDE) < 0.7
-        own.append(float((new - crowd.image(index))[:, inside].abs().mean()))
-        others.append(float((new - crowd.image((index + 1) % COUNT))[:, inside].abs().mean()))
+        new = mixed_face(face_pool, index, generator(index), face_pool.image(index))
+        inside = inner_distance(face_pool.landmarks[index], SIDE) < 0.7
+        own.append(float((new - face_pool.image(index))[:, inside].abs().mean()))
+        others.append(float((new - face_pool.image((index + 1) % COUNT))[:, inside].abs().mean()))
     assert np.mean(own) < 0.7 * np.mean(others)
 
 
-def test_an_average_face_is_smoother_than_those_it_is_made_of(crowd: Crowd) -> None:
-    grain = [detail(average_face(crowd, i, generator(i), crowd.image(i))) for i in range(COUNT)]
-    assert np.mean(grain) < 0.9 * np.mean([detail(crowd.image(i)) for i in range(COUNT)])
+def test_an_average_face_is_smoother_than_those_it_is_made_of(face_pool: FacePool) -> None:
+    grain = [detail(average_face(face_pool, i, generator(i), face_pool.image(i))) for i in range(COUNT)]
+    assert np.mean(grain) < 0.9 * np.mean([detail(face_pool.image(i)) for i in range(COUNT)])
 
 
-def test_a_coarse_decoder_takes_detail_on_average_and_keeps_the_mean(crowd: Crowd) -> None:
-    image = crowd.image(0)
+def test_a_coarse_decoder_takes_detail_on_average_and_keeps_the_mean(face_pool: FacePool) -> None:
+    image = face_pool.image(0)
     out = [decode_coarsely(image, generator(n)) for n in range(100)]
     assert np.mean([detail(x) for x in out]) < 0.9 * detail(image)
     assert max(float((x.mean() - image.mean()).abs()) for x in out) < 3
     assert len({round(detail(x), 4) for x in out}) > 60
 
 
-def test_a_tint_changes_colours_alone(crowd: Crowd) -> None:
+def test_a_tint_changes_colours_alone(face_pool: FacePool) -> None:
     """A channel's grey levels are mapped by one straight line, of a slope in [0.75, 1.15]."""
-    image = crowd.image(0)
+    image = face_pool.image(0)
     for seed in range(20):
         tinted = tint(image, generator(seed))
         x, y = (v.flatten(1) - v.flatten(1).mean(1, keepdim=True) for v in (image, tinted))
@@ -234,8 +234,8 @@ def test_a_tint_changes_colours_alone(crowd: Crowd) -> None:
         assert 0 < float((tinted - image).mean((1, 2)).abs().max()) < 40
 
 
-def test_a_tint_turns_about_the_mean_under_the_weight(crowd: Crowd) -> None:
-    image, weight = crowd.image(0), torch.zeros(SIDE, SIDE)
+def test_a_tint_turns_about_the_mean_under_the_weight(face_pool: FacePool) -> None:
+    image, weight = face_pool.image(0), torch.zeros(SIDE, SIDE)
     weight[20:40, 20:40] = 1
     tinted = [tint(image, generator(n), weight)[:, 20:40, 20:40].mean() for n in range(200)]
     assert float(torch.stack(tinted).mean()) == pytest.approx(float(image[:, 20:40, 20:40].mean()), abs=1.5)

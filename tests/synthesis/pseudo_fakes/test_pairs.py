@@ -19,11 +19,11 @@ from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.faces.landmarks import crop_landmarks
 from verovolto.synthesis.pseudo_fakes import (
     KINDS,
-    ChainParameters,
-    Crowd,
+    CompressionParameters,
+    FacePool,
     PseudoPair,
-    chain,
-    draw_chain,
+    compress,
+    draw_compression,
     forge,
     forge_with_mask,
     native_sides,
@@ -37,100 +37,102 @@ def same(one: PseudoPair, other: PseudoPair) -> bool:
     return alike and torch.equal(one.real, other.real) and torch.equal(one.fake, other.fake)
 
 
-def parameters(seed: int, native: int = 50) -> ChainParameters:
-    return draw_chain(np.random.default_rng(seed), native, side=SIDE)
+def parameters(seed: int, native: int = 50) -> CompressionParameters:
+    return draw_compression(np.random.default_rng(seed), native, side=SIDE)
 
 
-def test_a_pair_depends_on_seed_and_number_alone(crowd: Crowd) -> None:
-    in_order = list(pairs(crowd, 20, seed=3))
+def test_a_pair_depends_on_seed_and_number_alone(face_pool: FacePool) -> None:
+    in_order = list(pairs(face_pool, 20, seed=3))
     for number in (19, 7, 0, 7):
-        assert same(pair(crowd, number, seed=3), in_order[number])
-    later = list(pairs(crowd, 8, seed=3, start=12))
+        assert same(pair(face_pool, number, seed=3), in_order[number])
+    later = list(pairs(face_pool, 8, seed=3, start=12))
     assert all(same(*both) for both in zip(later, in_order[12:], strict=True))
-    assert all(same(*both) for both in zip(islice(pairs(crowd, 1000, seed=3), 5), in_order[:5], strict=True))
-    assert not any(same(pair(crowd, n, seed=4), in_order[n]) for n in range(5))
+    assert all(
+        same(*both) for both in zip(islice(pairs(face_pool, 1000, seed=3), 5), in_order[:5], strict=True)
+    )
+    assert not any(same(pair(face_pool, n, seed=4), in_order[n]) for n in range(5))
 
 
-def test_another_process_makes_the_same_pairs(crowd: Crowd) -> None:
-    sent = pickle.loads(pickle.dumps(crowd))
-    assert all(same(pair(sent, n, seed=3), pair(crowd, n, seed=3)) for n in range(len(KINDS)))
+def test_another_process_makes_the_same_pairs(face_pool: FacePool) -> None:
+    sent = pickle.loads(pickle.dumps(face_pool))
+    assert all(same(pair(sent, n, seed=3), pair(face_pool, n, seed=3)) for n in range(len(KINDS)))
 
 
-def test_kinds_come_in_turn_and_faces_before_they_come_again(crowd: Crowd) -> None:
-    made = list(pairs(crowd, 2 * COUNT, seed=0))
+def test_kinds_come_in_turn_and_faces_before_they_come_again(face_pool: FacePool) -> None:
+    made = list(pairs(face_pool, 2 * COUNT, seed=0))
     assert [one.kind for one in made] == [KINDS[n % len(KINDS)] for n in range(2 * COUNT)]
     rounds = [[one.index for one in made[:COUNT]], [one.index for one in made[COUNT:]]]
     assert all(Counter(order) == Counter(range(COUNT)) for order in rounds)
     assert rounds[0] != rounds[1] and rounds[0] != list(range(COUNT))
 
 
-def test_some_kinds_may_be_chosen(crowd: Crowd) -> None:
-    made = list(pairs(crowd, 5, seed=0, kinds=("pca", "self")))
+def test_some_kinds_may_be_chosen(face_pool: FacePool) -> None:
+    made = list(pairs(face_pool, 5, seed=0, kinds=("pca", "self")))
     assert [one.kind for one in made] == ["pca", "self", "pca", "self", "pca"]
 
 
-def test_both_of_a_pair_are_bytes_of_one_size_and_differ(crowd: Crowd) -> None:
-    for one in pairs(crowd, 2 * len(KINDS), seed=1):
+def test_both_of_a_pair_are_bytes_of_one_size_and_differ(face_pool: FacePool) -> None:
+    for one in pairs(face_pool, 2 * len(KINDS), seed=1):
         for image in (one.real, one.fake):
             assert image.dtype == torch.uint8 and image.shape == (3, SIDE, SIDE)
         assert not torch.equal(one.real, one.fake)
 
 
-def test_the_real_one_passes_the_very_chain_of_its_forgery(crowd: Crowd) -> None:
+def test_the_real_one_passes_the_very_chain_of_its_forgery(face_pool: FacePool) -> None:
     for number in range(len(KINDS)):
-        one, rng = pair(crowd, number, seed=5), np.random.default_rng([5, number])
-        drawn = draw_chain(rng, int(crowd.native[one.index]), side=SIDE)
-        assert torch.equal(one.real, chain(crowd.pixels(one.index), drawn))
-        assert torch.equal(one.fake, chain(forge(crowd, one.index, one.kind, rng), drawn))
+        one, rng = pair(face_pool, number, seed=5), np.random.default_rng([5, number])
+        drawn = draw_compression(rng, int(face_pool.native[one.index]), side=SIDE)
+        assert torch.equal(one.real, compress(face_pool.pixels(one.index), drawn))
+        assert torch.equal(one.fake, compress(forge(face_pool, one.index, one.kind, rng), drawn))
 
 
-def test_the_mask_says_where_the_forgery_lies(crowd: Crowd) -> None:
+def test_the_mask_says_where_the_forgery_lies(face_pool: FacePool) -> None:
     for number in range(len(KINDS)):
-        one, rng = pair(crowd, number, seed=5), np.random.default_rng([5, number])
-        draw_chain(rng, int(crowd.native[one.index]), side=SIDE)
-        forged, mask = forge_with_mask(crowd, one.index, one.kind, rng)
+        one, rng = pair(face_pool, number, seed=5), np.random.default_rng([5, number])
+        draw_compression(rng, int(face_pool.native[one.index]), side=SIDE)
+        forged, mask = forge_with_mask(face_pool, one.index, one.kind, rng)
         assert torch.equal(one.mask, mask) and float(mask.min()) >= 0 and float(mask.max()) <= 1
         untouched = (mask == 0).expand(3, -1, -1)
-        assert torch.equal(forged[untouched], crowd.image(one.index)[untouched])
+        assert torch.equal(forged[untouched], face_pool.image(one.index)[untouched])
 
 
-def test_pairs_of_a_crowd_with_unreadable_faces_leave_these_out(crowd: Crowd) -> None:
-    fewer = replace(crowd, targets=np.array([1, 2, 8]))
+def test_pairs_of_a_crowd_with_unreadable_faces_leave_these_out(face_pool: FacePool) -> None:
+    fewer = replace(face_pool, targets=np.array([1, 2, 8]))
     assert Counter(one.index for one in pairs(fewer, 6, seed=0)) == {1: 2, 2: 2, 8: 2}
 
 
-def test_what_cannot_be_made_is_refused(crowd: Crowd) -> None:
+def test_what_cannot_be_made_is_refused(face_pool: FacePool) -> None:
     for kinds, said in ((("self", "magic"), "'magic'"), ((), "no kind of forgery is named")):
         with pytest.raises(InputError, match=said):
-            pairs(crowd, 1, seed=0, kinds=kinds)
+            pairs(face_pool, 1, seed=0, kinds=kinds)
     for numbers in ({"seed": -1}, {"seed": 0, "start": -1}):
         with pytest.raises(InputError, match="is -1"):
-            pairs(crowd, 1, **numbers)
+            pairs(face_pool, 1, **numbers)
     with pytest.raises(InputError, match="is -1"):
-        pairs(crowd, -1, seed=0)
+        pairs(face_pool, -1, seed=0)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_an_unforged_image_leaves_the_chain_as_its_source_does(crowd: Crowd, seed: int) -> None:
+def test_an_unforged_image_leaves_the_chain_as_its_source_does(face_pool: FacePool, seed: int) -> None:
     """Whatever form it has: bytes, floats, or a forgery whose mask is empty."""
-    drawn, source = parameters(seed), crowd.pixels(seed)
-    unforged = crowd.image(seed) * (1 - torch.zeros(SIDE, SIDE)) + 300 * torch.zeros(SIDE, SIDE)
-    assert torch.equal(chain(unforged, drawn), chain(source, drawn))
-    assert torch.equal(chain(source.float() + 0.3, drawn), chain(source, drawn))
-    assert torch.equal(source, crowd.pixels(seed))
+    drawn, source = parameters(seed), face_pool.pixels(seed)
+    unforged = face_pool.image(seed) * (1 - torch.zeros(SIDE, SIDE)) + 300 * torch.zeros(SIDE, SIDE)
+    assert torch.equal(compress(unforged, drawn), compress(source, drawn))
+    assert torch.equal(compress(source.float() + 0.3, drawn), compress(source, drawn))
+    assert torch.equal(source, face_pool.pixels(seed))
 
 
-def test_a_chain_costs_detail_the_more_the_lower_it_is_recorded(crowd: Crowd) -> None:
-    image = crowd.pixels(0)
-    harsh = ChainParameters(mild=False, recorded=24, quality=45, down="bilinear", up="bilinear")
+def test_a_chain_costs_detail_the_more_the_lower_it_is_recorded(face_pool: FacePool) -> None:
+    image = face_pool.pixels(0)
+    harsh = CompressionParameters(mild=False, recorded=24, quality=45, down="bilinear", up="bilinear")
     errors = [
-        float((chain(image, drawn).float() - image.float()).abs().mean())
+        float((compress(image, drawn).float() - image.float()).abs().mean())
         for drawn in (replace(harsh, mild=True), replace(harsh, recorded=48, quality=90), harsh)
     ]
     assert errors[0] < errors[1] < errors[2]
     # Without enlargement a chain is two compressions; a mild one is the last alone.
     assert not torch.equal(
-        chain(image, replace(harsh, recorded=SIDE)), chain(image, replace(harsh, mild=True))
+        compress(image, replace(harsh, recorded=SIDE)), compress(image, replace(harsh, mild=True))
     )
 
 
@@ -154,9 +156,9 @@ def test_real_crops_give_a_pair_of_each_kind(real_data: Path, tmp_path: Path) ->
     faces = reals.take(range(0, len(reals), len(reals) // 40))
     points = crop_landmarks(faces, MTCNNDetector(), tmp_path / "landmarks")
     assert np.isnan(points[:, 0, 0]).mean() < 0.1
-    crowd = Crowd.gather(faces, points, native=native_sides(faces))
-    assert not crowd.unreadable and crowd.native.min() > 50
-    made = list(pairs(crowd, len(KINDS), seed=0))
+    face_pool = FacePool.gather(faces, points, native=native_sides(faces))
+    assert not face_pool.unreadable and face_pool.native.min() > 50
+    made = list(pairs(face_pool, len(KINDS), seed=0))
     assert [one.kind for one in made] == list(KINDS)
     for one in made:
         change = (one.fake.float() - one.real.float()).abs().mean(0)

@@ -38,13 +38,13 @@ def convert_set(
     shard_rows: int = SHARD_ROWS,
     max_unreadable: float = 0.01,
     crop_rule: dict[str, Any] | None = None,
-    advance: Callable[[int], None] = lambda rows: None,
+    on_progress: Callable[[int], None] = lambda rows: None,
 ) -> Conversion:
     """Write `faces` as Parquet shards of `shard_rows` rows into the folder `out`; image bytes stay as they
     are.
 
     Every image is decoded once, so that what cannot be read is known: such faces are left out, named and
-    counted. `crop_rule` is written into the set (by default the rule of `faces`). `advance` hears of rows
+    counted. `crop_rule` is written into the set (by default the rule of `faces`). `on_progress` hears of rows
     done. Shards that an earlier conversion of the same rows wrote are kept. Memory holds the metadata of
     one shard and the images of 64 rows.
 
@@ -73,9 +73,9 @@ def convert_set(
         if path.exists():
             resumed += 1
             unreadable += shard_metadata(path)["unreadable"]
-            advance(len(rows))
+            on_progress(len(rows))
         else:
-            unreadable += _write(faces, rows, path, {**meta, "shard": index}, advance)
+            unreadable += _write(faces, rows, path, {**meta, "shard": index}, on_progress)
         _check_share(unreadable, len(faces), max_unreadable)
     return Conversion(
         shards=count, resumed=resumed, faces=len(faces) - len(unreadable), unreadable=tuple(unreadable)
@@ -83,20 +83,20 @@ def convert_set(
 
 
 def _write(
-    faces: FaceSet, rows: range, path: Path, meta: dict[str, Any], advance: Callable[[int], None]
+    faces: FaceSet, rows: range, path: Path, meta: dict[str, Any], on_progress: Callable[[int], None]
 ) -> list[str]:
     """Write one shard, and return the faces left out, which its metadata names too."""
     unreadable: list[str] = []
     view = faces.take(rows)
     table = view.columns()
     schema = table.schema.remove_metadata().insert(1, pa.field(IMAGE, pa.binary()))
-    groups = _row_groups(view, table, unreadable, advance)
+    groups = _row_groups(view, table, unreadable, on_progress)
     write_shard(path, groups, schema, metadata={**meta, "unreadable": unreadable})
     return unreadable
 
 
 def _row_groups(
-    view: FaceSet, table: pa.Table, unreadable: list[str], advance: Callable[[int], None]
+    view: FaceSet, table: pa.Table, unreadable: list[str], on_progress: Callable[[int], None]
 ) -> Iterator[pa.Table]:
     """The rows of a view with their images, 64 at a time; what cannot be decoded goes to `unreadable`."""
     sizes = table.schema.get_field_index("image_bytes")
@@ -107,7 +107,7 @@ def _row_groups(
         part = part.set_column(sizes, "image_bytes", lengths)
         part = part.append_column(IMAGE, pa.array(images, pa.binary()))
         yield part.filter(pc.is_valid(part[IMAGE]))
-        advance(len(images))
+        on_progress(len(images))
 
 
 def _checked(view: FaceSet, i: int, face: str, unreadable: list[str]) -> bytes | None:

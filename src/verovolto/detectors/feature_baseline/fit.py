@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from verovolto.core.chunks import in_blocks
+from verovolto.core.chunks import compute_chunks
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.feature_baseline.detector import NormalityDetector
-from verovolto.detectors.feature_baseline.maps import TRUNK
+from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector
+from verovolto.detectors.feature_baseline.maps import BACKBONE
 from verovolto.detectors.feature_baseline.methods import Method, method_of
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, Lite
@@ -29,8 +29,8 @@ from verovolto.networks.choices import MAHALANOBIS, PADIM, PATCHCORE, AnyModel
 from verovolto.training import closed_form
 from verovolto.training.closed_form import Task, check_readable, read_image, work_folder
 from verovolto.training.config import TrainConfig
-from verovolto.training.data import Sets
-from verovolto.training.run_metadata import about_run
+from verovolto.training.data import TrainingData
+from verovolto.training.run_metadata import detector_metadata
 
 SIZE = 224
 SOURCES = {
@@ -45,7 +45,7 @@ def run(config: TrainConfig, progress: Progress) -> Path:
     """Fit, or go on with a run that was stopped (see `training.closed_form.run`)."""
     method = method_of(config)
 
-    def fit(config: TrainConfig, sets: Sets, task: Task) -> NormalityDetector:
+    def fit(config: TrainConfig, sets: TrainingData, task: Task) -> FeatureBaselineDetector:
         return _fitted(config, sets, method, task)
 
     return closed_form.run(config, progress, fit, check=lambda sets: method.check(len(sets.train)))
@@ -57,29 +57,31 @@ def fitted_numbers(model: str) -> int:
     return method_of(paper).numbers
 
 
-def _fitted(config: TrainConfig, sets: Sets, method: Method, task: Task) -> NormalityDetector:
+def _fitted(config: TrainConfig, sets: TrainingData, method: Method, task: Task) -> FeatureBaselineDetector:
     """The detector, not calibrated yet."""
     preprocessing = Preprocessing(size=SIZE, mean=MEAN, std=STD, crop_rule=sets.crop_rule)
     count = len(sets.train)
     rows = _Rows(faces=sets.train, method=method, preprocessing=preprocessing)
-    found = in_blocks(
+    found = compute_chunks(
         count,
         rows,
         work_folder(config) / "features",
         workers=config.workers or 0,
-        advance=task("features of the training faces", count),
+        on_progress=task("features of the training faces", count),
     )
     known = np.isfinite(found.reshape(count, -1)[:, 0])
     lost = np.flatnonzero(~known)
     first = sets.train.face(int(lost[0])) if len(lost) else ""
     check_readable(len(lost), count, config.max_unreadable, what="training faces", first=first)
     method.check(int(known.sum()))
-    about = about_run(config, sets, weights="EfficientNet-Lite0, ImageNet, frozen")
-    about |= {"fitted": method.told, "unreadable": int((~known).sum())}
+    metadata = detector_metadata(config, sets, weights="EfficientNet-Lite0, ImageNet, frozen")
+    metadata |= {"fitted": method.told, "unreadable": int((~known).sum())}
     model = method.fit(found if known.all() else found[known], task)
     if config.model == PATCHCORE:
-        about["holds"] = "features of patches of training faces: keep it where the faces may be kept"
-    return NormalityDetector(name=config.model, model=model, preprocessing=preprocessing, about=about)
+        metadata["holds"] = "features of patches of training faces: keep it where the faces may be kept"
+    return FeatureBaselineDetector(
+        name=config.model, model=model, preprocessing=preprocessing, metadata=metadata
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ class _Rows:
             there, shown = [0], [torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)]
         with torch.inference_mode():
             batch = FaceBatch(images=shown, encoded_bytes=[None] * len(shown))
-            maps = _trunk(self.method.taps)(self.preprocessing(batch, torch.device("cpu")))
+            maps = _backbone(self.method.layers)(self.preprocessing(batch, torch.device("cpu")))
             kept = self.method.kept(maps, [block[number] for number in there], len(self.faces)).numpy()
         found = np.full((len(images), *kept.shape[1:]), np.nan, dtype=np.float16)
         found[there] = kept
@@ -107,6 +109,6 @@ class _Rows:
 
 
 @lru_cache(maxsize=1)
-def _trunk(taps: tuple[int, ...]) -> Lite:
+def _backbone(layers: tuple[int, ...]) -> Lite:
     """Loaded once a process."""
-    return Lite(TRUNK, taps).to(memory_format=torch.channels_last)
+    return Lite(BACKBONE, layers).to(memory_format=torch.channels_last)

@@ -11,13 +11,13 @@ from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad
 
 from verovolto.networks.backbones.efficientnet_lite import variant
 
-TRUNK = "lite0"
+BACKBONE = "lite0"
 """The network whose features all of them stand on; see `networks.backbones.efficientnet_lite`."""
 
-CHANNELS = variant(TRUNK).channels
+CHANNELS = variant(BACKBONE).channels
 """Its channels after each block."""
 
-HEAT_SIDE = 56
+ANOMALY_MAP_SIDE = 56
 """Places a side of a heat map, of whatever model."""
 
 _SIGMA = 1.0  # places of a heat map: 4 of 224 pixels, as in Roth et al. 2022
@@ -30,7 +30,9 @@ def aligned(maps: Sequence[Float[Tensor, "b _ _ _"]], edge: int) -> Float[Tensor
     return torch.cat([_resized(features.float(), edge) for features in maps], dim=1)
 
 
-def smoothed(distances: Float[Tensor, "b h w"], side: int = HEAT_SIDE) -> Float[Tensor, "b {side} {side}"]:
+def smoothed(
+    distances: Float[Tensor, "b h w"], side: int = ANOMALY_MAP_SIDE
+) -> Float[Tensor, "b {side} {side}"]:
     """A map enlarged bilinearly and blurred (Gaussian, its border repeated): single places count for less."""
     offsets = torch.arange(-_REACH, _REACH + 1, dtype=torch.float32, device=distances.device)
     kernel = torch.exp(-offsets.square() / (2 * _SIGMA**2))
@@ -40,13 +42,13 @@ def smoothed(distances: Float[Tensor, "b h w"], side: int = HEAT_SIDE) -> Float[
     return blurred[:, 0]
 
 
-def above_median(heat: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+def above_median(anomaly_map: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     """By how much each place exceeds the median place of its own face, 0 where it does not.
 
     Distances of real faces lie far from zero everywhere; only where they are larger than elsewhere is worth showing.
     """
-    middle = heat.flatten(1).median(1).values
-    return (heat - middle[:, None, None]).clamp(min=0)
+    middle = anomaly_map.flatten(1).median(1).values
+    return (anomaly_map - middle[:, None, None]).clamp(min=0)
 
 
 def _resized(features: Tensor, edge: int) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verovolto.core.errors import DataError, InputError
-from verovolto.detectors.feature_baseline.detector import Normality
+from verovolto.detectors.feature_baseline.detector import FeatureModel
 from verovolto.detectors.feature_baseline.maps import CHANNELS
 from verovolto.detectors.mahalanobis import model as mahalanobis
 from verovolto.detectors.padim import model as padim
@@ -34,7 +34,7 @@ class Method(Protocol):
     """How a model is fitted: what is kept of each face, and what is made of it."""
 
     @property
-    def taps(self) -> tuple[int, ...]:
+    def layers(self) -> tuple[int, ...]:
         """After which blocks of the trunk features are taken."""
 
     @property
@@ -51,18 +51,18 @@ class Method(Protocol):
     def kept(self, maps: list[Tensor], rows: list[int], faces: int) -> Tensor:
         """Of each face `[n, ...]`; `rows` are their numbers among all `faces`."""
 
-    def fit(self, kept: NDArray[np.float16], task: Task) -> Normality:
+    def fit(self, kept: NDArray[np.float16], task: Task) -> FeatureModel:
         """The model, out of what was kept of the faces that could be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Mahalanobis:
-    taps: tuple[int, ...] = mahalanobis.TAPS
+    layers: tuple[int, ...] = mahalanobis.LAYERS
     told: str = "the mean and covariance of their features"
 
     @property
     def numbers(self) -> int:
-        return sum(_of_gaussian(CHANNELS[tap]) for tap in self.taps)
+        return sum(_of_gaussian(CHANNELS[layer]) for layer in self.layers)
 
     def check(self, faces: int) -> None:
         _check_faces(faces)
@@ -70,15 +70,15 @@ class _Mahalanobis:
     def kept(self, maps: list[Tensor], rows: list[int], faces: int) -> Tensor:
         return mahalanobis.pooled_levels(maps)
 
-    def fit(self, kept: NDArray[np.float16], task: Task) -> Normality:
-        return mahalanobis.Mahalanobis.fit(torch.from_numpy(kept.astype(np.float32)), self.taps)
+    def fit(self, kept: NDArray[np.float16], task: Task) -> FeatureModel:
+        return mahalanobis.Mahalanobis.fit(torch.from_numpy(kept.astype(np.float32)), self.layers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _PaDiM:
     count: int
     seed: int
-    taps: tuple[int, ...] = padim.TAPS
+    layers: tuple[int, ...] = padim.LAYERS
     told: str = "the mean and covariance of their features at each place"
 
     @property
@@ -91,9 +91,9 @@ class _PaDiM:
     def kept(self, maps: list[Tensor], rows: list[int], faces: int) -> Tensor:
         return padim.embedded(maps, self._channels)
 
-    def fit(self, kept: NDArray[np.float16], task: Task) -> Normality:
-        advance = task("a Gaussian at each place", padim.GRID**2)
-        return padim.PaDiM.fit(kept, self.taps, self._channels, advance)
+    def fit(self, kept: NDArray[np.float16], task: Task) -> FeatureModel:
+        on_progress = task("a Gaussian at each place", padim.GRID**2)
+        return padim.PaDiM.fit(kept, self.layers, self._channels, on_progress)
 
     @property
     def _channels(self) -> Tensor:
@@ -104,7 +104,7 @@ class _PaDiM:
 class _PatchCore:
     memory: int
     seed: int
-    taps: tuple[int, ...] = patchcore.TAPS
+    layers: tuple[int, ...] = patchcore.LAYERS
 
     @property
     def told(self) -> str:
@@ -126,10 +126,10 @@ class _PatchCore:
         ]
         return torch.stack([each[drawn] for each, drawn in zip(patches, places, strict=True)])
 
-    def fit(self, kept: NDArray[np.float16], task: Task) -> Normality:
+    def fit(self, kept: NDArray[np.float16], task: Task) -> FeatureModel:
         patches = torch.from_numpy(kept.reshape(-1, kept.shape[-1]).astype(np.float32))
         self._check_patches(len(patches), len(kept))
-        return patchcore.PatchCore.fit(patches, self.taps, self.memory, task("the memory", self.memory))
+        return patchcore.PatchCore.fit(patches, self.layers, self.memory, task("the memory", self.memory))
 
     def _check_patches(self, there: int, faces: int) -> None:
         if there < self.memory:

@@ -53,7 +53,7 @@ class FusedDetector(SavedDetector):
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
     domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     name: str = "fusion"
 
     def __post_init__(self) -> None:
@@ -69,20 +69,24 @@ class FusedDetector(SavedDetector):
         """That of the parts that know theirs."""
         return next((part.crop_rule for part in self.detectors if part.crop_rule is not None), None)
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
-        parts = [part.score_batch(batch, heat=heat) for part in self.detectors]
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
+        parts = [part.score_batch(batch, anomaly_map=anomaly_map) for part in self.detectors]
         statistic, terms = self._combined([part.score for part in parts])
         columns = {SCORE: torch.from_numpy(statistic).float()}
         columns |= {name: part.score for name, part in zip(self.score_names[1:], parts, strict=True)}
-        where = _weighted([part.heat for part in parts], terms) if heat else None
-        return Scores(columns=columns, default=SCORE, heat=where)
+        where = _weighted([part.anomaly_map for part in parts], terms) if anomaly_map else None
+        return Scores(columns=columns, default=SCORE, anomaly_map=where)
 
     def explain(self, images: Any) -> Explanation | None:
         """The crops as the first part sees that has a heat map, with the fusion's own; None where no part has one."""
         batch = to_batch(images)
-        heat = self.score_batch(batch, heat=True).heat
+        anomaly_map = self.score_batch(batch, anomaly_map=True).anomaly_map
         shown = next(filter(None, (part.explain(images) for part in self.detectors)), None)
-        return None if shown is None or heat is None else Explanation(inputs=shown.inputs, heat=heat)
+        return (
+            None
+            if shown is None or anomaly_map is None
+            else Explanation(inputs=shown.inputs, anomaly_map=anomaly_map)
+        )
 
     def _combined(self, scores: Sequence[Tensor]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The statistic `[b]` and what each part adds to it `[b, k]`."""
@@ -104,11 +108,11 @@ class FusedDetector(SavedDetector):
             f"reference.{i}": torch.from_numpy(np.ascontiguousarray(reference))
             for i, reference in enumerate(self.references)
         }
-        about = [
+        metadata = [
             {"name": part.name, "score": part.default_score, "digest": digest}
             for part, digest in zip(self.detectors, self._digests, strict=True)
         ]
-        return tensors, {"rule": self.rule, "parts": about}
+        return tensors, {"rule": self.rule, "parts": metadata}
 
     @staticmethod
     def assemble(
@@ -145,7 +149,7 @@ def reference_scores(detector: SavedDetector, reals: FaceSet, fingerprint: str) 
     beside them.
     """
     set_aside = getattr(detector, "held_out", None)
-    if set_aside is not None and detector.about.get("fitted_on", {}).get("fingerprint") == fingerprint:
+    if set_aside is not None and detector.metadata.get("fitted_on", {}).get("fingerprint") == fingerprint:
         return np.asarray(set_aside, dtype=np.float64)
     values = score_faces(detector, reals, quiet=True).values(detector.default_score)
     return np.sort(values[np.isfinite(values)])

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
-from verovolto.detectors.feature_baseline.maps import CHANNELS, HEAT_SIDE
+from verovolto.detectors.feature_baseline.maps import ANOMALY_MAP_SIDE, CHANNELS
 from verovolto.networks.backbones.efficientnet_lite import STEM
 
-TAPS = (STEM, 0, 2, 4, 7, 10, 14, 15)
+LAYERS = (STEM, 0, 2, 4, 7, 10, 14, 15)
 """The stem and the last block of each stage of EfficientNet-Lite0."""
 
 
@@ -32,31 +32,31 @@ class Mahalanobis:
     method: ClassVar[str] = "mahalanobis"
     scores: ClassVar[tuple[str, ...]] = ("mahalanobis",)
 
-    taps: tuple[int, ...]
+    layers: tuple[int, ...]
     means: tuple[Tensor, ...]
     whitenings: tuple[Tensor, ...]
 
     @staticmethod
-    def fit(rows: Float[Tensor, "n d"], taps: tuple[int, ...]) -> Mahalanobis:
+    def fit(rows: Float[Tensor, "n d"], layers: tuple[int, ...]) -> Mahalanobis:
         """Fit to pooled features (see `pooled_levels`) of real faces. Raises `DataError` where nothing varies."""
-        levels = torch.split(rows, [CHANNELS[tap] for tap in taps], dim=1)
+        levels = torch.split(rows, [CHANNELS[layer] for layer in layers], dim=1)
         fitted = [fit_gaussian(level) for level in levels]
         means, whitenings = (tuple(part.float() for part in parts) for parts in zip(*fitted, strict=True))
-        return Mahalanobis(taps=taps, means=means, whitenings=whitenings)
+        return Mahalanobis(layers=layers, means=means, whitenings=whitenings)
 
     def judge(
-        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, heat: bool = False
+        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """The sum of the levels' distances; the heat map holds each place's share in it, where it speaks for a fake."""
         total = torch.zeros(len(maps[0]), device=maps[0].device)
-        shares = torch.zeros(len(maps[0]), HEAT_SIDE, HEAT_SIDE, device=maps[0].device)
+        shares = torch.zeros(len(maps[0]), ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE, device=maps[0].device)
         for features, mean, whitening in zip(maps, self.means, self.whitenings, strict=True):
             pooled = features.float().mean((2, 3))
             distance = torch.linalg.vector_norm((pooled - mean) @ whitening, dim=1)
             total = total + distance
-            if heat:
+            if anomaly_map:
                 shares = shares + shares_of(features.float(), pooled, mean, whitening, distance)
-        return {"mahalanobis": total}, shares.clamp(min=0) if heat else None
+        return {"mahalanobis": total}, shares.clamp(min=0) if anomaly_map else None
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be stored."""
@@ -64,12 +64,12 @@ class Mahalanobis:
         return means | {f"whitening.{n}": whitening for n, whitening in enumerate(self.whitenings)}
 
     @staticmethod
-    def from_tensors(taps: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Mahalanobis:
+    def from_tensors(layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Mahalanobis:
         """Back from `tensors`, after any detour through a file."""
         means, whitenings = (
-            tuple(tensors[f"{what}.{n}"] for n in range(len(taps))) for what in ("mean", "whitening")
+            tuple(tensors[f"{what}.{n}"] for n in range(len(layers))) for what in ("mean", "whitening")
         )
-        return Mahalanobis(taps=taps, means=means, whitenings=whitenings)
+        return Mahalanobis(layers=layers, means=means, whitenings=whitenings)
 
 
 def pooled_levels(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d"]:
@@ -84,7 +84,9 @@ def shares_of(features: Tensor, pooled: Tensor, mean: Tensor, whitening: Tensor,
     share = torch.einsum("bc,bchw->bhw", pull, features - mean[:, None, None])[:, None]
     edge = int(features.shape[-1])
     share = share / edge**2
-    if edge > HEAT_SIDE:
-        return avg_pool2d(share, edge // HEAT_SIDE)[:, 0] * (edge // HEAT_SIDE) ** 2
-    resized: Tensor = interpolate(share, size=(HEAT_SIDE, HEAT_SIDE), mode="bilinear", align_corners=False)
-    return resized[:, 0] * (edge / HEAT_SIDE) ** 2
+    if edge > ANOMALY_MAP_SIDE:
+        return avg_pool2d(share, edge // ANOMALY_MAP_SIDE)[:, 0] * (edge // ANOMALY_MAP_SIDE) ** 2
+    resized: Tensor = interpolate(
+        share, size=(ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE), mode="bilinear", align_corners=False
+    )
+    return resized[:, 0] * (edge / ANOMALY_MAP_SIDE) ** 2

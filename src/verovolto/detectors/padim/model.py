@@ -24,10 +24,10 @@ from torch import Tensor
 from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
 from verovolto.detectors.feature_baseline.maps import CHANNELS, above_median, aligned, smoothed
 
-TAPS = (2, 4, 10)
+LAYERS = (2, 4, 10)
 GRID = 28
 """Places a side."""
-DEPTH = sum(CHANNELS[tap] for tap in TAPS)
+DEPTH = sum(CHANNELS[layer] for layer in LAYERS)
 """Channels of all levels together, of which some are drawn."""
 
 
@@ -38,7 +38,7 @@ class PaDiM:
     method: ClassVar[str] = "padim"
     scores: ClassVar[tuple[str, ...]] = ("padim", "padim_mean")
 
-    taps: tuple[int, ...]
+    layers: tuple[int, ...]
     channels: Int64[Tensor, " k"]
     mean: Float[Tensor, "p k"]
     whitening: Float[Tensor, "p k k"]
@@ -46,9 +46,9 @@ class PaDiM:
     @staticmethod
     def fit(
         faces: Float[np.ndarray, "n k h w"],
-        taps: tuple[int, ...],
+        layers: tuple[int, ...],
         channels: Int64[Tensor, " k"],
-        advance: Callable[[int], None] = lambda done: None,
+        on_progress: Callable[[int], None] = lambda done: None,
     ) -> PaDiM:
         """Fit to features (see `embedded`) of n real faces. Raises `DataError` where a place never varies."""
         means, whitenings = [], []
@@ -59,11 +59,13 @@ class PaDiM:
                 mean, whitening = fit_gaussian(torch.from_numpy(rows))
                 means.append(mean.float())
                 whitenings.append(whitening.float())
-            advance(len(line))
-        return PaDiM(taps=taps, channels=channels, mean=torch.stack(means), whitening=torch.stack(whitenings))
+            on_progress(len(line))
+        return PaDiM(
+            layers=layers, channels=channels, mean=torch.stack(means), whitening=torch.stack(whitenings)
+        )
 
     def judge(
-        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, heat: bool = False
+        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """`padim`: the largest value of the smoothed map; `padim_mean`: the mean over places of the distance, for
         what is spread over the whole face. The heat map shows where a face is further off than at its median place."""
@@ -72,17 +74,17 @@ class PaDiM:
         distance = torch.linalg.vector_norm(white, dim=2).T.reshape(-1, GRID, GRID)
         smooth = smoothed(distance)
         columns = {"padim": smooth.amax((1, 2)), "padim_mean": distance.mean((1, 2))}
-        return columns, above_median(smooth) if heat else None
+        return columns, above_median(smooth) if anomaly_map else None
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be stored."""
         return {"channels": self.channels, "mean": self.mean, "whitening": self.whitening}
 
     @staticmethod
-    def from_tensors(taps: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PaDiM:
+    def from_tensors(layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PaDiM:
         """Back from `tensors`, after any detour through a file."""
         return PaDiM(
-            taps=taps,
+            layers=layers,
             channels=tensors["channels"],
             mean=tensors["mean"],
             whitening=tensors["whitening"],

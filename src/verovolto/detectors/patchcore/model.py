@@ -26,10 +26,10 @@ from torch.nn.functional import avg_pool2d
 
 from verovolto.detectors.feature_baseline.maps import CHANNELS, above_median, aligned, smoothed
 
-TAPS = (4, 10)
+LAYERS = (4, 10)
 GRID = 28
 """Places a side."""
-DEPTH = sum(CHANNELS[tap] for tap in TAPS)
+DEPTH = sum(CHANNELS[layer] for layer in LAYERS)
 """Numbers that describe a patch."""
 NEIGHBOURS = 9
 """Patches of the memory that a score is weighted by, the nearest one among them (`b` in eq. 7)."""
@@ -42,25 +42,25 @@ class PatchCore:
     method: ClassVar[str] = "patchcore"
     scores: ClassVar[tuple[str, ...]] = ("patchcore", "patchcore_mean")
 
-    taps: tuple[int, ...]
+    layers: tuple[int, ...]
     memory: Float[Tensor, "m d"]
     spread: Float[Tensor, " d"]
 
     @staticmethod
     def fit(
         patches: Float[Tensor, "n d"],
-        taps: tuple[int, ...],
+        layers: tuple[int, ...],
         size: int,
-        advance: Callable[[int], None] = lambda done: None,
+        on_progress: Callable[[int], None] = lambda done: None,
     ) -> PatchCore:
         """A memory of `size` out of n patches of real faces (see `embedded`)."""
         spread = patches.double().std(0, correction=0).clamp(min=1e-6).float()
         scaled = patches.float() / spread
-        chosen = greedy_coreset(scaled, size, advance)
-        return PatchCore(taps=taps, memory=scaled[chosen].contiguous(), spread=spread)
+        chosen = greedy_coreset(scaled, size, on_progress)
+        return PatchCore(layers=layers, memory=scaled[chosen].contiguous(), spread=spread)
 
     def judge(
-        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, heat: bool = False
+        self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """`patchcore`: the largest distance, weighted; `patchcore_mean`: the mean distance over places, for what is
         spread over the whole face. The heat map shows where a face is further off than at its median place."""
@@ -73,16 +73,16 @@ class PatchCore:
             distances.append(distance)
         grid = torch.stack(distances).view(-1, GRID, GRID)
         columns = {"patchcore": torch.stack(largest), "patchcore_mean": grid.mean((1, 2))}
-        return columns, above_median(smoothed(grid)) if heat else None
+        return columns, above_median(smoothed(grid)) if anomaly_map else None
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be stored."""
         return {"memory": self.memory, "spread": self.spread}
 
     @staticmethod
-    def from_tensors(taps: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PatchCore:
+    def from_tensors(layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PatchCore:
         """Back from `tensors`, after any detour through a file."""
-        return PatchCore(taps=taps, memory=tensors["memory"], spread=tensors["spread"])
+        return PatchCore(layers=layers, memory=tensors["memory"], spread=tensors["spread"])
 
 
 def embedded(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"]:
@@ -94,12 +94,12 @@ def embedded(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w
 
 
 def greedy_coreset(
-    points: Float[Tensor, "n d"], size: int, advance: Callable[[int], None] = lambda done: None
+    points: Float[Tensor, "n d"], size: int, on_progress: Callable[[int], None] = lambda done: None
 ) -> Int64[Tensor, " size"]:
     """Which `size` of n points to keep so that none of the others lies far from all of them (Sener & Savarese, ICLR
     2018): always the one farthest from those chosen so far, the first the one nearest to the mean.
 
-    At most twice as far off as the best choice there is. `advance` hears how many more are chosen.
+    At most twice as far off as the best choice there is. `on_progress` hears how many more are chosen.
     """
     square = points.square().sum(1)
     chosen = torch.empty(size, dtype=torch.int64)
@@ -110,7 +110,7 @@ def greedy_coreset(
         least = torch.minimum(least, square - 2 * (points @ points[latest]) + square[latest])
         least[latest] = -torch.inf  # never twice, equal points or not
         latest = int(least.argmax())
-        advance(1)
+        on_progress(1)
     return chosen
 
 

@@ -21,20 +21,20 @@ from verovolto.features.regions import STATISTICS, contributions, pooled, region
 from verovolto.networks.backbones.efficientnet_lite import Lite, variant
 
 SCORE = "discriminant"
-_HEAT_SIDE = 56
+_ANOMALY_MAP_SIDE = 56
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearHead:
     """`score = sum(slope * (features - origin))` over the `D` columns that `features.regions.pooled` gives.
 
-    `trunk` names the network (`networks.backbones.efficientnet_lite`), `taps` say after which of its blocks
+    `backbone` names the network (`networks.backbones.efficientnet_lite`), `layers` say after which of its blocks
     features are taken, `regions` where, `landmarks` `[5, 2]` where the face lies in a crop of `side` pixels:
     those of the average face, since crops of one rule hold faces in about the same place.
     """
 
-    trunk: str
-    taps: tuple[int, ...]
+    backbone: str
+    layers: tuple[int, ...]
     regions: tuple[str, ...]
     landmarks: Float[Tensor, "5 2"]
     side: int
@@ -42,18 +42,18 @@ class LinearHead:
     origin: Float[Tensor, " d"]
 
     def __post_init__(self) -> None:
-        size = head_size(self.trunk, self.taps, self.regions)
+        size = head_size(self.backbone, self.layers, self.regions)
         if not len(self.slope) == len(self.origin) == size:
             raise InputError(
-                f"a head on taps {list(self.taps)} of {self.trunk} has {size} columns, not {len(self.slope)} and "
+                f"a head on taps {list(self.layers)} of {self.backbone} has {size} columns, not {len(self.slope)} and "
                 f"{len(self.origin)}"
             )
 
 
-def head_size(trunk: str, taps: Sequence[int], regions: Sequence[str]) -> int:
+def head_size(backbone: str, layers: Sequence[int], regions: Sequence[str]) -> int:
     """How many columns there are: a weight each is all that a head learns."""
-    channels = variant(trunk).channels
-    return sum(channels[tap] for tap in taps) * len(regions) * len(STATISTICS)
+    channels = variant(backbone).channels
+    return sum(channels[layer] for layer in layers) * len(regions) * len(STATISTICS)
 
 
 class RegionFeatures:
@@ -61,8 +61,8 @@ class RegionFeatures:
 
     def __init__(
         self,
-        trunk: str,
-        taps: tuple[int, ...],
+        backbone: str,
+        layers: tuple[int, ...],
         regions: tuple[str, ...],
         landmarks: Float[Tensor, "5 2"],
         side: int,
@@ -70,20 +70,20 @@ class RegionFeatures:
     ) -> None:
         self.preprocessing = preprocessing
         self.masks = region_masks(landmarks, side, regions)
-        self.trunk = Lite(trunk, taps).to(memory_format=torch.channels_last)
+        self.backbone = Lite(backbone, layers).to(memory_format=torch.channels_last)
         self.device = torch.device("cpu")
 
     def to(self, device: torch.device) -> RegionFeatures:
         """Move it there, and return it."""
         self.device = device
-        self.trunk.to(device)
+        self.backbone.to(device)
         self.masks = self.masks.to(device)
         return self
 
     @torch.inference_mode()
     def maps(self, batch: FaceBatch) -> list[Tensor]:
         """The trunk's feature maps of each face, one a tap."""
-        found: list[Tensor] = self.trunk(self.preprocessing(batch, self.device))
+        found: list[Tensor] = self.backbone(self.preprocessing(batch, self.device))
         return found
 
     def columns(self, batch: FaceBatch) -> Float[Tensor, "b d"]:
@@ -106,14 +106,14 @@ class FeatureDetector(SavedDetector):
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
     domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     score_names: tuple[str, ...] = (SCORE,)
 
     def __post_init__(self) -> None:
         head = self.head
         features = RegionFeatures(
-            head.trunk, head.taps, head.regions, head.landmarks, head.side, self.preprocessing
+            head.backbone, head.layers, head.regions, head.landmarks, head.side, self.preprocessing
         )
         self.features = features.to(self.device)
         self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
@@ -122,33 +122,33 @@ class FeatureDetector(SavedDetector):
     def crop_rule(self) -> dict[str, Any] | None:
         return self.preprocessing.crop_rule
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             maps = self.features.maps(batch)
             values = (pooled(maps, self.features.masks) - self._origin) @ self._slope
-            where = self._heat(maps) if heat else None
-        return Scores(columns={SCORE: values.cpu()}, default=SCORE, heat=where)
+            where = self._anomaly_map(maps) if anomaly_map else None
+        return Scores(columns={SCORE: values.cpu()}, default=SCORE, anomaly_map=where)
 
     def explain(self, images: Any) -> Explanation:
         batch = to_batch(images)
         with torch.inference_mode():
             x = self.preprocessing(batch, self.device)
-            maps = self.features.trunk(x)
-            return Explanation(inputs=self.preprocessing.pictures(x), heat=self._heat(maps))
+            maps = self.features.backbone(x)
+            return Explanation(inputs=self.preprocessing.pictures(x), anomaly_map=self._anomaly_map(maps))
 
-    def _heat(self, maps: list[Tensor]) -> Float[Tensor, "b h w"]:
+    def _anomaly_map(self, maps: list[Tensor]) -> Float[Tensor, "b h w"]:
         """Where the score comes from: the shares that speak for a forgery."""
-        shares = contributions(maps, self.features.masks, self._slope, self._origin, side=_HEAT_SIDE)
+        shares = contributions(maps, self.features.masks, self._slope, self._origin, side=_ANOMALY_MAP_SIDE)
         return shares.clamp(min=0).cpu()
 
     def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         head = self.head
         tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
-        about = {
-            "name": self.name, "trunk": head.trunk, "taps": list(head.taps), "regions": list(head.regions),
+        metadata = {
+            "name": self.name, "trunk": head.backbone, "taps": list(head.layers), "regions": list(head.regions),
             "side": head.side,
         }  # fmt: skip
-        return tensors, {"head": about, "preprocessing": asdict(self.preprocessing)}
+        return tensors, {"head": metadata, "preprocessing": asdict(self.preprocessing)}
 
     @staticmethod
     def assemble(
@@ -157,8 +157,8 @@ class FeatureDetector(SavedDetector):
         """Put together what `parts` gave; `common` is what every kind of detector has."""
         written = description["head"]
         head = LinearHead(
-            trunk=written["trunk"],
-            taps=tuple(written["taps"]),
+            backbone=written["trunk"],
+            layers=tuple(written["taps"]),
             regions=tuple(written["regions"]),
             side=written["side"],
             landmarks=tensors["head.landmarks"],

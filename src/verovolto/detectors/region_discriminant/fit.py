@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from verovolto.core.chunks import in_blocks
+from verovolto.core.chunks import compute_chunks
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
@@ -35,13 +35,13 @@ from verovolto.faces.landmarks import crop_landmarks
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, variant
 from verovolto.networks.choices import DISCRIMINANT
-from verovolto.synthesis.pseudo_fakes import KINDS, Crowd, native_sides, pair
+from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, native_sides, pair
 from verovolto.synthesis.pseudo_fakes.benign_corruptions import wear
 from verovolto.training import closed_form
 from verovolto.training.closed_form import Task, check_readable, read_image, work_folder
 from verovolto.training.config import TrainConfig
-from verovolto.training.data import Sets
-from verovolto.training.run_metadata import about_run
+from verovolto.training.data import TrainingData
+from verovolto.training.run_metadata import detector_metadata
 
 STAGES = slice(1, 6)
 """The stages of the trunk after whose last block features are taken: all but the first and the last."""
@@ -72,20 +72,20 @@ def run(config: TrainConfig, progress: Progress) -> Path:
             f"--size {size} is no multiple of {_HALVED}", hint="leave it out for the trunk's own"
         )
 
-    def fit(config: TrainConfig, sets: Sets, task: Task) -> FeatureDetector:
+    def fit(config: TrainConfig, sets: TrainingData, task: Task) -> FeatureDetector:
         return _Steps(config=config, sets=sets, task=task).detector()
 
     return closed_form.run(replace(config, size=size), progress, fit)
 
 
-def taps_of(trunk: str) -> tuple[int, ...]:
+def layers_of(backbone: str) -> tuple[int, ...]:
     """The blocks of a trunk after which features are taken."""
-    return variant(trunk).ends[STAGES]
+    return variant(backbone).ends[STAGES]
 
 
-def parameters(trunk: str) -> int:
+def parameters(backbone: str) -> int:
     """Numbers that are learned: a weight a column of features."""
-    return head_size(trunk, taps_of(trunk), REGIONS)
+    return head_size(backbone, layers_of(backbone), REGIONS)
 
 
 @dataclass(kw_only=True)
@@ -93,7 +93,7 @@ class _Steps:
     """The steps of a run, each of which takes what an earlier one left in the folder."""
 
     config: TrainConfig
-    sets: Sets
+    sets: TrainingData
     task: Task
 
     def detector(self) -> FeatureDetector:
@@ -104,15 +104,21 @@ class _Steps:
         preprocessing = Preprocessing(
             size=self.config.size, mean=MEAN, std=STD, crop_rule=self.sets.crop_rule
         )
-        trunk = self.config.trunk
-        recipe = Recipe(trunk=trunk, taps=taps_of(trunk), landmarks=average, preprocessing=preprocessing)
-        reals = self._reals(recipe)
-        crowd = self._crowd(landmarks)
-        lost = crowd.unreadable
-        check_readable(
-            len(lost), len(crowd), self.config.max_unreadable, what="training faces", first="".join(lost[:1])
+        backbone = self.config.trunk
+        recipe = Recipe(
+            backbone=backbone, layers=layers_of(backbone), landmarks=average, preprocessing=preprocessing
         )
-        differences = self._differences(crowd, recipe)
+        reals = self._reals(recipe)
+        face_pool = self._face_pool(landmarks)
+        lost = face_pool.unreadable
+        check_readable(
+            len(lost),
+            len(face_pool),
+            self.config.max_unreadable,
+            what="training faces",
+            first="".join(lost[:1]),
+        )
+        differences = self._differences(face_pool, recipe)
         kinds = [KINDS[number % len(KINDS)] for number in range(len(differences))]
         worn = self._worn(recipe) - reals[: self._worn_faces]
         known, whole = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
@@ -125,21 +131,25 @@ class _Steps:
             wear=self.config.wear,
         )
         head = LinearHead(
-            trunk=trunk, taps=recipe.taps, regions=recipe.regions, landmarks=average, side=SIDE,
+            backbone=backbone, layers=recipe.layers, regions=recipe.regions, landmarks=average, side=SIDE,
             slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),
         )  # fmt: skip
-        about = about_run(self.config, self.sets, weights=f"{trunk}, ImageNet, frozen")
-        about |= {"forgeries": len(differences), "kinds": list(KINDS), "unreadable": len(crowd.unreadable)}
-        return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, about=about)
+        metadata = detector_metadata(self.config, self.sets, weights=f"{backbone}, ImageNet, frozen")
+        metadata |= {
+            "forgeries": len(differences),
+            "kinds": list(KINDS),
+            "unreadable": len(face_pool.unreadable),
+        }
+        return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, metadata=metadata)
 
     def _landmarks(self) -> NDArray[np.float32]:
-        advance = self.task("landmarks of the training faces", len(self.sets.train))
+        on_progress = self.task("landmarks of the training faces", len(self.sets.train))
         return crop_landmarks(
             self.sets.train,
             open_detector(_FINDER),
             self._work("landmarks"),
             workers=self._workers,
-            advance=advance,
+            on_progress=on_progress,
         )
 
     @cached_property
@@ -155,33 +165,38 @@ class _Steps:
 
     def _worn(self, recipe: Recipe) -> NDArray[np.float32]:
         rows = OfWorn(faces=self._drawn, recipe=recipe, seed=self.config.seed)
-        advance = self.task("features of worn faces", self._worn_faces)
-        return in_blocks(
-            self._worn_faces, rows, self._work("worn"), workers=self._workers, advance=advance
+        on_progress = self.task("features of worn faces", self._worn_faces)
+        return compute_chunks(
+            self._worn_faces, rows, self._work("worn"), workers=self._workers, on_progress=on_progress
         ).astype(np.float32)
 
     def _reals(self, recipe: Recipe) -> NDArray[np.float32]:
         count = len(self._drawn)
         rows = OfReals(faces=self._drawn, recipe=recipe)
-        advance = self.task("features of untouched faces", count)
-        return in_blocks(count, rows, self._work("reals"), workers=self._workers, advance=advance).astype(
-            np.float32
-        )
+        on_progress = self.task("features of untouched faces", count)
+        return compute_chunks(
+            count, rows, self._work("reals"), workers=self._workers, on_progress=on_progress
+        ).astype(np.float32)
 
-    def _crowd(self, landmarks: NDArray[np.float32]) -> Crowd:
+    def _face_pool(self, landmarks: NDArray[np.float32]) -> FacePool:
         faces = self.sets.train
-        advance = self.task("looking at the training faces", len(faces))
-        return Crowd.gather(
-            faces, landmarks, native=native_sides(faces), side=SIDE, seed=self.config.seed, advance=advance
+        on_progress = self.task("looking at the training faces", len(faces))
+        return FacePool.gather(
+            faces,
+            landmarks,
+            native=native_sides(faces),
+            side=SIDE,
+            seed=self.config.seed,
+            on_progress=on_progress,
         )
 
-    def _differences(self, crowd: Crowd, recipe: Recipe) -> NDArray[np.float32]:
+    def _differences(self, face_pool: FacePool, recipe: Recipe) -> NDArray[np.float32]:
         count = self.config.forgeries
-        rows = OfPairs(crowd=crowd, recipe=recipe, seed=self.config.seed)
-        advance = self.task("forgeries and their features", count)
-        return in_blocks(count, rows, self._work("pairs"), workers=self._workers, advance=advance).astype(
-            np.float32
-        )
+        rows = OfPairs(face_pool=face_pool, recipe=recipe, seed=self.config.seed)
+        on_progress = self.task("forgeries and their features", count)
+        return compute_chunks(
+            count, rows, self._work("pairs"), workers=self._workers, on_progress=on_progress
+        ).astype(np.float32)
 
     @property
     def _workers(self) -> int:
@@ -195,8 +210,8 @@ class _Steps:
 class Recipe:
     """How features are taken; it pickles without the trunk, which each process loads once."""
 
-    trunk: str
-    taps: tuple[int, ...]
+    backbone: str
+    layers: tuple[int, ...]
     regions: tuple[str, ...] = REGIONS
     landmarks: torch.Tensor
     preprocessing: Preprocessing
@@ -209,7 +224,7 @@ class Recipe:
         """Features of crops, `[n, D]`."""
         if self._features is None:
             self._features = RegionFeatures(
-                self.trunk, self.taps, self.regions, self.landmarks, SIDE, self.preprocessing
+                self.backbone, self.layers, self.regions, self.landmarks, SIDE, self.preprocessing
             )
         batch = FaceBatch(images=images, encoded_bytes=[None] * len(images))
         return np.asarray(self._features.columns(batch).numpy())
@@ -252,12 +267,12 @@ def worn_face(faces: FaceSet, row: int, *, seed: int) -> torch.Tensor | None:
 class OfPairs:
     """Features of forgeries minus those of their sources, by the numbers of the pairs, `[n, D]`."""
 
-    crowd: Crowd
+    face_pool: FacePool
     recipe: Recipe
     seed: int
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
-        made = [pair(self.crowd, number, seed=self.seed) for number in rows]
+        made = [pair(self.face_pool, number, seed=self.seed) for number in rows]
         fakes, reals = (
             self.recipe.columns([getattr(one, which) for one in made]) for which in ("fake", "real")
         )

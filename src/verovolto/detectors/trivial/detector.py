@@ -40,7 +40,7 @@ class TrivialDetector(Detector):
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
     domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         return Scores(columns=trivial_scores(batch), default=self.default_score)

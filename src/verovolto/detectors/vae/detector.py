@@ -38,7 +38,7 @@ class VAEDetector(SavedDetector):
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
     domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     score_names: tuple[str, ...] = VAE_SCORES
 
     def __post_init__(self) -> None:
@@ -55,14 +55,14 @@ class VAEDetector(SavedDetector):
     def crop_rule(self) -> dict[str, Any] | None:
         return self.preprocessing.crop_rule
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             x, out = self._pass(batch)
             with arithmetic(self.device.type, self.precision):
                 columns = vae_scores(self.model, x, out, std=self.preprocessing.std, beta=self.beta)
-            errors = _error_map(x, out) if heat else None
+            errors = _error_map(x, out) if anomaly_map else None
         return Scores(
-            columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score, heat=errors
+            columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score, anomaly_map=errors
         )
 
     def explain(self, images: Any) -> Explanation:
@@ -71,7 +71,7 @@ class VAEDetector(SavedDetector):
             return Explanation(
                 inputs=self.preprocessing.pictures(x),
                 reconstructions=self.preprocessing.pictures(out.x_hat),
-                heat=_error_map(x, out),
+                anomaly_map=_error_map(x, out),
                 latents=out.posterior.mu.flatten(1).cpu(),
                 kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
             )

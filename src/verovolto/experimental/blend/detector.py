@@ -17,7 +17,7 @@ from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.detectors.base import SavedDetector
 from verovolto.detectors.types import Explanation, Scores
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.blend_vae import TwoHeads, pooled_logit
+from verovolto.networks.blend_vae import BlendVAE, pooled_logit
 from verovolto.networks.choices import Bottleneck, Precision
 from verovolto.networks.precision import arithmetic
 
@@ -28,7 +28,7 @@ HEAD_SCORES = (BLEND, RMSE)
 
 @dataclass
 class BlendDetector(SavedDetector):
-    """A `TwoHeads` network with the scores of the heads that were trained: `score_names`, the default one first.
+    """A `BlendVAE` network with the scores of the heads that were trained: `score_names`, the default one first.
 
     The heat map is the predicted one, the probability of a blend at each place `[B, size / 4, size / 4]`; of a network
     whose head was not trained, the error of the reconstruction at full size.
@@ -37,7 +37,7 @@ class BlendDetector(SavedDetector):
     kind = "blend"
 
     name: str
-    model: TwoHeads
+    model: BlendVAE
     latent: int
     bottleneck: Bottleneck
     preprocessing: Preprocessing
@@ -47,7 +47,7 @@ class BlendDetector(SavedDetector):
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
     domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.default_score not in self.score_names or not set(self.score_names) <= set(HEAD_SCORES):
@@ -63,7 +63,7 @@ class BlendDetector(SavedDetector):
     def crop_rule(self) -> dict[str, Any] | None:
         return self.preprocessing.crop_rule
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             x = self.preprocessing(batch, self.device)
             logits, x_hat = self._pass(x)
@@ -72,8 +72,8 @@ class BlendDetector(SavedDetector):
                 columns[BLEND] = pooled_logit(logits).cpu()
             if x_hat is not None:
                 columns[RMSE] = (x - x_hat).square().flatten(1).mean(1).sqrt().cpu()
-            where = _heat(x, logits, x_hat) if heat else None
-        return Scores(columns=columns, default=self.default_score, heat=where)
+            where = _anomaly_map(x, logits, x_hat) if anomaly_map else None
+        return Scores(columns=columns, default=self.default_score, anomaly_map=where)
 
     def explain(self, images: Any) -> Explanation:
         with torch.inference_mode():
@@ -81,7 +81,7 @@ class BlendDetector(SavedDetector):
             logits, x_hat = self._pass(x)
             return Explanation(
                 inputs=self.preprocessing.pictures(x),
-                heat=_heat(x, logits, x_hat),
+                anomaly_map=_anomaly_map(x, logits, x_hat),
                 reconstructions=None if x_hat is None else self.preprocessing.pictures(x_hat),
             )
 
@@ -103,7 +103,7 @@ class BlendDetector(SavedDetector):
         """Put together what `parts` gave; `common` is what every kind of detector has."""
         network = description["network"]
         preprocessing = Preprocessing.from_dict(description["preprocessing"])
-        model = TwoHeads(size=preprocessing.size, latent=network["latent"], bottleneck=network["bottleneck"])
+        model = BlendVAE(size=preprocessing.size, latent=network["latent"], bottleneck=network["bottleneck"])
         own = {name: value for name, value in tensors.items() if name.startswith("model.")}
         model.load_state_dict({name.removeprefix("model."): value for name, value in own.items()})
         return BlendDetector(
@@ -130,7 +130,7 @@ class BlendDetector(SavedDetector):
         return logits, x_hat
 
 
-def _heat(x: Tensor, logits: Tensor | None, x_hat: Tensor | None) -> Float[Tensor, "b h w"]:
+def _anomaly_map(x: Tensor, logits: Tensor | None, x_hat: Tensor | None) -> Float[Tensor, "b h w"]:
     """See `BlendDetector`; on the CPU, not negative."""
     if logits is not None:
         return torch.sigmoid(logits).cpu().contiguous()

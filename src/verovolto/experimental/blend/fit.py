@@ -42,22 +42,22 @@ from verovolto.detectors.io import JSON_NAME
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, PairBatch, draw_pairs
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.blend_vae import REDUCTION, TwoHeads, blend_map_error, pooled_logit, ranking_error
-from verovolto.networks.choices import TWO_HEADS
+from verovolto.networks.blend_vae import REDUCTION, BlendVAE, blend_map_error, pooled_logit, ranking_error
+from verovolto.networks.choices import BLEND_VAE
 from verovolto.networks.losses import negative_elbo, reconstruction_error, warmed_beta
 from verovolto.networks.precision import arithmetic
 from verovolto.networks.vae import VAEOutput, draw_noise
 from verovolto.synthesis.pseudo_fakes import KINDS
 from verovolto.training.config import TrainConfig, on_this_machine
-from verovolto.training.data import Sets, open_sets
+from verovolto.training.data import TrainingData, load_training_data
 from verovolto.training.run_metadata import (
     LAST,
-    about_run,
     as_begun,
     check_folder,
     check_same,
+    detector_metadata,
     is_longer,
-    write_papers,
+    write_run_metadata,
 )
 
 LEFT_OUT = ("parts", "sharp")
@@ -89,19 +89,19 @@ def run(config: TrainConfig, progress: Progress, *, work: Path | None = None) ->
     if (config.out / "detector" / JSON_NAME).is_file() and not is_longer(config):
         check_same(config)
         return config.out
-    sets = open_sets(config)
+    sets = load_training_data(config)
     check_folder(config, sets)
     torch.set_num_threads(config.threads or 1)
     torch.manual_seed(config.seed)
     model = network(config)
     (config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
-    write_papers(config, sets)
+    write_run_metadata(config, sets)
     training, left_out = _draw(config, sets, work or config.out / "work", progress)
-    judge = _Judge(config=config, faces=_pixels(sets.choose, config.size or SIZE), pairs=left_out)
+    judge = _Evaluator(config=config, faces=_pixels(sets.choose, config.size or SIZE), pairs=left_out)
     best = _Fit(model=model, config=config, pairs=training, judge=judge, progress=progress).run()
     model.load_state_dict(best["model"])
     detector = as_detector(model.cpu(), config, sets)
-    detector.about |= {
+    detector.metadata |= {
         "forgeries": len(training), "kinds": list(TRAINED_ON), "left_out": list(LEFT_OUT), "epoch": best["epoch"],
         "unreadable": training.unreadable,
     }  # fmt: skip
@@ -141,24 +141,24 @@ def _trained(config: TrainConfig) -> tuple[str, ...]:
     return tuple(name for name, weight in weights.items() if weight)
 
 
-def network(config: TrainConfig) -> TwoHeads:
+def network(config: TrainConfig) -> BlendVAE:
     """The network of a resolved configuration, with random weights."""
     size, latent = config.size or SIZE, config.latent or LATENT
-    return TwoHeads(size=size, latent=latent, bottleneck=config.bottleneck)
+    return BlendVAE(size=size, latent=latent, bottleneck=config.bottleneck)
 
 
 def described() -> tuple[str, str, str]:
     """Parameters, size of the input and default score, as `verovolto models` lists them."""
     with torch.device("meta"):  # counts without allocating
-        parameters = sum(p.numel() for p in TwoHeads(size=SIZE, latent=LATENT).parameters())
+        parameters = sum(p.numel() for p in BlendVAE(size=SIZE, latent=LATENT).parameters())
     return f"{parameters:,}", f"{SIZE} px", BLEND
 
 
-def as_detector(model: TwoHeads, config: TrainConfig, sets: Sets) -> BlendDetector:
+def as_detector(model: BlendVAE, config: TrainConfig, sets: TrainingData) -> BlendDetector:
     """Dress a trained network as a detector, not calibrated yet; it has the scores of the heads that were trained."""
     weights = {"blend": config.blend_weight, "reconstruction": config.reconstruction_weight}
     return BlendDetector(
-        name=TWO_HEADS,
+        name=BLEND_VAE,
         model=model,
         latent=config.latent or LATENT,
         bottleneck=config.bottleneck,
@@ -166,11 +166,13 @@ def as_detector(model: TwoHeads, config: TrainConfig, sets: Sets) -> BlendDetect
         default_score=config.score or BLEND,
         score_names=_trained(config),
         precision=config.score_precision,
-        about=about_run(config, sets, weights="from scratch") | {"weights_of_losses": weights},
+        metadata=detector_metadata(config, sets, weights="from scratch") | {"weights_of_losses": weights},
     )
 
 
-def _draw(config: TrainConfig, sets: Sets, folder: Path, progress: Progress) -> tuple[DrawnPairs, DrawnPairs]:
+def _draw(
+    config: TrainConfig, sets: TrainingData, folder: Path, progress: Progress
+) -> tuple[DrawnPairs, DrawnPairs]:
     """The pairs to train on, and those of the kinds left out."""
 
     def task(what: str, total: int) -> Callable[[int], None]:
@@ -218,7 +220,7 @@ class _Pass:
         """Negative ELBO in nats a pixel value, so that it is of the size of the other losses whatever the image's."""
         return negative_elbo(x, out, beta=beta).mean() / x[0].numel()
 
-    def reconstruct(self, model: TwoHeads, last: Tensor, generator: torch.Generator | None) -> VAEOutput:
+    def reconstruct(self, model: BlendVAE, last: Tensor, generator: torch.Generator | None) -> VAEOutput:
         """The reconstruction out of the encoder's last stage; of the posterior's mean without a generator."""
         posterior = model.posterior([last])
         noise = self.config.noise if generator is not None else "none"
@@ -227,14 +229,14 @@ class _Pass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judge:
+class _Evaluator:
     """What is measured after each epoch: on real faces of `choose`, and on forgeries of them of kinds left out."""
 
     config: TrainConfig
     faces: Tensor
     pairs: DrawnPairs
 
-    def __call__(self, model: TwoHeads) -> dict[str, float]:
+    def __call__(self, model: BlendVAE) -> dict[str, float]:
         model.eval()
         found: dict[str, float] = {}
         with torch.inference_mode():
@@ -252,7 +254,7 @@ class _Judge:
             return area > before or (area == before and one["left_out_map"] < other["left_out_map"])
         return one["val_loss"] < other["val_loss"]
 
-    def _reconstruction(self, model: TwoHeads) -> dict[str, float]:
+    def _reconstruction(self, model: BlendVAE) -> dict[str, float]:
         use, losses, errors = _Pass(config=self.config), [], []
         for pixels in torch.split(self.faces, _BATCH_OF_FACES):
             x = use.inputs(pixels)
@@ -262,7 +264,7 @@ class _Judge:
             errors.append(reconstruction_error(x, out.x_hat, "mean").sqrt())
         return {"val_loss": float(torch.cat(losses).mean()), "val_rmse": float(torch.cat(errors).mean())}
 
-    def _blend(self, model: TwoHeads) -> dict[str, float]:
+    def _blend(self, model: BlendVAE) -> dict[str, float]:
         real, fake, errors = [], [], []
         for start in range(0, len(self.pairs), _BATCH_OF_FACES):
             batch = self.pairs.batch(np.arange(start, min(start + _BATCH_OF_FACES, len(self.pairs))))
@@ -279,7 +281,7 @@ class _Judge:
             "left_out_pairs": float(np.mean(high > low)),
         }
 
-    def _logits(self, model: TwoHeads, pixels: Tensor) -> Tensor:
+    def _logits(self, model: BlendVAE, pixels: Tensor) -> Tensor:
         use = _Pass(config=self.config)
         with use.autocast():
             return model.blend_logits(use.inputs(pixels))
@@ -289,10 +291,10 @@ class _Judge:
 class _Fit:
     """The loop: epochs of steps, each epoch judged and kept; it goes on where an earlier process stopped."""
 
-    model: TwoHeads
+    model: BlendVAE
     config: TrainConfig
     pairs: DrawnPairs
-    judge: _Judge
+    judge: _Evaluator
     progress: Progress
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -325,7 +327,7 @@ class _Fit:
         return len(self.pairs) // self._batch
 
     def _epoch(
-        self, epoch: int, optimiser: torch.optim.Optimizer, advance: Callable[[], None]
+        self, epoch: int, optimiser: torch.optim.Optimizer, on_progress: Callable[[], None]
     ) -> dict[str, float]:
         count = len(self.pairs)
         order = epoch_order(np.zeros(count, np.int64), seed=self.config.seed, epoch=epoch, window=count)
@@ -342,7 +344,7 @@ class _Fit:
             optimiser.step()
             for name, (_, value) in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
-            advance()
+            on_progress()
         return {f"train_{name}": total / self._steps for name, total in sums.items()}
 
     def _losses(self, batch: PairBatch, step: int) -> dict[str, tuple[float, Tensor]]:

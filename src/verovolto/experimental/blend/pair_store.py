@@ -1,6 +1,6 @@
 """Pairs of a forgery and its source, drawn ahead of training and kept as bytes at the network's size.
 
-A folder holds `pairs.json` (what is drawn), `landmarks/` (coordinates), `crowd.json` (faces that cannot be read),
+A folder holds `pairs.json` (what is drawn), `landmarks/` (coordinates), `face_pool.json` (faces that cannot be read),
 `blocks/` while pairs are drawn, and `pairs.npy` once all are. It holds faces: who drew them deletes it in the end.
 """
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from verovolto.core.chunks import in_blocks
+from verovolto.core.chunks import compute_chunks
 from verovolto.core.files import atomic_path, claim, read_json_object, write_json
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
-from verovolto.synthesis.pseudo_fakes import Crowd, native_sides, pair
+from verovolto.synthesis.pseudo_fakes import FacePool, native_sides, pair
 from verovolto.training.closed_form import check_readable
 
 SIDE = 224
@@ -106,14 +106,16 @@ def draw_pairs(
     _claim(folder, faces, asked)
     whole = folder / "pairs.npy"
     if not whole.is_file():
-        crowd = _crowd(faces, asked, folder, workers=workers, max_unreadable=max_unreadable, task=task)
-        advance = task("pairs of a forgery and its source", asked.count)
-        rows = in_blocks(
+        face_pool = _face_pool(
+            faces, asked, folder, workers=workers, max_unreadable=max_unreadable, task=task
+        )
+        on_progress = task("pairs of a forgery and its source", asked.count)
+        rows = compute_chunks(
             asked.count,
-            _Draw(crowd=crowd, asked=asked),
+            _Draw(face_pool=face_pool, asked=asked),
             folder / "blocks",
             workers=workers,
-            advance=advance,
+            on_progress=on_progress,
         )
         with atomic_path(whole) as part, part.open("wb") as file:
             np.save(file, rows)
@@ -125,36 +127,36 @@ def draw_pairs(
     )
 
 
-def _crowd(
+def _face_pool(
     faces: FaceSet, asked: Asked, folder: Path, *, workers: int, max_unreadable: float, task: Task
-) -> Crowd:
+) -> FacePool:
     """The faces that are forged and that lend."""
     landmarks = crop_landmarks(
         faces,
         open_detector(FINDER),
         folder / "landmarks",
         workers=workers,
-        advance=task("landmarks of real faces", len(faces)),
+        on_progress=task("landmarks of real faces", len(faces)),
     )
-    crowd = Crowd.gather(
+    face_pool = FacePool.gather(
         faces,
         landmarks,
         native=native_sides(faces),
         side=SIDE,
         seed=asked.seed,
-        advance=task("looking at real faces", len(faces)),
+        on_progress=task("looking at real faces", len(faces)),
     )
-    lost = len(crowd.unreadable)
-    check_readable(lost, len(faces), max_unreadable, what="faces", first="".join(crowd.unreadable[:1]))
+    lost = len(face_pool.unreadable)
+    check_readable(lost, len(faces), max_unreadable, what="faces", first="".join(face_pool.unreadable[:1]))
     write_json(folder / "crowd.json", {"unreadable": lost})
-    return crowd
+    return face_pool
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Draw:
     """Draws pairs by their numbers; it pickles with the crowd, so that processes share the work."""
 
-    crowd: Crowd
+    face_pool: FacePool
     asked: Asked
 
     def __call__(self, rows: range) -> NDArray[np.uint8]:
@@ -162,7 +164,7 @@ class _Draw:
 
     def _row(self, number: int) -> NDArray[np.uint8]:
         asked = self.asked
-        made = pair(self.crowd, number, seed=asked.seed, kinds=asked.kinds)
+        made = pair(self.face_pool, number, seed=asked.seed, kinds=asked.kinds)
         mask = adaptive_avg_pool2d(made.mask[None], asked.mask_size)[0]
         parts = (
             resize(made.real, asked.size),
@@ -174,7 +176,7 @@ class _Draw:
 
 def _claim(folder: Path, faces: FaceSet, asked: Asked) -> None:
     """Write down what the folder's pairs are, or check that these are the same."""
-    about: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "faces": faces.fingerprint(),
         "count": asked.count,
         "kinds": list(asked.kinds),
@@ -182,4 +184,4 @@ def _claim(folder: Path, faces: FaceSet, asked: Asked) -> None:
         "mask_size": asked.mask_size,
         "seed": asked.seed,
     }
-    claim(folder / "pairs.json", about, what="other pairs")
+    claim(folder / "pairs.json", metadata, what="other pairs")

@@ -142,7 +142,7 @@ class TypicalityDetector(SavedDetector):
     calibration: dict[str, Calibration] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
     domain: Domain = field(default_factory=Domain)
-    about: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     score_names: tuple[str, ...] = (SCORE,)
     name: str = NAME
 
@@ -155,7 +155,7 @@ class TypicalityDetector(SavedDetector):
         """Scores of the real faces it was fitted to, as those of new ones would be; ascending."""
         return self.typicality.held_out
 
-    def score_batch(self, batch: FaceBatch, *, heat: bool = False) -> Scores:
+    def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         values = self.typicality.score(error_vectors(self.vae, batch))
         return Scores(columns={SCORE: values.float()}, default=SCORE)
 

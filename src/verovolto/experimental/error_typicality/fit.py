@@ -24,7 +24,7 @@ from verovolto.experimental.error_typicality.detector import (
     fit_typicality_of_errors,
 )
 from verovolto.training.config import TrainConfig
-from verovolto.training.data import Sets, open_sets
+from verovolto.training.data import TrainingData, load_training_data
 from verovolto.training.run_metadata import versions
 
 _BATCH = 64
@@ -52,14 +52,14 @@ def derive(config: TrainConfig, source: Path, progress: Progress) -> Path:
         )
     if config.out.exists() and any(config.out.iterdir()):
         raise InputError(f"{config.out} is not empty", hint="give a new --out")
-    sets = open_sets(config, leaky=bool(vae.about.get("leaky")))
-    _check_same_halves(config, source, vae.about, sets)
+    sets = load_training_data(config, leaky=bool(vae.metadata.get("leaky")))
+    _check_same_halves(config, source, vae.metadata, sets)
     vae.preprocessing = replace(vae.preprocessing, crop_rule=_crop_rule(source, vae, sets))
     rows, vectors = measured(vae, sets.choose, config.max_unreadable, progress)
     people = cluster_ids(sets.choose.columns())[rows]
     fitted = fit_typicality_of_errors(vectors, people, components=COMPONENTS[config.density])
-    about = {key: value for key, value in vae.about.items() if key != "calibrated_on"}
-    about |= {
+    metadata = {key: value for key, value in vae.metadata.items() if key != "calibrated_on"}
+    metadata |= {
         "network_of": vae.name,
         "density": config.density,
         "fitted_on": {
@@ -70,7 +70,7 @@ def derive(config: TrainConfig, source: Path, progress: Progress) -> Path:
         },
         "versions": versions(),
     }
-    detector = TypicalityDetector(vae=vae, typicality=fitted, about=about)
+    detector = TypicalityDetector(vae=vae, typicality=fitted, metadata=metadata)
     calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
     return config.out
 
@@ -99,12 +99,14 @@ def measured(
     return kept, ErrorVectors.joined(parts)
 
 
-def _check_same_halves(config: TrainConfig, source: Path, about: dict[str, Any], sets: Sets) -> None:
+def _check_same_halves(
+    config: TrainConfig, source: Path, metadata: dict[str, Any], sets: TrainingData
+) -> None:
     """Only a set that the VAE knows can have been cut wrongly."""
-    if about.get("trained_on", {}).get("fingerprint") != sets.fingerprint:
+    if metadata.get("trained_on", {}).get("fingerprint") != sets.fingerprint:
         return
-    seed = about.get("calibrated_on", {}).get("halved_by_seed", about.get("seed"))
-    split = str(about.get("chosen_on", {}).get("split", config.val_split)).partition("/")[0]
+    seed = metadata.get("calibrated_on", {}).get("halved_by_seed", metadata.get("seed"))
+    split = str(metadata.get("chosen_on", {}).get("split", config.val_split)).partition("/")[0]
     if seed != config.seed or split != config.val_split:
         raise InputError(
             f"{source} cut the people of {split} by seed {seed}, not those of {config.val_split} by seed "
@@ -113,7 +115,7 @@ def _check_same_halves(config: TrainConfig, source: Path, about: dict[str, Any],
         )
 
 
-def _crop_rule(source: Path, vae: VAEDetector, sets: Sets) -> dict[str, Any] | None:
+def _crop_rule(source: Path, vae: VAEDetector, sets: TrainingData) -> dict[str, Any] | None:
     """The VAE's, or the set's where the VAE does not know its own; refused where they differ."""
     if None not in (vae.crop_rule, sets.crop_rule) and vae.crop_rule != sets.crop_rule:
         raise InputError(

@@ -130,8 +130,8 @@ def decode(
     width over the stride; offsets move the centre, down and right, in strides; landmarks are places in the box, down
     and right, as shares of its sides.
     """
-    heat = centres[0].sigmoid()
-    rows, columns = (heat > threshold).nonzero(as_tuple=True)
+    anomaly_map = centres[0].sigmoid()
+    rows, columns = (anomaly_map > threshold).nonzero(as_tuple=True)
     height, width = sizes[:, rows, columns].clamp(max=_LARGEST).exp() * STRIDE
     down, right = offsets[:, rows, columns]
     x0 = (columns + right + 0.5) * STRIDE - width / 2
@@ -145,7 +145,7 @@ def decode(
         dim=-1,
     )
     boxes = torch.stack((x0, y0, x0 + width, y0 + height), dim=1)
-    return Candidates(boxes=boxes, scores=heat[rows, columns], landmarks=landmarks)
+    return Candidates(boxes=boxes, scores=anomaly_map[rows, columns], landmarks=landmarks)
 
 
 def suppress(

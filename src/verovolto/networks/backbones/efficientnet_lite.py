@@ -72,28 +72,28 @@ def variant(name: str) -> Variant:
 class Lite(nn.Module):
     """The network `name` up to its last tap, without gradients, batch normalisation merged into the convolutions.
 
-    `forward` gives the feature maps after each of `taps` (see `Variant.channels`), shallow ones first.
+    `forward` gives the feature maps after each of `layers` (see `Variant.channels`), shallow ones first.
     """
 
-    def __init__(self, name: str, taps: Sequence[int]) -> None:
+    def __init__(self, name: str, layers: Sequence[int]) -> None:
         super().__init__()
         known = variant(name).channels
-        if not taps or list(taps) != sorted(set(taps)) or not set(taps) <= set(known):
-            raise InputError(f"taps are ascending numbers from {STEM} to {max(known)}, not {list(taps)}")
+        if not layers or list(layers) != sorted(set(layers)) or not set(layers) <= set(known):
+            raise InputError(f"taps are ascending numbers from {STEM} to {max(known)}, not {list(layers)}")
         whole = pretrained(name)
-        self.taps = tuple(taps)
+        self.layers = tuple(layers)
         self.activation = whole._swish  # ReLU6 in the Lite networks
         self.stem = _merged(whole._conv_stem, whole._bn0)
-        self.blocks = nn.ModuleList(_merge_block(block) for block in whole._blocks[: max(taps) + 1])
+        self.blocks = nn.ModuleList(_merge_block(block) for block in whole._blocks[: max(layers) + 1])
         self.requires_grad_(False).eval()
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Feature maps `[B, C, H, W]`, one a tap, of images normalised by `MEAN` and `STD`."""
         x = self.activation(self.stem(x))
-        maps = [x] if STEM in self.taps else []
+        maps = [x] if STEM in self.layers else []
         for number, block in enumerate(self.blocks):
             x = block(x)
-            if number in self.taps:
+            if number in self.layers:
                 maps.append(x)
         return maps
 

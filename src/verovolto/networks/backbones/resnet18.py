@@ -37,7 +37,7 @@ def resnet18_features() -> nn.Sequential:
     )
 
 
-def load_trunk(features: nn.Sequential, weights: str, *, cache: Path) -> None:
+def load_backbone(features: nn.Sequential, weights: str, *, cache: Path) -> None:
     """Fill a `resnet18_features` trunk with pretrained weights.
 
     `weights` is `imagenet` (torchvision's IMAGENET1K_V1, from torch's own cache if it is there, else fetched

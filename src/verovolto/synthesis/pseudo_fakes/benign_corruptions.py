@@ -12,7 +12,7 @@ from torch import Tensor
 
 from verovolto.synthesis.pseudo_fakes.compression_pipeline import LAST_QUALITY
 from verovolto.synthesis.pseudo_fakes.imaging import gaussian_blur, jpeg, resize, unit
-from verovolto.synthesis.pseudo_fakes.random_draws import chance, log_uniform, normals, uniform
+from verovolto.synthesis.pseudo_fakes.random_draws import bernoulli, log_uniform, normals, uniform
 
 SMALLEST = 64
 """Side in pixels that a face of the reference crop is brought to at least."""
@@ -30,15 +30,15 @@ def wear(image: Float[Tensor, "3 s s"], rng: Generator) -> UInt8[Tensor, "3 s s"
     """
     side = int(image.shape[-1])
     x = image
-    if chance(rng, 0.7):
+    if bernoulli(rng, 0.7):
         x = resize(x, int(log_uniform(rng, SMALLEST * unit(side), side + 1)), "bilinear")
-    if chance(rng, 0.3):
+    if bernoulli(rng, 0.3):
         x = gaussian_blur(x, uniform(rng, 0.3, 1.5))
-    if chance(rng, 0.3):
+    if bernoulli(rng, 0.3):
         x = (x + normals(rng, uniform(rng, 1, 8), *x.shape)).clamp(0, 255)
-    if chance(rng, 0.5):
+    if bernoulli(rng, 0.5):
         x = relit(x, gamma=uniform(rng, 0.7, 1.4), gain=uniform(rng, 0.8, 1.15))
-    if chance(rng, 0.8):
+    if bernoulli(rng, 0.8):
         x = jpeg(x, int(rng.integers(30, 95)))
     return jpeg(resize(x, side, "bilinear"), LAST_QUALITY).to(torch.uint8)
 

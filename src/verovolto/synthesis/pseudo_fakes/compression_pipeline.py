@@ -13,7 +13,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from verovolto.synthesis.pseudo_fakes.imaging import REFERENCE_SIDE, Filter, jpeg, resize, unit
-from verovolto.synthesis.pseudo_fakes.random_draws import chance, uniform
+from verovolto.synthesis.pseudo_fakes.random_draws import bernoulli, uniform
 
 _FILTERS: tuple[Filter, Filter] = ("bilinear", "bicubic")
 
@@ -22,7 +22,7 @@ LAST_QUALITY = 75
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChainParameters:
+class CompressionParameters:
     """What happens to a crop.
 
     Attributes:
@@ -42,16 +42,16 @@ class ChainParameters:
     last_quality: int = LAST_QUALITY
 
 
-def draw_chain(rng: Generator, native: int, *, side: int = REFERENCE_SIDE) -> ChainParameters:
+def draw_compression(rng: Generator, native: int, *, side: int = REFERENCE_SIDE) -> CompressionParameters:
     """Draw a chain for a crop of `side` pixels that had `native` pixels in its picture."""
-    mild = chance(rng, 0.35)
+    mild = bernoulli(rng, 0.35)
     recorded = int(np.clip(native * uniform(rng, 0.75, 1.05), 80 * unit(side), side))
     quality = int(rng.integers(45, 95))
     down, up = (_FILTERS[int(rng.integers(2))] for _ in range(2))
-    return ChainParameters(mild=mild, recorded=recorded, quality=quality, down=down, up=up)
+    return CompressionParameters(mild=mild, recorded=recorded, quality=quality, down=down, up=up)
 
 
-def chain(image: Tensor, parameters: ChainParameters) -> UInt8[Tensor, "3 s s"]:
+def compress(image: Tensor, parameters: CompressionParameters) -> UInt8[Tensor, "3 s s"]:
     """The crop at the end of the chain, uint8 `[3, S, S]`, a function of its grey levels and the parameters alone.
 
     `image` is `[3, S, S]`, uint8 or float; floats are rounded to grey levels 0 to 255 first.

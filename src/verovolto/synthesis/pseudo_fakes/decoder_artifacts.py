@@ -9,7 +9,7 @@ from torch import Tensor
 
 from verovolto.synthesis.colour import moments
 from verovolto.synthesis.pseudo_fakes.imaging import gaussian_blur, sharpen, through_low_resolution, unit
-from verovolto.synthesis.pseudo_fakes.random_draws import chance, log_uniform, normals, uniform
+from verovolto.synthesis.pseudo_fakes.random_draws import bernoulli, log_uniform, normals, uniform
 
 
 def decode_coarsely(image: Float[Tensor, "3 s s"], rng: Generator) -> Float[Tensor, "3 s s"]:
@@ -17,15 +17,15 @@ def decode_coarsely(image: Float[Tensor, "3 s s"], rng: Generator) -> Float[Tens
     side = image.shape[-1]
     scale = unit(side)
     resolution = int(min(side, log_uniform(rng, 40, 200) * scale))
-    if chance(rng, 0.8):
-        image = through_low_resolution(image, resolution, "bicubic" if chance(rng, 0.5) else "bilinear")
-    if chance(rng, 0.3):
+    if bernoulli(rng, 0.8):
+        image = through_low_resolution(image, resolution, "bicubic" if bernoulli(rng, 0.5) else "bilinear")
+    if bernoulli(rng, 0.3):
         image = gaussian_blur(image, log_uniform(rng, 0.5, 2) * scale)
-    if chance(rng, 0.3):
+    if bernoulli(rng, 0.3):
         image = sharpen(image, uniform(rng, 0.3, 1.5), log_uniform(rng, 0.8, 3) * scale)
-    if chance(rng, 0.15):
+    if bernoulli(rng, 0.15):
         deviation = uniform(rng, 1, 6)
-        image = image + normals(rng, deviation, 1 if chance(rng, 0.5) else 3, side, side)
+        image = image + normals(rng, deviation, 1 if bernoulli(rng, 0.5) else 3, side, side)
     return image
 
 

@@ -17,7 +17,7 @@ from verovolto.core.errors import InputError, UnreadableImage
 from verovolto.data.faceset import FaceSet
 from verovolto.synthesis.geometry import invert, transform, umeyama
 from verovolto.synthesis.pseudo_fakes.eigenfaces import COMPONENTS, FaceBasis
-from verovolto.synthesis.pseudo_fakes.image_cache import Album, Pictures
+from verovolto.synthesis.pseudo_fakes.image_cache import ImageCache, Pictures
 from verovolto.synthesis.pseudo_fakes.imaging import REFERENCE_SIDE, unit, warp
 from verovolto.synthesis.pseudo_fakes.masks import mean_landmarks, template
 
@@ -36,7 +36,7 @@ _BLOCK = 256  # faces projected at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Crowd:
+class FacePool:
     """Real faces and what must be known of each to forge it; `gather` makes one.
 
     Images are decoded when they are needed. Everything else fits into memory: 2 kB a face. It pickles, so that
@@ -56,9 +56,9 @@ class Crowd:
         unreadable: a message for each crop that cannot be read.
     """
 
-    album: Album
+    image_cache: ImageCache
     landmarks: Float[Tensor, "n 5 2"]
-    lenders: NDArray[np.int64]
+    donors: NDArray[np.int64]
     targets: NDArray[np.int64]
     to_template: Float[Tensor, "n 2 3"]
     shapes: Float[Tensor, "n 10"]
@@ -78,8 +78,8 @@ class Crowd:
         components: int = COMPONENTS,
         fitted_on: int = FITTED_ON,
         seed: int = 0,
-        advance: Callable[[int], None] | None = None,
-    ) -> Crowd:
+        on_progress: Callable[[int], None] | None = None,
+    ) -> FacePool:
         """Look at every face once and describe it.
 
         Args:
@@ -103,19 +103,21 @@ class Crowd:
         frame = template(side)
         to_template = torch.stack([umeyama(p, frame) for p in points]).float()
         look = _Look(
-            album=Album(pictures, side), to_template=to_template, advance=advance or (lambda _: None)
+            image_cache=ImageCache(pictures, side),
+            to_template=to_template,
+            on_progress=on_progress or (lambda _: None),
         )
         basis, coordinates = look.describe(components, fitted_on, seed)
-        lenders = np.flatnonzero(found & look.readable)
-        if len(lenders) < 2:
+        donors = np.flatnonzero(found & look.readable)
+        if len(donors) < 2:
             raise InputError(
-                f"{len(lenders)} faces can lend their inner part to others",
+                f"{len(donors)} faces can lend their inner part to others",
                 hint="give two crops or more that can be read, and landmarks for them",
             )
-        return Crowd(
-            album=look.album,
+        return FacePool(
+            image_cache=look.image_cache,
             landmarks=points,
-            lenders=lenders,
+            donors=donors,
             targets=np.flatnonzero(look.readable),
             to_template=to_template,
             shapes=torch.stack([transform(m, p) for m, p in zip(to_template, points, strict=True)]).flatten(
@@ -129,16 +131,16 @@ class Crowd:
         )
 
     def __len__(self) -> int:
-        return len(self.album)
+        return len(self.image_cache)
 
     @property
     def side(self) -> int:
         """S: side of all crops, pixels."""
-        return self.album.side
+        return self.image_cache.side
 
     def pixels(self, index: int) -> UInt8[Tensor, "3 s s"]:
         """The crop of a face, uint8 `[3, S, S]`; not to be changed in place. Raises `UnreadableImage`."""
-        return self.album.pixels(index)
+        return self.image_cache.pixels(index)
 
     def image(self, index: int) -> Float[Tensor, "3 s s"]:
         """The crop of a face, float32 `[3, S, S]`, grey levels 0 to 255."""
@@ -149,7 +151,7 @@ class Crowd:
 
         It never is the face itself, nor one without landmarks.
         """
-        candidates = rng.choice(self.lenders, min(drawn, len(self.lenders)), replace=False)
+        candidates = rng.choice(self.donors, min(drawn, len(self.donors)), replace=False)
         candidates = candidates[candidates != index]  # two are drawn at least: one is left
         distance = (self.shapes[candidates] - self.shapes[index]).norm(dim=1) / unit(self.side)
         distance += _BRIGHTNESS * (self.brightness[candidates] - self.brightness[index]).abs()
@@ -185,17 +187,19 @@ def _landmarks(given: ArrayLike, count: int, side: int) -> tuple[Tensor, NDArray
 class _Look:
     """One look at every face: which can be read, how bright they are, and their principal components."""
 
-    def __init__(self, *, album: Album, to_template: Tensor, advance: Callable[[int], None]) -> None:
-        self.album, self.advance = album, advance
+    def __init__(
+        self, *, image_cache: ImageCache, to_template: Tensor, on_progress: Callable[[int], None]
+    ) -> None:
+        self.image_cache, self.advance = image_cache, on_progress
         self.to_template = to_template
-        self.readable = np.ones(len(album), dtype=np.bool_)
-        self.brightness = torch.zeros(len(album))
+        self.readable = np.ones(len(image_cache), dtype=np.bool_)
+        self.brightness = torch.zeros(len(image_cache))
         self.unreadable: list[str] = []
-        self.side = max(8, round(BASIS_SIDE * unit(album.side)))
+        self.side = max(8, round(BASIS_SIDE * unit(image_cache.side)))
 
     def describe(self, components: int, fitted_on: int, seed: int) -> tuple[FaceBasis, NDArray[np.float32]]:
         """The basis of a drawn part of the faces, and the coordinates `[N, k]` of all."""
-        count = len(self.album)
+        count = len(self.image_cache)
         drawn = np.sort(np.random.default_rng(seed).permutation(count)[:fitted_on])
         first = np.empty((len(drawn), 3 * self.side**2), dtype=np.float32)
         seen = self._aligned(drawn, first)
@@ -213,18 +217,18 @@ class _Look:
         """Write the aligned faces of those that can be read into the first rows of `out`; which these are."""
         seen: list[int] = []
         for index, image in self._images(indices):
-            face = warp(image, invert(self.to_template[index].double()), self.album.side)[None]
+            face = warp(image, invert(self.to_template[index].double()), self.image_cache.side)[None]
             small = torch.nn.functional.interpolate(face, size=self.side, mode="bilinear", antialias=True)
             out[len(seen)] = small.flatten().numpy()
             seen.append(index)
         return seen
 
     def _images(self, indices: NDArray[Any]) -> Iterator[tuple[int, Tensor]]:
-        low, high = (round(edge * unit(self.album.side)) for edge in _CENTRE)
+        low, high = (round(edge * unit(self.image_cache.side)) for edge in _CENTRE)
         for index in map(int, indices):
             self.advance(1)
             try:
-                image = self.album.pixels(index).float()
+                image = self.image_cache.pixels(index).float()
             except UnreadableImage as error:
                 self.readable[index] = False
                 self.unreadable.append(str(error))

@@ -24,7 +24,7 @@ class Pictures(Protocol):
         ...
 
 
-class Album:
+class ImageCache:
     """Pictures brought to one size, the last few kept decoded. It pickles without what it keeps."""
 
     def __init__(self, pictures: Pictures, side: int, *, kept: int = KEPT) -> None:

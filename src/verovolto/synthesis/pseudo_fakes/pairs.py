@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.synthesis.pseudo_fakes.compression_pipeline import chain, draw_chain
-from verovolto.synthesis.pseudo_fakes.face_pool import Crowd
+from verovolto.synthesis.pseudo_fakes.compression_pipeline import compress, draw_compression
+from verovolto.synthesis.pseudo_fakes.face_pool import FacePool
 from verovolto.synthesis.pseudo_fakes.methods import KINDS, forge_with_mask
 
 _ORDER = 1  # keeps the generators that order faces apart from those of the pairs themselves
@@ -37,7 +37,7 @@ class PseudoPair:
 
 
 def pairs(
-    crowd: Crowd, count: int, *, seed: int, kinds: Sequence[str] = KINDS, start: int = 0
+    face_pool: FacePool, count: int, *, seed: int, kinds: Sequence[str] = KINDS, start: int = 0
 ) -> Iterator[PseudoPair]:
     """The pairs `start` to `start + count - 1` of a seed.
 
@@ -47,30 +47,30 @@ def pairs(
     Raises `InputError` for unknown kinds, none, or numbers below 0.
     """
     _check(kinds, seed=seed, start=start, count=count)
-    return (pair(crowd, n, seed=seed, kinds=kinds) for n in range(start, start + count))
+    return (pair(face_pool, n, seed=seed, kinds=kinds) for n in range(start, start + count))
 
 
-def pair(crowd: Crowd, number: int, *, seed: int, kinds: Sequence[str] = KINDS) -> PseudoPair:
+def pair(face_pool: FacePool, number: int, *, seed: int, kinds: Sequence[str] = KINDS) -> PseudoPair:
     """One pair of those of a seed, by its number; see `pairs`."""
     _check(kinds, seed=seed, number=number)
-    index, kind = drawn_face(crowd, number, seed=seed), kinds[number % len(kinds)]
+    index, kind = drawn_face(face_pool, number, seed=seed), kinds[number % len(kinds)]
     rng = np.random.default_rng([seed, number])
-    parameters = draw_chain(rng, int(crowd.native[index]), side=crowd.side)
-    forged, mask = forge_with_mask(crowd, index, kind, rng)
+    parameters = draw_compression(rng, int(face_pool.native[index]), side=face_pool.side)
+    forged, mask = forge_with_mask(face_pool, index, kind, rng)
     return PseudoPair(
         index=index,
         kind=kind,
-        real=chain(crowd.pixels(index), parameters),
-        fake=chain(forged, parameters),
+        real=compress(face_pool.pixels(index), parameters),
+        fake=compress(forged, parameters),
         mask=mask,
     )
 
 
-def drawn_face(crowd: Crowd, number: int, *, seed: int) -> int:
+def drawn_face(face_pool: FacePool, number: int, *, seed: int) -> int:
     """The face of the pair `number`: its place in the random order of the round it belongs to."""
-    turn, place = divmod(number, len(crowd.targets))
-    order = np.random.default_rng([seed, turn, _ORDER]).permutation(len(crowd.targets))
-    return int(crowd.targets[order[place]])
+    turn, place = divmod(number, len(face_pool.targets))
+    order = np.random.default_rng([seed, turn, _ORDER]).permutation(len(face_pool.targets))
+    return int(face_pool.targets[order[place]])
 
 
 def _check(kinds: Sequence[str], **numbers: int) -> None:

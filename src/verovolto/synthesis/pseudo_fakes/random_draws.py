@@ -19,7 +19,7 @@ def log_uniform(rng: Generator, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def chance(rng: Generator, probability: float) -> bool:
+def bernoulli(rng: Generator, probability: float) -> bool:
     """True with a probability in [0, 1]."""
     return bool(rng.random() < probability)
 

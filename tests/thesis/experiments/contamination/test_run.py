@@ -79,9 +79,9 @@ def test_the_networks_are_trained_alike_on_as_many_faces_and_marked(done: Plan) 
         known = stored_config(folder)
         assert {key for key in vars(known) if getattr(known, key) != getattr(clean, key)} == {"out"}
         assert read_json(folder / "run.json")["faces"]["train"] == 40
-        assert load_detector(folder).about["contaminated"] == share
+        assert load_detector(folder).metadata["contaminated"] == share
         scored = ScoreTable.read(done.out / "steps" / f"score-{name}" / "test.parquet")
-        assert scored.about["contaminated"] == share
+        assert scored.metadata["contaminated"] == share
         tested = set(cut.select(split="test").columns("target_identity")["target_identity"].to_pylist())
         rows = cut.columns("face", "label", "target_identity").to_pylist()
         mixed = [row for row in rows if row["face"] in level["swaps"].values()]

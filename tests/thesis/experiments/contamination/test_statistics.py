@@ -12,7 +12,7 @@ import pytest
 from verovolto.core.errors import CalibrationError, DataError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.paired import compare_scores
-from verovolto.thesis.experiments.contamination.statistics import Level, judge_levels
+from verovolto.thesis.experiments.contamination.statistics import Level, evaluate_levels
 
 N = 200
 FAKE = np.tile([False, True], N // 2)
@@ -45,7 +45,7 @@ def level(share: float, gap: float, *, seed: int = 0, order: np.ndarray | None =
 
 def judged(none: Level, *others: Level) -> list[dict[str, Any]]:
     """The sham is the first of `others`."""
-    found = judge_levels(none, others[0], others[1:], "rmse", false_alarm=0.1, resamples=100, seed=0)
+    found = evaluate_levels(none, others[0], others[1:], "rmse", false_alarm=0.1, resamples=100, seed=0)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return list(found["levels"])
 
@@ -108,7 +108,7 @@ def test_the_differences_are_those_of_a_comparison() -> None:
 def test_what_cannot_be_judged_is_refused() -> None:
     one, other = level(0, 1), level(0.1, 1)
     with pytest.raises(CalibrationError):
-        judge_levels(one, one, [other], "rmse", false_alarm=0.001, resamples=9, seed=0)
+        evaluate_levels(one, one, [other], "rmse", false_alarm=0.001, resamples=9, seed=0)
     strange = Level(share=0.1, faces=1, epoch=1, test=table(np.arange(float(N)), name="g"), reals=other.reals)
     with pytest.raises(DataError, match="no face in common"):
-        judge_levels(one, one, [strange], "rmse", false_alarm=0.1, resamples=9, seed=0)
+        evaluate_levels(one, one, [strange], "rmse", false_alarm=0.1, resamples=9, seed=0)

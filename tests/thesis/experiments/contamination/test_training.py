@@ -20,7 +20,7 @@ from verovolto.evaluation.preflight import seen
 from verovolto.thesis.checkpoints import validation_losses
 from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.config import TrainConfig
-from verovolto.training.data import open_sets
+from verovolto.training.data import load_training_data
 from verovolto.training.fit import run
 from verovolto.training.run_metadata import read_json
 
@@ -75,7 +75,7 @@ def test_nothing_but_the_named_faces_is_another(faces: Path, clean: Path, tmp_pa
 
 def test_fakes_of_the_training_split_are_not_trained_on_unless_named(faces: Path, tmp_path: Path) -> None:
     config = tiny(faces, tmp_path)
-    honest, mixed = open_sets(config), open_sets(config, contamination=OTHERS)
+    honest, mixed = load_training_data(config), load_training_data(config, contamination=OTHERS)
     for sets in (honest, mixed):
         assert set(sets.choose.columns("label")["label"].to_pylist()) == {"real"}
         assert sets.choose.fingerprint() == honest.choose.fingerprint()
@@ -87,15 +87,15 @@ def test_fakes_of_the_training_split_are_not_trained_on_unless_named(faces: Path
 
 def test_it_is_marked_wherever_it_goes(faces: Path, clean: Path, tmp_path: Path) -> None:
     folder = run(tiny(faces, tmp_path / "run"), contamination=OTHERS)
-    papers, about = read_json(folder / "run.json"), load_detector(folder).about
-    assert papers["contaminated"] == about["contaminated"] == OTHERS.share
+    papers, metadata = read_json(folder / "run.json"), load_detector(folder).metadata
+    assert papers["contaminated"] == metadata["contaminated"] == OTHERS.share
     assert papers["contaminated_with"] == OTHERS.digest
     for split in ("test", "all"):
         assert "8.3% of its training faces are fakes" in str(
             seen(load_detector(folder), FaceSet.open(faces), split)
         )
     assert not {"contaminated", "contaminated_with"} & {
-        *read_json(clean / "run.json"), *load_detector(clean).about,
+        *read_json(clean / "run.json"), *load_detector(clean).metadata,
     }  # fmt: skip
 
 

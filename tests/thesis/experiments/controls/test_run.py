@@ -102,7 +102,7 @@ def test_settings_reach_the_training(done: Plan) -> None:
         load_detector(done.out / "runs" / f"honest-control-{name}") for name in ("beta-0", "second-seed")
     )
     assert (first.beta, other.beta) == (0.0, 1.0)
-    assert (first.about["seed"], other.about["seed"]) == (done.seed, done.seed + 1)
+    assert (first.metadata["seed"], other.metadata["seed"]) == (done.seed, done.seed + 1)
     assert first.architecture.size == 32 and first.architecture.latent == 4
     assert not list(done.out.glob("runs/*control*/**/*.ckpt"))
 
@@ -237,7 +237,7 @@ def test_networks_of_the_grid_itself_run(
     run_reproduction(asked(faces, tmp_path))
     told = found(tmp_path)
     assert [row["name"] for row in told["rows"]] == list(some) and len(told["comparisons"]) == 3
-    weights = [load_detector(tmp_path / "runs" / f"honest-control-{one}").about["weights"]
+    weights = [load_detector(tmp_path / "runs" / f"honest-control-{one}").metadata["weights"]
                for one in ("pretrained", "not-pretrained")]  # fmt: skip
     assert weights == ["imagenet", "none"]
     said = " ".join(page.findings(told))

@@ -35,7 +35,7 @@ def scored(values: np.ndarray) -> ScoreTable:
     for name in ("method", "dataset", "compression", "source_video", "donor_identity", "split"):
         columns[name] = empty
     columns["rmse"] = pa.array(values.astype(np.float32), mask=np.isnan(values))
-    return ScoreTable(table=pa.table(columns), scores=("rmse",), baselines=(), about={})
+    return ScoreTable(table=pa.table(columns), scores=("rmse",), baselines=(), metadata={})
 
 
 def noise(seed: int, spread: float = 1.0) -> np.ndarray:

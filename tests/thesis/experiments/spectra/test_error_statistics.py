@@ -17,7 +17,7 @@ from verovolto.thesis.experiments.spectra.error_statistics import (
     GIVEN,
     TYPICALITY,
     MeanSpectra,
-    judge_spectra,
+    evaluate_spectra,
     mean_spectra,
 )
 from verovolto.thesis.experiments.spectra.statistics import SpectralComparison
@@ -60,7 +60,7 @@ def scored(**columns: np.ndarray) -> ScoreTable:
 def judged(beyond: float) -> dict[str, Any]:
     rng = np.random.default_rng(9)
     table = scored(rmse=rng.normal(size=N), bytes=rng.normal(size=N))
-    return judge_spectra(
+    return evaluate_spectra(
         measured(100, seed=1), measured(N, seed=2, fake=FAKE, beyond=beyond), table, own=("rmse",), edges=EDGES,
         resamples=80, seed=0,
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_faces_without_a_score_are_left_out_of_everything() -> None:
     rng = np.random.default_rng(9)
     values = rng.normal(size=N)
     values[:4] = np.nan
-    found = judge_spectra(
+    found = evaluate_spectra(
         measured(100, seed=1), measured(N, seed=2), scored(rmse=values, bytes=rng.normal(size=N)), own=("rmse",),
         edges=EDGES, resamples=30, seed=0,
     )  # fmt: skip
@@ -109,7 +109,7 @@ def test_faces_without_a_score_are_left_out_of_everything() -> None:
 def test_too_few_reals_are_refused() -> None:
     table = scored(rmse=np.arange(N, dtype=float), bytes=np.arange(N, dtype=float))
     with pytest.raises(InputError, match="11 real faces are too few"):
-        judge_spectra(
+        evaluate_spectra(
             measured(11, seed=1), measured(N, seed=2), table, own=("rmse",), edges=EDGES, resamples=9, seed=0
         )
 

@@ -35,16 +35,16 @@ def run(context: Context) -> dict[str, Any]:
         inputs={"method": plan.method, "seed": plan.seed, "shares": list(SHARES)},
         after=(cut,),
     )
-    about = {name: value for name, value in drawn.result.items() if name != "levels"}
+    metadata = {name: value for name, value in drawn.result.items() if name != "levels"}
     mixed = [_mixed(level) for level in drawn.result["levels"]]
     if not mixed:
-        return {**about, "why_not": "there is no fake to train on: " + "; ".join(about["notes"])}
+        return {**metadata, "why_not": "there is no fake to train on: " + "; ".join(metadata["notes"])}
     scored = {
         network: [_train_and_score(context, network, one, drawn) for one in mixed]
         for network in plan.networks
     }
     models = [_judge(context, model, mixed, scored[network_of(model)]).result for model in plan.models]
-    return {**about, "models": models}
+    return {**metadata, "models": models}
 
 
 def _mixed(level: dict[str, Any]) -> Contamination:
@@ -98,7 +98,7 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
     epoch = thesis.chosen_on_reals(losses)
     scored = context.steps.take(
         f"score-{name}",
-        lambda folder: score_run(context.plan.out / "runs" / name, epoch, data, folder, about={}),
+        lambda folder: score_run(context.plan.out / "runs" / name, epoch, data, folder, metadata={}),
         inputs={"epoch": epoch},
         after=(trained,),
     )
@@ -122,7 +122,7 @@ def _train(context: Context, network: str, level: Contamination, name: str) -> d
 def _judge(context: Context, model: str, mixed: list[Contamination], scored: list[tuple[int, Done]]) -> Done:
     """Each level of a model against none and the sham, which is the first of `mixed`; beside them what the trivial
     statistics give on the same faces."""
-    from verovolto.thesis.experiments.contamination.statistics import judge_levels
+    from verovolto.thesis.experiments.contamination.statistics import evaluate_levels
 
     plan, clean = context.plan, context.chosen("honest", model)
     chosen, table, _ = context.judged["honest", model]
@@ -132,7 +132,7 @@ def _judge(context: Context, model: str, mixed: list[Contamination], scored: lis
             _level(context, one.share, len(one.swaps), epoch, done)
             for one, (epoch, done) in zip(mixed, scored, strict=True)
         )
-        found = judge_levels(
+        found = evaluate_levels(
             _level(context, 0.0, 0, chosen.result["epoch"], clean),
             sham,
             levels,

@@ -47,7 +47,7 @@ class Level:
     reals: ScoreTable
 
 
-def judge_levels(
+def evaluate_levels(
     none: Level,
     sham: Level,
     levels: Sequence[Level],
@@ -87,7 +87,7 @@ def judge_levels(
             for one, found in zip(judged, figures, strict=True)
         ],
         "judged_on": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
-        "interval": sample.resamples.about(),
+        "interval": sample.resamples.metadata(),
     }
 
 

@@ -251,7 +251,7 @@ def compare(context: Context, trained: dict[str, Done]) -> dict[str, Any]:
         "reals": next(iter(trained.values())).result["reals"],
         "score": SCORE,
         "test": {"real": int((~first.fake).sum()), "fake": int(first.fake.sum())},
-        "interval": first.resamples.about(),
+        "interval": first.resamples.metadata(),
         "rows": [
             {"name": name, **asdict(GRID[name]), **done.result, "auroc": ranked[name][SCORE]["auroc"]}
             for name, done in trained.items()

@@ -25,7 +25,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
 def shown(part: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """The figures that any row of a part has: heading and how a value is written."""
     there = {key for rows in part["rows"].values() for row in rows for key in row}
-    return {key: about for key, about in SHOWN.items() if key in there}
+    return {key: metadata for key, metadata in SHOWN.items() if key in there}
 
 
 def findings(found: Mapping[str, Any]) -> list[str]:

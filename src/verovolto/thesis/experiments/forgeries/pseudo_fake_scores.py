@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 EACH = 100
 """Forgeries of each kind."""
-CROWD = 400
+FACE_POOL = 400
 """Test reals that are forged, and lend to each other, at most: landmarks take a moment each."""
 _FINDER = "mtcnn"
 _BLOCK = 36
-_CROWD_DRAW = 5  # keeps this draw apart from others of the seed
+_FACE_POOL_DRAW = 5  # keeps this draw apart from others of the seed
 
 
-def draw_crowd(plan: Plan, protocol: Protocol, splits: Done, folder: Path) -> dict[str, Any]:
+def draw_face_pool(plan: Plan, protocol: Protocol, splits: Done, folder: Path) -> dict[str, Any]:
     """Draw test reals and find their landmarks, which are kept in the step's folder."""
     import numpy as np
 
     faces = _test_reals(splits, protocol)
-    order = np.random.default_rng([plan.seed, _CROWD_DRAW]).permutation(len(faces))
-    rows = np.sort(order[:CROWD])
+    order = np.random.default_rng([plan.seed, _FACE_POOL_DRAW]).permutation(len(faces))
+    rows = np.sort(order[:FACE_POOL])
     landmarks = _landmarks(faces.take(rows), folder)
     # NaN where there are none; points that lie at one place are no face either.
     found = np.ptp(landmarks, axis=1).max(axis=1) >= 1
@@ -47,7 +47,7 @@ def score_made(
     plan: Plan,
     protocol: Protocol,
     splits: Done,
-    crowd: Done,
+    face_pool: Done,
     networks: Sequence[tuple[str, int]],
     folder: Path,
 ) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def score_made(
     """
     import numpy as np
 
-    from verovolto.synthesis.pseudo_fakes import KINDS, Crowd, native_sides, pairs
+    from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, native_sides, pairs
     from verovolto.thesis.checkpoints import checkpoint_detector
 
-    faces = _test_reals(splits, protocol).take(np.array(crowd.result["rows"]))
-    landmarks = _landmarks(faces, crowd.folder)
-    gathered = Crowd.gather(faces, landmarks, native=native_sides(faces), seed=plan.seed)
+    faces = _test_reals(splits, protocol).take(np.array(face_pool.result["rows"]))
+    landmarks = _landmarks(faces, face_pool.folder)
+    gathered = FacePool.gather(faces, landmarks, native=native_sides(faces), seed=plan.seed)
     each = min(EACH, len(gathered.targets))
     detectors = [checkpoint_detector(run_folder(plan, protocol, name), epoch) for name, epoch in networks]
     made, columns = _scores(pairs(gathered, each * len(KINDS), seed=plan.seed), detectors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from verovolto.thesis.experiments.forgeries.pseudo_fake_scores import draw_crowd, made_file, score_made
+from verovolto.thesis.experiments.forgeries.pseudo_fake_scores import draw_face_pool, made_file, score_made
 from verovolto.thesis.networks import scores
 from verovolto.thesis.other_fakes import cut_others, score_others
 from verovolto.thesis.plan import network_of
@@ -37,33 +37,36 @@ def run(context: Context) -> dict[str, Any]:
         inputs=_inputs(context),
         after=(*_tables(context), *_chosen(context), *scored.values()),
     )
-    about: dict[str, Any] = {"note": THESIS_ALONE} if others is None else {"others": others.result}
+    metadata: dict[str, Any] = {"note": THESIS_ALONE} if others is None else {"others": others.result}
     return {
         "protocol": context.best,
         "method": context.plan.method,
         "contestants": _contestants(context),
-        "found": {**about, **found.result},
+        "found": {**metadata, **found.result},
         "made": _made(context),
     }
 
 
 def _made(context: Context) -> dict[str, Any]:
     plan, best = context.plan, context.best
-    crowd = context.steps.take(
+    face_pool = context.steps.take(
         "forgeries-crowd",
-        lambda folder: draw_crowd(plan, best, context.splits, folder),
+        lambda folder: draw_face_pool(plan, best, context.splits, folder),
         inputs={"seed": plan.seed, "protocol": best},
         after=(context.splits,),
     )
-    about = {"reals": len(crowd.result["rows"]), "landmarks": crowd.result["found"]}
-    if crowd.result["found"] < 2:
-        return {**about, "why_not": NO_LANDMARKS.format(found=about["landmarks"], reals=about["reals"])}
+    metadata = {"reals": len(face_pool.result["rows"]), "landmarks": face_pool.result["found"]}
+    if face_pool.result["found"] < 2:
+        return {
+            **metadata,
+            "why_not": NO_LANDMARKS.format(found=metadata["landmarks"], reals=metadata["reals"]),
+        }
     networks = list(dict.fromkeys(_network(context, model) for model in plan.models))
     scored = context.steps.take(
         "forgeries-made",
-        lambda folder: score_made(plan, best, context.splits, crowd, networks, folder),
+        lambda folder: score_made(plan, best, context.splits, face_pool, networks, folder),
         inputs={"seed": plan.seed, "protocol": best, "networks": [list(one) for one in networks]},
-        after=(crowd, *_chosen(context)),
+        after=(face_pool, *_chosen(context)),
     )
     judged = context.steps.take(
         "forgeries-judged",
@@ -71,7 +74,7 @@ def _made(context: Context) -> dict[str, Any]:
         inputs=_inputs(context),
         after=(scored, *_tables(context)),
     )
-    return {**about, "each": scored.result["each"], "kinds": scored.result["kinds"], **judged.result}
+    return {**metadata, "each": scored.result["each"], "kinds": scored.result["kinds"], **judged.result}
 
 
 def _others(context: Context) -> Done | None:

@@ -34,7 +34,7 @@ def joined(tables: Sequence[ScoreTable]) -> ScoreTable:
     first = tables[0]
     return ScoreTable(
         table=pa.concat_tables([one.table.replace_schema_metadata(None) for one in tables]),
-        scores=first.scores, baselines=first.baselines, about=first.about,
+        scores=first.scores, baselines=first.baselines, metadata=first.metadata,
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def mean_spectra(
     )
 
 
-def judge_spectra(
+def evaluate_spectra(
     known: MeasuredBands,
     judged: MeasuredBands,
     scores: ScoreTable,
@@ -140,7 +140,7 @@ def judge_spectra(
         "radial": mean_spectra(judged.frequency, judged.radial[kept], sample.fake, sample.resamples).to_dict(),
         "fitted_on": len(known.rows),
         "edges": [float(edge) for edge in edges],
-        "interval": sample.resamples.about(),
+        "interval": sample.resamples.metadata(),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from verovolto.evaluation.bootstrap import Figure
+from verovolto.evaluation.bootstrap import Estimate
 from verovolto.report.figures import CLASSES, INK, MUTED, Canvas
 from verovolto.thesis.experiments.spectra.error_statistics import Curve, MeanSpectra
 from verovolto.thesis.experiments.spectra.statistics import SpectralComparison
@@ -112,7 +112,7 @@ def _column(stack: np.ndarray, blank: float) -> np.ndarray:
     return np.concatenate(list(np.pad(stack, padding, constant_values=blank)))[:-_GAP]
 
 
-def _mark(axes: Axes, place: float, figure: Figure, colour: str, *, filled: bool) -> None:
+def _mark(axes: Axes, place: float, figure: Estimate, colour: str, *, filled: bool) -> None:
     if figure.value is None:
         return
     if figure.low is not None and figure.high is not None:

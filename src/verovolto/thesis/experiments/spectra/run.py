@@ -55,14 +55,14 @@ def _of_network(context: Context, network: str) -> dict[str, Any]:
     from verovolto.data.splits import halve
     from verovolto.thesis.checkpoints import checkpoint_detector
     from verovolto.thesis.experiments.spectra.error_spectra import bands_for, measure_bands
-    from verovolto.thesis.experiments.spectra.error_statistics import judge_spectra
+    from verovolto.thesis.experiments.spectra.error_statistics import evaluate_spectra
     from verovolto.thesis.networks import run_folder, scores
     from verovolto.thesis.splits import split_file
 
     plan, protocol, models = context.plan, context.best, _models(context, network)
     chosen = context.chosen(protocol, models[0])
     epoch = int(context.judged[protocol, models[0]][0].result["epoch"])
-    about = {"network": network, "models": models, "epoch": epoch}
+    metadata = {"network": network, "models": models, "epoch": epoch}
     detector = checkpoint_detector(run_folder(plan, protocol, network), epoch)
     edges = bands_for(detector.preprocessing.size)
     faces = FaceSet.open(split_file(context.splits.folder, protocol))
@@ -71,7 +71,7 @@ def _of_network(context: Context, network: str) -> dict[str, Any]:
     try:
         known = measure_bands(detector, held_out, edges)
         judged = measure_bands(detector, faces.select(split="test"), edges)
-        found = judge_spectra(
+        found = evaluate_spectra(
             known,
             judged,
             scores(chosen.folder, "test").take(judged.rows),
@@ -81,5 +81,5 @@ def _of_network(context: Context, network: str) -> dict[str, Any]:
             seed=plan.seed,
         )
     except (DataError, InputError) as error:  # too few reals, or all of one person
-        return {**about, "why_not": str(error)}
-    return {**about, "size": detector.preprocessing.size, **found}
+        return {**metadata, "why_not": str(error)}
+    return {**metadata, "size": detector.preprocessing.size, **found}

@@ -22,7 +22,7 @@ import numpy as np
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.bootstrap import Figure, Resamples, with_intervals
+from verovolto.evaluation.bootstrap import Estimate, Resamples, with_intervals
 from verovolto.evaluation.groups import SEPARATOR
 from verovolto.evaluation.ranking_metrics import divide
 from verovolto.thesis.permutation import Parts, corrected, label_swaps, pair_differences, sign_flips
@@ -54,8 +54,8 @@ class Band:
 
     low: float
     high: float
-    g: Figure
-    decibel: Figure
+    g: Estimate
+    decibel: Estimate
     p: float
 
     @property
@@ -81,7 +81,7 @@ class Band:
     def from_dict(value: Mapping[str, Any]) -> Band:
         """Back from `to_dict`."""
         return Band(
-            low=value["low"], high=value["high"], g=Figure(**value["g"]), decibel=Figure(**value["decibel"]),
+            low=value["low"], high=value["high"], g=Estimate(**value["g"]), decibel=Estimate(**value["decibel"]),
             p=value["p_corrected"],
         )  # fmt: skip
 
@@ -169,7 +169,7 @@ def compare_bands(
             "correction": CORRECTION,
             "alpha": ALPHA,
         },
-        interval=resamples.about(),
+        interval=resamples.metadata(),
     )
 
 
