@@ -1,5 +1,5 @@
 """What tests of several commands share."""
 
-from tests.data.conftest import faces_folder
+from tests.data.conftest import faces_folder, image, manifest, rows
 
-__all__ = ["faces_folder"]
+__all__ = ["faces_folder", "image", "manifest", "rows"]

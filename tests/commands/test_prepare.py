@@ -197,7 +197,7 @@ def test_a_killed_process_loses_nothing(source: Path, whole: Path, tmp_path: Pat
         "from tests.commands.test_prepare import run\n"
         "def kill(done, total):\n"
         "    if done == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "run(Path(sys.argv[1]), Path(sys.argv[2]), advance=kill)\n"
+        "run(Path(sys.argv[1]), Path(sys.argv[2]), on_progress=kill)\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, source, out], cwd=Path(__file__).parents[2], check=False

@@ -158,7 +158,7 @@ def test_what_is_passed_over_or_out_of_the_domain_is_no_person_either() -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed_over", "reasons"),
+    ("rejected", "reasons"),
     [
         ({TOO_SMALL: 4}, (TOO_SMALL,)),
         ({TOO_SMALL: 1, TOO_BLURRED: 3}, (TOO_BLURRED, TOO_SMALL)),
@@ -263,7 +263,7 @@ def test_verdicts_are_consistent(given_people: list[Any], rate: float, faces: in
 
 
 def _false_alarms(
-    media: int, *, frames: int, face_pool: int, with_videos: bool, rate: float, likeness: float
+    media: int, *, frames: int, people: int, with_videos: bool, rate: float, likeness: float
 ) -> int:
     """How many of so many real media, each with a calibration of its own, are called suspect.
 
@@ -281,15 +281,13 @@ def _false_alarms(
         held_out = persons(99)
         videos = held_out.mean(1) if with_videos else None
         known = calibration(held_out[:, 0], videos)
-        tracks = [
-            track(*scores, known=known, number=i) for i, scores in enumerate(persons(face_pool).tolist())
-        ]
+        tracks = [track(*scores, known=known, number=i) for i, scores in enumerate(persons(people).tolist())]
         alarms += judged(*tracks, known=known, rate=rate).verdict == "suspect"
     return alarms
 
 
 @pytest.mark.parametrize(
-    ("frames", "crowd", "with_videos", "likeness"),
+    ("frames", "people", "with_videos", "likeness"),
     [
         (1, 1, False, 0.0),
         (1, 4, False, 0.0),
@@ -300,11 +298,11 @@ def _false_alarms(
     ],
 )
 def test_real_media_are_accused_at_most_at_the_rate(
-    frames: int, face_pool: int, with_videos: bool, likeness: float
+    frames: int, people: int, with_videos: bool, likeness: float
 ) -> None:
     media, rate = 300, 0.1
     alarms = _false_alarms(
-        media, frames=frames, face_pool=face_pool, with_videos=with_videos, rate=rate, likeness=likeness
+        media, frames=frames, people=people, with_videos=with_videos, rate=rate, likeness=likeness
     )
     assert alarms <= media * rate + 4 * math.sqrt(media * rate * (1 - rate))
     if frames == 1 or with_videos:  # the promise is kept, and not by never saying anything

@@ -26,8 +26,8 @@ def made(**head: object) -> FeatureDetector:
     size = head_size("lite0", LAYERS, REGIONS)
     random = torch.Generator().manual_seed(0)
     given = {
-        "trunk": "lite0",
-        "taps": LAYERS,
+        "backbone": "lite0",
+        "layers": LAYERS,
         "regions": REGIONS,
         "landmarks": FACE,
         "side": 64,

@@ -12,7 +12,7 @@ from verovolto.networks.blend_vae import BlendVAE
 _CHANNELS = (8, 64, 128, 256, 512)
 
 
-class TinyTwoHeads(BlendVAE):
+class TinyBlendVAE(BlendVAE):
     """As `BlendVAE`, a convolution in the place of each residual stage; the heads are the real ones."""
 
     def __init__(self, **options: object) -> None:
@@ -32,4 +32,4 @@ def _stage(c_in: int, c_out: int, stride: int) -> nn.Sequential:
 def use_tiny_networks(patch: pytest.MonkeyPatch) -> None:
     """Train and load these instead of the whole ones."""
     for module in (two_heads, blend_detector):
-        patch.setattr(module, "TwoHeads", TinyTwoHeads)
+        patch.setattr(module, "BlendVAE", TinyBlendVAE)

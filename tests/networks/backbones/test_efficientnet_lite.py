@@ -50,7 +50,7 @@ def test_it_stops_at_the_last_tap_and_learns_nothing() -> None:
     assert len(net.blocks) == 3 and not any(weight.requires_grad for weight in net.parameters())
 
 
-@pytest.mark.parametrize("taps", [(), (3, 1), (1, 1), (16,), (-2,)])
+@pytest.mark.parametrize("layers", [(), (3, 1), (1, 1), (16,), (-2,)])
 def test_impossible_taps_are_refused(layers: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="taps are ascending"):
         Lite("lite0", layers)
