@@ -49,10 +49,10 @@ from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.registry import CONFIDENCE, DETECTORS
 from verovolto.faces.filter import FaceLimits
 from verovolto.media import Video, open_media
-from verovolto.scan.run import open_context
-from verovolto.scan.scan_file import FrameScorer, ScanContext, TrackState, scan_file
-from verovolto.scan.settings import ScanSettings
-from verovolto.scan.verdict import decide_tracks
+from verovolto.scanning.run import open_context
+from verovolto.scanning.scan_file import FrameScorer, ScanContext, TrackState, scan_file
+from verovolto.scanning.settings import ScanSettings
+from verovolto.scanning.verdict import decide_tracks
 
 OUT = Path(__file__).parent / "out" / "scan.json"
 SMALL, LARGE = "519.mp4", "634.mp4"

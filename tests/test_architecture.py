@@ -16,10 +16,10 @@ LEVELS = (
     {"core"},
     {"data", "networks"},
     {"faces", "media", "features", "synthesis"},
-    {"calibration", "prepare"},
+    {"calibration", "preparation"},
     {"detectors"},
     {"training"},
-    {"scan", "evaluation"},
+    {"scanning", "evaluation"},
     {"report", "experimental", "demo"},
     {"thesis"},
     {"commands"},
@@ -44,11 +44,11 @@ LIGHT = {"cli.py", "__init__.py", "core/config.py", "core/errors.py", "core/file
 
 # What the rebuilding has still to mend; each entry goes away with its fault.
 PENDING = {
-    ("detectors", "experimental"), ("detectors", "scan"), ("detectors", "training"), ("training", "thesis"),
+    ("detectors", "experimental"), ("detectors", "scanning"), ("detectors", "training"), ("training", "thesis"),
     ("evaluation", "commands"),
 }  # fmt: skip
 LATE_PENDING = {
-    "detectors/base.py", "scan/result.py", "training/config.py", "demo/faces.py", "report/inputs.py",
+    "detectors/base.py", "scanning/result.py", "training/config.py", "demo/faces.py", "report/inputs.py",
     "evaluation/robustness_run.py", "evaluation/preflight.py",
 }  # fmt: skip
 CIRCLES_PENDING = True
@@ -68,7 +68,7 @@ def name(path: Path) -> str:
 
 
 def room(path: Path) -> str:
-    """`scan` for `scan/run.py`, `cli` for `cli.py`, `verovolto` for the package's own `__init__.py`."""
+    """`scanning` for `scanning/run.py`, `cli` for `cli.py`, `verovolto` for the package's own `__init__.py`."""
     first = path.relative_to(SOURCE).parts[0]
     return "verovolto" if first == "__init__.py" else first.removesuffix(".py")
 

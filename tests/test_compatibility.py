@@ -17,10 +17,10 @@ import pytest
 from tests.conftest import Command
 from tests.experimental.blend.tiny import use_tiny_networks
 from tests.faces.bright import BrightSquares
-from tests.scan.drawn import by_brightness, settings
+from tests.scanning.drawn import by_brightness, settings
 from verovolto import Detector, FaceSet
 from verovolto.data.score_table import ScoreTable
-from verovolto.scan import run as scan_run
+from verovolto.scanning import run as scan_run
 
 SAMPLES = Path(__file__).parent / "samples" / "v0.1.0"
 EXPECTED: dict[str, Any] = json.loads((SAMPLES / "expected.json").read_text())

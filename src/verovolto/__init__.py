@@ -1,7 +1,7 @@
 """verovolto: learn what real faces look like, flag what does not fit.
 
-`from verovolto import Detector, FaceSet` are the two names most programs need. They are imported when first
-used, so that `import verovolto` stays fast.
+The names below are all that most programs need. Each is imported when it is first used, so that `import verovolto`
+stays fast.
 """
 
 from __future__ import annotations
@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
+    from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.base import Detector
+    from verovolto.scanning.run import scan
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "FaceSet", "__version__"]
+__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "scan"]
 
-_HOMES = {"Detector": "verovolto.detectors.base", "FaceSet": "verovolto.data.faceset"}
+_HOMES = {
+    "Detector": "verovolto.detectors.base",
+    "FaceSet": "verovolto.data.faceset",
+    "ScoreTable": "verovolto.data.score_table",
+    "scan": "verovolto.scanning.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'verovolto' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'verovolto' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,7 +16,7 @@ from scipy.stats import kstest
 from tests.conftest import Command, draw_face, jpeg
 from tests.detectors.conftest import make_detector
 from tests.faces.bright import RULE, BrightSquares
-from tests.scan.drawn import film, walk
+from tests.scanning.drawn import film, walk
 from verovolto import Detector
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.crop_rule import TIGHT
@@ -258,7 +258,7 @@ class TestFusion:
     def test_a_drawn_film_is_scanned(
         self, fused: FusedDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("verovolto.scan.run.open_detector", lambda name: BrightSquares())
+        monkeypatch.setattr("verovolto.scanning.run.open_detector", lambda name: BrightSquares())
         (tmp_path / "rule.json").write_text(json.dumps(RULE.to_dict()))
         clip = film(tmp_path / "a clip.mp4", walk(6, level=250))
         found = fused.scan(clip, fps=None, false_alarm=0.1, crop=str(tmp_path / "rule.json"), pictures=True)

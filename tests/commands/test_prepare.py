@@ -20,8 +20,8 @@ from verovolto.commands.prepare import Prepared, prepare_set, told
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import atomic_path
 from verovolto.data.storage.parquet import shard_metadata
-from verovolto.prepare import merge as gather
-from verovolto.prepare.extract import Rules
+from verovolto.preparation import merge as gather
+from verovolto.preparation.extract import Rules
 
 REAL = "original_sequences/youtube/c23/videos"
 FAKE = "manipulated_sequences/{}/c23/videos"

@@ -9,10 +9,10 @@ import pytest
 
 from tests.conftest import Command, full_disk
 from tests.faces.bright import RULE, BrightSquares
-from tests.scan.drawn import film, network, walk
+from tests.scanning.drawn import film, network, walk
 from verovolto import Detector
 from verovolto.core.errors import CalibrationError, InputError
-from verovolto.scan import scan_file as medium
+from verovolto.scanning import scan_file as medium
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def run(command_line: Command) -> Command:
 @pytest.fixture
 def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
     """A detector, and squares that count as faces."""
-    monkeypatch.setattr("verovolto.scan.run.open_detector", lambda name: BrightSquares())
+    monkeypatch.setattr("verovolto.scanning.run.open_detector", lambda name: BrightSquares())
     network().save(tmp_path / "run/detector")
     (tmp_path / "rule.json").write_text(json.dumps(RULE.to_dict()))
     rule = ("--crop", tmp_path / "rule.json")

@@ -11,8 +11,16 @@ from PIL import Image
 
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
-from verovolto.scan.result import FileResult, FrameScore, KeyFrame, OperatingPoint, Scan, TrackResult, Verdict
-from verovolto.scan.verdict import decide_file
+from verovolto.scanning.result import (
+    FileResult,
+    FrameScore,
+    KeyFrame,
+    OperatingPoint,
+    Scan,
+    TrackResult,
+    Verdict,
+)
+from verovolto.scanning.verdict import decide_file
 
 KNOWN = Calibration(score="rmse", values=np.linspace(0.2, 0.6, 199), clusters=40, cluster="identity")
 

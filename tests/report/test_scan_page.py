@@ -23,7 +23,7 @@ from verovolto.report.galleries import CELL, MOSAIC
 from verovolto.report.scan_figures import timeline, with_gaps
 from verovolto.report.scan_page import MEDIA, TONES, TRACKS, build_scan_page, by_severity
 from verovolto.report.scan_text import CLOSING, UNREADABLE
-from verovolto.scan.result import VERDICTS, FileResult, Scan
+from verovolto.scanning.result import VERDICTS, FileResult, Scan
 
 COMMAND = "verovolto scan 'a b' --report out"
 

@@ -14,7 +14,7 @@ from tests.report import scans
 from verovolto.calibration.thresholds import Missed
 from verovolto.faces.filter import TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.report import scan_text as words
-from verovolto.scan.result import NO_FACE, OUTSIDE_DOMAIN, VERDICTS, FileResult, Scan, Verdict
+from verovolto.scanning.result import NO_FACE, OUTSIDE_DOMAIN, VERDICTS, FileResult, Scan, Verdict
 
 _CLAIMED = (
     "real|genuine|authentic|trustworthy|original|unmanipulated|unaltered|untouched|not (?:a )?(?:deep)?fake"

@@ -19,8 +19,8 @@ from verovolto.core.progress import counting_bar
 if TYPE_CHECKING:
     from verovolto.data.layouts import Listing, MediaItem
     from verovolto.faces.detection.base import FaceDetector
-    from verovolto.prepare.coverage import Counts
-    from verovolto.prepare.extract import Extractor, Job, Record, Rules
+    from verovolto.preparation.coverage import Counts
+    from verovolto.preparation.extract import Extractor, Job, Record, Rules
 
 FPS = 2.0
 """Frames a second where neither a rate nor a number is asked for."""
@@ -40,7 +40,7 @@ class Settings:
         detector: name of the face detector.
         crop_rule: see `faces.crop.CropRule`.
         encoding: how crops are stored.
-        others: see `prepare.extract.Rules`.
+        others: see `preparation.extract.Rules`.
     """
 
     source: str
@@ -125,7 +125,7 @@ def prepare(
     from verovolto.data.crop_rule import read_rule
     from verovolto.faces.detection.box_conversion import for_detector
     from verovolto.faces.detection.registry import CONFIDENCE, open_detector
-    from verovolto.prepare.extract import Rules
+    from verovolto.preparation.extract import Rules
 
     if fps is None and frames is None:
         fps = FPS
@@ -188,7 +188,7 @@ def prepare_set(
     """
     from verovolto.data.layouts import list_media
     from verovolto.faces.detection.registry import open_detector
-    from verovolto.prepare.extract import ENCODING, Extractor
+    from verovolto.preparation.extract import ENCODING, Extractor
 
     _check_numbers(workers, max_unreadable)
     detector = detector or open_detector(FACE_DETECTOR)
@@ -221,7 +221,7 @@ def prepare_set(
 
 def jobs_of(listing: Listing) -> Iterator[Job]:
     """A job an item, named by all that its crops depend on: a file that has changed is looked at again."""
-    from verovolto.prepare.extract import Job, as_text
+    from verovolto.preparation.extract import Job, as_text
 
     seen: set[tuple[str | None, ...]] = set()
     for item in listing.items:
@@ -251,7 +251,7 @@ def _job_name(item: MediaItem, path: str) -> str:
 
 
 def _below(path: Path, root: Path) -> str:
-    from verovolto.prepare.extract import as_text
+    from verovolto.preparation.extract import as_text
 
     text = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
     return as_text(text)
@@ -312,7 +312,7 @@ def _extract(
 ) -> None:
     """Make the parts that are not there yet. What failed earlier is tried again: it may have been mended."""
     from verovolto.core.parallel import run_jobs
-    from verovolto.prepare.extract import fail, part_path
+    from verovolto.preparation.extract import fail, part_path
 
     there = {file.name for file in extractor.work.iterdir()}
     done = sum(part_path(extractor.work, name).name in there for name in names)
@@ -335,8 +335,8 @@ def _finish(
     out: Path, names: list[str], listing: Listing, settings: Settings, max_unreadable: float
 ) -> Prepared:
     """Put the parts together, write the coverage, take the work folder away."""
-    from verovolto.prepare.extract import part_path
-    from verovolto.prepare.merge import gather
+    from verovolto.preparation.extract import part_path
+    from verovolto.preparation.merge import gather
 
     parts = list(_parts(out / WORK, names))
     records = [record for _, record in parts]
@@ -357,7 +357,7 @@ def _finish(
 
 
 def _parts(work: Path, names: list[str]) -> Iterator[tuple[str, Record]]:
-    from verovolto.prepare.extract import read_record
+    from verovolto.preparation.extract import read_record
 
     for name in names:
         record = read_record(work, name)
@@ -386,8 +386,8 @@ def _check_records(records: list[Record], max_unreadable: float) -> None:
 
 def coverage_of(records: list[Record], listing: Listing, rows: int) -> dict[str, Any]:
     """What `coverage.json` holds; its form is in docs/prepare.md."""
-    from verovolto.prepare.coverage import count, warnings
-    from verovolto.prepare.extract import as_text
+    from verovolto.preparation.coverage import count, warnings
+    from verovolto.preparation.extract import as_text
 
     classes = count(records)
     problems = listing.problems
@@ -409,7 +409,7 @@ def coverage_of(records: list[Record], listing: Listing, rows: int) -> dict[str,
 
 def told(done: Prepared, out: Path) -> list[str]:
     """What a user should know of a preparation, a line each."""
-    from verovolto.prepare.coverage import table
+    from verovolto.preparation.coverage import table
 
     coverage = done.coverage
     lines = _aligned(table(_counts(coverage)))
@@ -429,7 +429,7 @@ def told(done: Prepared, out: Path) -> list[str]:
 
 
 def _counts(coverage: dict[str, Any]) -> list[Counts]:
-    from verovolto.prepare.coverage import Counts
+    from verovolto.preparation.coverage import Counts
 
     return [Counts.from_dict(value) for value in coverage["classes"]]
 

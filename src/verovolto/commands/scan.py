@@ -16,8 +16,8 @@ from verovolto.core.files import check_out, write_json
 from verovolto.core.progress import counting_bar
 
 if TYPE_CHECKING:
-    from verovolto.scan.result import Scan
-    from verovolto.scan.settings import ScanSettings
+    from verovolto.scanning.result import Scan
+    from verovolto.scanning.settings import ScanSettings
 
 FPS, FALSE_ALARM, SMALLEST = 2.0, 0.05, 64.0
 STDOUT = "-"
@@ -80,7 +80,7 @@ def scan(
     from verovolto.data.crop_rule import read_rule
     from verovolto.detectors.default import detector_folder
     from verovolto.faces.filter import FaceLimits
-    from verovolto.scan.settings import ScanSettings
+    from verovolto.scanning.settings import ScanSettings
 
     folder = detector_folder(detector)
     if report is not None:
@@ -119,9 +119,9 @@ def _confidence(face_detector: str | None) -> float:
 
 
 def run_scan(detector: Path, paths: list[Path], settings: ScanSettings, workers: int | None) -> Scan:
-    """Scan with a progress bar; see `scan.run.scan`."""
-    from verovolto.scan.discovery import find_media
-    from verovolto.scan.run import scan as scan_all
+    """Scan with a progress bar; see `scanning.run.scan`."""
+    from verovolto.scanning.discovery import find_media
+    from verovolto.scanning.run import scan as scan_all
 
     if workers is None:  # a process of its own has to load everything anew: not for one file
         workers = cores() if sum(1 for _ in find_media(paths)) > 1 else 0

@@ -22,7 +22,7 @@ from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.detectors.io import write_folder
 from verovolto.detectors.types import Explanation, Scores
-from verovolto.scan.result import Scan
+from verovolto.scanning.result import Scan
 
 
 class Detector(ABC):
@@ -118,8 +118,8 @@ class Detector(ABC):
         """
         # What scans knows detectors; only this door leads back.
         from verovolto.data.crop_rule import read_rule
-        from verovolto.scan.run import scan
-        from verovolto.scan.settings import ScanSettings
+        from verovolto.scanning.run import scan
+        from verovolto.scanning.settings import ScanSettings
 
         rule = None if crop is None else read_rule(crop, flag="crop")
         settings = ScanSettings(crop=rule, fps=fps, false_alarm=false_alarm, pictures=pictures)

@@ -8,7 +8,7 @@ import numpy as np
 
 from verovolto.report.figures import GRID, INK, MUTED, REAL, Canvas
 from verovolto.report.scan_text import clock, percent
-from verovolto.scan.result import OperatingPoint, TrackResult
+from verovolto.scanning.result import OperatingPoint, TrackResult
 
 COLOURS = ("#1a202c", "#6b46c1", "#b83280", "#0f766e", "#975a16", "#2b6cb0")
 """Of the tracks, in turn; orange and red are left to the verdicts."""

@@ -16,7 +16,7 @@ from verovolto import __version__
 from verovolto.report import galleries, scan_figures
 from verovolto.report import scan_text as words
 from verovolto.report.evaluation_page import Page, data_uri, environment
-from verovolto.scan.result import PICTURED, FileResult, KeyFrame, OperatingPoint, Scan, TrackResult
+from verovolto.scanning.result import PICTURED, FileResult, KeyFrame, OperatingPoint, Scan, TrackResult
 
 MEDIA = PICTURED
 """Media that get a section of their own, the gravest first."""

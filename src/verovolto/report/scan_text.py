@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.cells import cell_len
 
-from verovolto.scan.result import VERDICTS, FileResult, OperatingPoint, Scan, TrackResult
+from verovolto.scanning.result import VERDICTS, FileResult, OperatingPoint, Scan, TrackResult
 
 CLOSING = (
     "Nothing here says that a face is real: “no sign found” means that this detector, which misses some forgeries, "

@@ -15,10 +15,10 @@ from verovolto.core.parallel import run_jobs
 from verovolto.detectors.base import Detector
 from verovolto.detectors.registry import load_detector
 from verovolto.faces.detection.registry import open_detector
-from verovolto.scan.discovery import Found, find_media
-from verovolto.scan.result import PICTURED, FileResult, OperatingPoint, Scan
-from verovolto.scan.scan_file import ScanContext, scan_file, unreadable
-from verovolto.scan.settings import ScanSettings, rule_of
+from verovolto.scanning.discovery import Found, find_media
+from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
+from verovolto.scanning.scan_file import ScanContext, scan_file, unreadable
+from verovolto.scanning.settings import ScanSettings, rule_of
 
 OnProgress = Callable[[float, int], None]
 """Hears of the media done, with the share of the one at work, and of all there are."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from verovolto.scan.discovery import Found, find_media
+from verovolto.scanning.discovery import Found, find_media
 
 
 def make(folder: Path, *names: str) -> Path:

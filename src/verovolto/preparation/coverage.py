@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from verovolto.prepare.extract import Record
+from verovolto.preparation.extract import Record
 
 UNEVEN = 0.05
 """Difference between real and fake, in the share of frames with a face, above which a warning is due."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from verovolto.scan import run
-from verovolto.scan.result import FileResult, FrameScore, KeyFrame, TrackResult
+from verovolto.scanning import run
+from verovolto.scanning.result import FileResult, FrameScore, KeyFrame, TrackResult
 
 
 def result(number: int, *, p_value: float) -> FileResult:

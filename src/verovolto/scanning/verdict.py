@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from verovolto.calibration.input_domain import Domain, outside_scores
 from verovolto.calibration.thresholds import Calibration
-from verovolto.scan.aggregate import bonferroni, rule_for, smallest_p_value, track_p_value
-from verovolto.scan.result import (
+from verovolto.scanning.aggregate import bonferroni, rule_for, smallest_p_value, track_p_value
+from verovolto.scanning.result import (
     NO_FACE,
     OUTSIDE_DOMAIN,
     TOO_MANY,

@@ -27,10 +27,10 @@ from verovolto.faces.detection.working_image import one_thread
 from verovolto.faces.filter import judge_face
 from verovolto.faces.tracking import Tracker
 from verovolto.media import Frame, Photo, Video, open_media
-from verovolto.prepare.extract import as_text, encode
-from verovolto.scan.result import FileResult, FrameScore, KeyFrame, TrackResult
-from verovolto.scan.settings import ScanSettings, calibration_of, rule_of
-from verovolto.scan.verdict import decide_file, decide_tracks
+from verovolto.preparation.extract import as_text, encode
+from verovolto.scanning.result import FileResult, FrameScore, KeyFrame, TrackResult
+from verovolto.scanning.settings import ScanSettings, calibration_of, rule_of
+from verovolto.scanning.verdict import decide_file, decide_tracks
 
 KEY_FRAMES = 3
 """Frames kept of a track for the report, those of the highest scores."""

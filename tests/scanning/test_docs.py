@@ -16,9 +16,9 @@ from verovolto.calibration.input_domain import CONDITIONS, Domain
 from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.faces.filter import FaceLimits
-from verovolto.scan import result, run
-from verovolto.scan import scan_file as medium
-from verovolto.scan.settings import ScanSettings
+from verovolto.scanning import result, run
+from verovolto.scanning import scan_file as medium
+from verovolto.scanning.settings import ScanSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "scan.md"
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from tests.faces.bright import POISON, BrightSquares, clip, cut
 from tests.media.drawing import write_sound
-from tests.scan import drawn
-from tests.scan.drawn import ODD, REAL, BrightScanner, by_brightness, context, film, network, photo, walk
+from tests.scanning import drawn
+from tests.scanning.drawn import ODD, REAL, BrightScanner, by_brightness, context, film, network, photo, walk
 from verovolto.core.errors import CalibrationError, InputError
 from verovolto.data.crop_rule import CropRule
 from verovolto.data.face_batch import FaceBatch
@@ -30,10 +30,10 @@ from verovolto.detectors.types import Scores
 from verovolto.faces.detection.base import Face
 from verovolto.faces.filter import FaceLimits
 from verovolto.media import Limits
-from verovolto.scan import run
-from verovolto.scan.result import NO_FACE, VERDICTS, FileResult, Scan
-from verovolto.scan.run import scan
-from verovolto.scan.scan_file import ScanContext, scan_file
+from verovolto.scanning import run
+from verovolto.scanning.result import NO_FACE, VERDICTS, FileResult, Scan
+from verovolto.scanning.run import scan
+from verovolto.scanning.scan_file import ScanContext, scan_file
 
 LEVEL = {"level": REAL}
 PERSON = [(24, 16, 40)]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from verovolto.data.storage.base import BLOCK
 from verovolto.data.storage.parquet import shard_name, write_shard
-from verovolto.prepare.extract import SCHEMA, Record
+from verovolto.preparation.extract import SCHEMA, Record
 
 SHARD_ROWS = 8192
 SAME_FACE = 0.5

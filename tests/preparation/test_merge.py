@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.prepare.coverage import ALL, Counts, count, table, warnings
-from verovolto.prepare.extract import Record
-from verovolto.prepare.merge import SAME_FACE, match, overlap, regroup
+from verovolto.preparation.coverage import ALL, Counts, count, table, warnings
+from verovolto.preparation.extract import Record
+from verovolto.preparation.merge import SAME_FACE, match, overlap, regroup
 
 BOXES = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(1, 50)).map(
     lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))

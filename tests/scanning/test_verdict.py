@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.thresholds import Calibration
 from verovolto.faces.filter import TOO_BLURRED, TOO_SMALL, UNCERTAIN
-from verovolto.scan.result import (
+from verovolto.scanning.result import (
     NO_FACE,
     OUTSIDE_DOMAIN,
     TOO_MANY,
@@ -23,7 +23,7 @@ from verovolto.scan.result import (
     FrameScore,
     TrackResult,
 )
-from verovolto.scan.verdict import decide_file, decide_tracks
+from verovolto.scanning.verdict import decide_file, decide_tracks
 
 INSIDE = {"sharpness": 2.0, "brightness": 120.0, "contrast": 40.0}
 DOMAIN = Domain(ranges={"sharpness": (1.0, 3.0), "brightness": (60.0, 200.0), "contrast": (20.0, 70.0)})

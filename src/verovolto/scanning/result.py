@@ -13,7 +13,7 @@ import numpy as np
 
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.faces.filter import UNCERTAIN
-from verovolto.scan.aggregate import Rule
+from verovolto.scanning.aggregate import Rule
 
 SCHEMA_VERSION = 1
 Verdict = Literal["suspect", "no sign found", "cannot tell"]

@@ -20,12 +20,12 @@ from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.faces.filter import FaceLimits
-from verovolto.scan import run
-from verovolto.scan.discovery import Found
-from verovolto.scan.result import FileResult
-from verovolto.scan.run import Scanner
-from verovolto.scan.scan_file import ScanContext
-from verovolto.scan.settings import ScanSettings
+from verovolto.scanning import run
+from verovolto.scanning.discovery import Found
+from verovolto.scanning.result import FileResult
+from verovolto.scanning.run import Scanner
+from verovolto.scanning.scan_file import ScanContext
+from verovolto.scanning.settings import ScanSettings
 
 REAL, ODD = 175, 250
 """Levels of squares that `by_brightness` takes for real faces, and for an anomaly."""

@@ -20,17 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from tests.faces.bright import BrightSquares, picture
-from tests.scan import drawn
-from tests.scan.drawn import ODD, REAL, SMALL, by_brightness, context, film, network, photo, walk
+from tests.scanning import drawn
+from tests.scanning.drawn import ODD, REAL, SMALL, by_brightness, context, film, network, photo, walk
 from verovolto.calibration.input_domain import conditions
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
 from verovolto.faces.detection.base import Face
 from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
-from verovolto.scan import run
-from verovolto.scan import scan_file as medium_module
-from verovolto.scan.result import FileResult
-from verovolto.scan.scan_file import KEY_FRAMES, ScanContext, scan_file
+from verovolto.scanning import run
+from verovolto.scanning import scan_file as medium_module
+from verovolto.scanning.result import FileResult
+from verovolto.scanning.scan_file import KEY_FRAMES, ScanContext, scan_file
 
 FRAMES = 36
 

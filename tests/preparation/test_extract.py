@@ -20,8 +20,8 @@ from verovolto.core.errors import InputError
 from verovolto.data.decode import decode_image
 from verovolto.data.layouts import MediaItem
 from verovolto.faces.detection.base import Face
-from verovolto.prepare import extract as module
-from verovolto.prepare.extract import (
+from verovolto.preparation import extract as module
+from verovolto.preparation.extract import (
     DOUBTFUL,
     NOTHING,
     OUTSIDE,
