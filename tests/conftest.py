@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 CHECKED = [
     f"verovolto.{room}"
-    for room in ("calibration", "detectors", "experimental", "features", "networks", "scan")
+    for room in ("calibration", "detectors", "experimental", "features", "networks", "scanning")
 ]
 # Checks the shapes that annotations promise; installed before anything of these packages is imported.
 install_import_hook(["verovolto.networks", "verovolto.detectors"], "beartype.beartype")
