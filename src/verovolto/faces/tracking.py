@@ -53,7 +53,7 @@ class TrackingSettings:
             last sighting to the last frame without one, so that a track goes on from one frame to the next
             however far apart they are sampled.
         horizon_s: seconds for which a motion is thought to go on as it was, >= 0.
-        cut: likeness of two frames below which a cut lies between them, in [-1, 1]; see `cuts.is_cut`.
+        cut: likeness of two frames below which a cut lies between them, in [-1, 1]; see `shot_boundary.is_cut`.
     """
 
     jitter: float = 1.0
@@ -138,7 +138,7 @@ class Tracker:
         Args:
             frame_index: larger than the last one's.
             time_s: seconds, larger than the last one's.
-            picture: the frame, uint8 `[3, H, W]`, or its `cuts.signature`.
+            picture: the frame, uint8 `[3, H, W]`, or its `shot_boundary.signature`.
             faces: all faces of that frame, in any order: the order changes no face's id.
 
         Returns:

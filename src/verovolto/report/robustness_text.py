@@ -16,7 +16,7 @@ Level = Mapping[str, Any]
 
 
 def change(value: Mapping[str, float | None]) -> str:
-    """`+0.073 [+0.040, +0.109]`, as `words.figure`; what rounds to nothing is +0.000."""
+    """`+0.073 [+0.040, +0.109]`, as `evaluation_text.figure`; what rounds to nothing is +0.000."""
     if value["value"] is None:
         return "–"
     known = [value[name] for name in ("value", "low", "high")]

@@ -146,7 +146,7 @@ def _held_out(reals: ScoreTable, score: str) -> tuple[Calibration, str]:
 
 
 def rows(sample: Sample, by_name: dict[str, list[Threshold]], *, strict: bool) -> list[dict[str, Any]]:
-    """A row a threshold of each score, as `thesis.Row.to_dict` gives it, with the name of the score."""
+    """A row a threshold of each score, as `thesis.metrics.Row.to_dict` gives it, with the name of the score."""
     return [
         {
             "score": name,

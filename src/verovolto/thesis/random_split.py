@@ -154,8 +154,8 @@ def keep_train(split: pa.Array, count: int, *, seed: int) -> pa.Array:
 
 
 def met_in_training(ids: npt.NDArray[np.str_], split: pa.Array, name: str) -> float:
-    """Share in [0, 1] of the rows of split `name` whose cluster `ids` `[n]` (`splits.cluster_ids`: person, else video)
-    is that of a training row, too: 0 for a split without leaks."""
+    """Share in [0, 1] of the rows of split `name` whose cluster `ids` `[n]` (`data.splits.cluster_ids`:
+    person, else video) is that of a training row, too: 0 for a split without leaks."""
     names = np.asarray(split.to_numpy(zero_copy_only=False), dtype=object)
     judged = ids[names == name]
     return float(np.isin(judged, ids[names == "train"]).mean()) if len(judged) else 0.0

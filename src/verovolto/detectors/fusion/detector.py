@@ -34,10 +34,11 @@ PARTS = "parts"
 class FusedDetector(SavedDetector):
     """Each of the `detectors` gives its default score; `references` holds, for each, scores of the same real faces.
 
-    Against these a score becomes a p-value (`conformal.SmoothP`), and `rule` makes one statistic of the p-values
-    (`conformal.RULES`). **The parts see the same face, so their p-values depend on each other, and no table of the
-    rule's holds**: the statistic is a score like any other, and what may be promised of it, threshold and p-value,
-    comes from the fusion's own calibration on other real faces, whatever the dependence.
+    Against these a score becomes a p-value (`calibration.conformal.SmoothP`), and `rule` makes one statistic
+    of the p-values (`calibration.conformal.RULES`). **The parts see the same face, so their p-values depend on
+    each other, and no table of the rule's holds**: the statistic is a score like any other, and what may be
+    promised of it, threshold and p-value, comes from the fusion's own calibration on other real faces,
+    whatever the dependence.
 
     Its scores are the statistic, and the default score of each part as `part0-NAME`. Sizes of the parts' inputs may
     differ, since each brings a crop to its own; crops may not. Raises InputError for parts that want differently cut

@@ -27,7 +27,7 @@ LAYERS = (STEM, 0, 2, 4, 7, 10, 14, 15)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mahalanobis:
-    """`means[l]` `[C_l]`, `whitenings[l]` `[C_l, C_l]` of each level; see `gaussian.fit_gaussian`."""
+    """`means[l]` `[C_l]`, `whitenings[l]` `[C_l, C_l]` of each level; see `feature_baseline.gaussian.fit_gaussian`."""
 
     method: ClassVar[str] = "mahalanobis"
     scores: ClassVar[tuple[str, ...]] = ("mahalanobis",)

@@ -28,7 +28,8 @@ def band_names(what: str, bands: int, regions: Sequence[Region] = REGIONS) -> tu
 def band_columns(
     image: Float[Tensor, "b 3 h w"], edges: Sequence[float], regions: Sequence[Region] = REGIONS
 ) -> Float64[Tensor, "b k"]:
-    """log10 power of the luma in each band of each region (`spectrum.band_energies`), one region after the other."""
+    """log10 power of the luma in each band of each region (`features.spectrum.band_energies`), one region
+    after the other."""
     plane = luma_plane(image)
     return torch.cat([band_energies(plane, edges, region=region) for region in regions], dim=1)
 

@@ -67,7 +67,7 @@ class CenterFaceDetector:
             image: uint8 `[3, H, W]`, upright.
 
         Returns:
-            Faces in pixels of `image`, best first (see `detector.best_first`); empty when there is none.
+            Faces in pixels of `image`, best first (see `base.best_first`); empty when there is none.
 
         Raises:
             InputError: the image is not uint8 `[3, H, W]`, or has no pixels; or the weights are not installed.

@@ -122,7 +122,7 @@ def match_colours(
 ) -> Float[Tensor, "3 s s"]:
     """Give an image the means and, within `GAINS`, the contrasts of luma and colour differences of another.
 
-    Both are taken under the same weight `[S, S]` (>= 0, not all 0); see `colour.match_statistics`.
+    Both are taken under the same weight `[S, S]` (>= 0, not all 0); see `synthesis.colour.match_statistics`.
     """
     matched = match_statistics(_mix(_TO_YCC, image), _mix(_TO_YCC, reference), weight, gains=GAINS)
     return _mix(_FROM_YCC, matched)

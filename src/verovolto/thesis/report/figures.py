@@ -78,7 +78,8 @@ def checkpoint_precision_recall(checkpoints: Sequence[Checkpoint], *, chosen: in
 def shortcut_forest(shortcuts: Sequence[Mapping[str, Any]], metrics: Mapping[str, str]) -> bytes:
     """What each shortcut adds to a figure, with its 95 % interval: as published minus as it should be.
 
-    `shortcuts` as `ablation.Shortcut.to_dict` gives them; `metrics` names the metric to show of each shortcut's name.
+    `shortcuts` as `thesis.ablation.Shortcut.to_dict` gives them; `metrics` names the metric to show of each
+    shortcut's name.
     """
     named = [(one, metrics[one["name"]]) for one in shortcuts]
     shown = [(one["name"], metric, one["figures"][metric]["difference"]) for one, metric in named]

@@ -108,7 +108,7 @@ def evaluate_spectra(
 
     `known`: reals to fit on, of other people; `judged`: the faces of `scores`, row by row; `own`: the detector's own
     scores in it, of which the first is the one that others are set against. Keys: `verdict`, `comparisons` (by what
-    was measured, see `spectra.compare_bands`), `scores` (see `_ranked`), `beyond_input` (see `_beyond`),
+    was measured, see `statistics.compare_bands`), `scores` (see `_ranked`), `beyond_input` (see `_beyond`),
     `error_over_input_db` by class and band, `radial` (`MeanSpectra`), `fitted_on`, `edges`, `interval`.
 
     Raises `InputError` for too few reals to fit on, `DataError` for faces of one class or of one cluster.

@@ -132,7 +132,7 @@ def compare_bands(
 ) -> SpectralComparison:
     """Compare the log10 powers `energies` `[n, K]` of reals and fakes, `fake` `[n]` boolean, band by band.
 
-    `edges` `[K + 1]` in cycles per pixel; `resamples` (see `intervals.draw`) also says which faces are of one
+    `edges` `[K + 1]` in cycles per pixel; `resamples` (see `evaluation.bootstrap`) also says which faces are of one
     cluster; `pairs` `[n]` holds a key where a fake and its real counterparts share one, None elsewhere
     (`pair_keys`). The test is of pairs when at least half of the fakes have a counterpart. The same arguments give
     the same result.

@@ -1,0 +1,68 @@
+"""What documents, docstrings and comments name is there: links, commands, flags, files, modules."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def check() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_docs", ROOT / "tools" / "check_docs.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_named_is_there(check: ModuleType) -> None:
+    assert list(check.faults()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[a](nowhere.md)", "no such file"),
+        ("[a](README.md#nowhere)", "no heading"),
+        ("```\nverovolto scna a.mp4\n```", "no such command"),
+        ("```\nverovolto scan a.mp4 \\\n    --jsn out\n```", "has no flag --jsn"),
+        ("`verovolto data split --chek`", "data split has no flag --chek"),
+        ("`--no-such-flag`", "no command has the flag"),
+        ("src/verovolto/core/nothing.py", "no such file"),
+        ("`core/nothing.py`", "no such file"),
+        ("`core.errors.nothing`", "names nothing"),
+        ("```python\nfrom verovolto.core.errors import nothing\n```", "is not there"),
+    ],
+)
+def test_a_fault_is_seen(check: ModuleType, text: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Somewhere\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text(text + "\n", encoding="utf-8")
+    [found] = check.page_faults(page)
+    assert fault in found
+
+
+def test_what_is_right_is_no_fault(check: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `title`, of two parts\n\n[here](#a-title-of-two-parts), `core.errors.InputError`, `core/errors.py`,\n"
+        "`--false-alarm`, "
+        "`verovolto scan a.mp4 | head`, src/verovolto/core/errors.py\n\n"
+        "```\n.venv/bin/verovolto data split FACES out.parquet --check   # a comment\n```\n\n"
+        "```python\nfrom verovolto.data.faceset import FaceSet\n```\n",
+        encoding="utf-8",
+    )
+    assert check.page_faults(page) == []
+
+
+def test_names_in_docstrings_and_comments_are_checked(check: ModuleType) -> None:
+    source = '"""See `core.errors.nothing`, and `nobody.knows`."""\n\n# `no_such_word`\n'
+    spans = [span for text in check.prose(source) for span in check.SPAN.findall(text)]
+    path = check.PACKAGE / "core" / "errors.py"
+    found = [*check.name_faults(spans), *check.local_faults(source, path, spans), *check.word_faults(spans)]
+    assert len(found) == 3
