@@ -22,9 +22,8 @@ from scipy.stats import spearmanr
 
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import with_intervals
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import find_pairs
-from verovolto.evaluation.ranking_metrics import ranking_statistics
+from verovolto.evaluation.groups import Sample, find_pairs
+from verovolto.evaluation.metrics import ranking_statistics
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import cluster_ids, halve
 from verovolto.detectors.base import Detector
 from verovolto.detectors.score_faces import score_faces
-from verovolto.evaluation.bootstrap import draw, interval
+from verovolto.evaluation.bootstrap import draw_resamples, interval
 from verovolto.evaluation.evaluate import evaluate_scores
 from verovolto.evaluation.paired import compare_scores
 from verovolto.experimental.blend import fit as two_heads
@@ -252,7 +252,7 @@ def resampled(
     """A figure with its interval: `statistic` maps weights `[R, n]` of faces to `[R]`; people are resampled."""
     # Resamples are drawn with both classes in them; of reals alone any cut in two will do.
     labels = np.arange(len(people)) % 2 == 1 if fake is None else fake
-    sample = draw(people, labels, kind="identity", resamples=_RESAMPLES, seed=seed)
+    sample = draw_resamples(people, labels, kind="identity", resamples=_RESAMPLES, seed=seed)
     value = float(statistic(np.ones((1, len(people))))[0])
     return figure(interval(value, np.concatenate([statistic(w) for w in sample.weights()])).to_dict(), sign)
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from verovolto.evaluation.bootstrap import Estimate, draw, interval, with_intervals
+from verovolto.evaluation.bootstrap import Estimate, draw_resamples, interval, with_intervals
 
 
 def test_a_resample_is_whole_clusters() -> None:
     clusters, fake = np.array(["b", "a", "b", "c"]), np.array([True, False, False, True])
-    drawn = draw(clusters, fake, kind="identity", resamples=50, seed=1)
+    drawn = draw_resamples(clusters, fake, kind="identity", resamples=50, seed=1)
     weights = np.concatenate(list(drawn.weights()))
     assert weights.shape == (50, 4)
     np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
@@ -20,9 +20,9 @@ def test_a_resample_is_whole_clusters() -> None:
 
 def test_the_seed_alone_decides() -> None:
     clusters, fake = np.array([f"c{i % 7}" for i in range(40)]), np.arange(40) % 2 == 0
-    first = draw(clusters, fake, kind="identity", resamples=30, seed=5)
-    again = draw(clusters, fake, kind="identity", resamples=30, seed=5)
-    other = draw(clusters, fake, kind="identity", resamples=30, seed=6)
+    first = draw_resamples(clusters, fake, kind="identity", resamples=30, seed=5)
+    again = draw_resamples(clusters, fake, kind="identity", resamples=30, seed=5)
+    other = draw_resamples(clusters, fake, kind="identity", resamples=30, seed=6)
     np.testing.assert_array_equal(first.counts, again.counts)
     assert (first.counts != other.counts).any()
 
@@ -31,7 +31,7 @@ def test_a_mean_has_the_interval_that_theory_gives() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=400)
     fake = np.arange(400) % 2 == 0
-    each = draw(np.arange(400), fake, kind="face", resamples=1000, seed=0)
+    each = draw_resamples(np.arange(400), fake, kind="face", resamples=1000, seed=0)
     figure = with_intervals(lambda w: {"mean": (w @ values) / w.sum(axis=1)}, each)["mean"]
     assert figure.value == pytest.approx(values.mean())
     assert figure.high is not None and figure.low is not None
@@ -45,7 +45,7 @@ def test_clusters_of_equal_faces_widen_the_interval() -> None:
     fake = np.arange(400) % 2 == 0
 
     def width(clusters: np.ndarray) -> float:
-        drawn = draw(clusters, fake, kind="x", resamples=400, seed=0)
+        drawn = draw_resamples(clusters, fake, kind="x", resamples=400, seed=0)
         figure = with_intervals(lambda w: {"mean": (w @ values) / w.sum(axis=1)}, drawn)["mean"]
         assert figure.high is not None and figure.low is not None
         return figure.high - figure.low
@@ -54,7 +54,7 @@ def test_clusters_of_equal_faces_widen_the_interval() -> None:
 
 
 def test_one_cluster_gives_no_interval() -> None:
-    drawn = draw(
+    drawn = draw_resamples(
         np.array(["a"] * 4), np.array([True, False, True, False]), kind="identity", resamples=50, seed=0
     )
     assert with_intervals(lambda w: {"n": w.sum(axis=1)}, drawn)["n"] == Estimate(value=4.0)

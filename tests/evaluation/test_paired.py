@@ -10,8 +10,8 @@ from verovolto.calibration.thresholds import Threshold
 from verovolto.core.errors import InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.evaluate import evaluate_scores
-from verovolto.evaluation.paired import Contestant, compare_all, compare_scores
-from verovolto.evaluation.threshold_metrics import decision_rates
+from verovolto.evaluation.metrics import decision_rates
+from verovolto.evaluation.paired import Candidate, compare_all, compare_scores
 
 Make = Callable[..., ScoreTable]
 
@@ -72,19 +72,18 @@ def test_what_cannot_be_compared_is_refused(make_table: Make) -> None:
         compare_scores([("a", table, "rmse")])
 
 
-def contestants(make_table: Make, *, value: float = 0.5) -> list[Contestant]:
+def candidates(make_table: Make, *, value: float = 0.5) -> list[Candidate]:
     tables = {"weak": make_table(shift=0.2), "strong": make_table(shift=2.0)}
     threshold = Threshold(name="t", score="rmse", value=value, kind="one-class", chosen_on="elsewhere")
     made = [
-        Contestant(name=name, table=table, score="rmse", threshold=threshold)
-        for name, table in tables.items()
+        Candidate(name=name, table=table, score="rmse", threshold=threshold) for name, table in tables.items()
     ]
     trivial = Threshold(name="t", score="bytes", value=0.0, kind="one-class", chosen_on="elsewhere")
-    return [*made, Contestant(name="bytes", table=tables["weak"], score="bytes", threshold=trivial)]
+    return [*made, Candidate(name="bytes", table=tables["weak"], score="bytes", threshold=trivial)]
 
 
 def test_every_pair_has_the_numbers_of_a_comparison_with_that_reference(make_table: Make) -> None:
-    them = contestants(make_table)
+    them = candidates(make_table)
     found = compare_all(them, resamples=80, seed=3)
     assert [(one["name"], one["against"]) for one in found["pairs"]] == [
         ("weak", "strong"), ("weak", "bytes"), ("strong", "bytes"),
@@ -101,14 +100,14 @@ def test_every_pair_has_the_numbers_of_a_comparison_with_that_reference(make_tab
 
 
 def test_decisions_are_compared_where_all_have_a_threshold(make_table: Make) -> None:
-    them = contestants(make_table)
+    them = candidates(make_table)
     found = compare_all(them, resamples=80)
     strong = them[1]
     fake = strong.table.strings("label") == "fake"
     direct = decision_rates(strong.table.values("rmse") > 0.5, fake, np.ones((1, len(fake))))
     assert found["results"][1]["figures"]["accuracy"]["value"] == pytest.approx(direct["accuracy"][0])
     assert found["pairs"][0]["differences"]["accuracy"]["verdict"] == "worse"
-    without = [*them[:2], Contestant(name="bytes", table=them[2].table, score="bytes")]
+    without = [*them[:2], Candidate(name="bytes", table=them[2].table, score="bytes")]
     assert "accuracy" not in compare_all(without, resamples=20)["pairs"][0]["differences"]
 
 
@@ -117,7 +116,7 @@ def test_a_threshold_is_strict_where_it_says_so(make_table: Make) -> None:
     ties = replaced(table, "rmse", (table.strings("label") == "fake").astype(float))
     one = Threshold(name="t", score="rmse", value=1.0, kind="thesis", chosen_on="the test")
     pair = [
-        Contestant(name=str(strict), table=ties, score="rmse", threshold=one, strict=strict)
+        Candidate(name=str(strict), table=ties, score="rmse", threshold=one, strict=strict)
         for strict in (False, True)
     ]
     accuracies = [one["figures"]["accuracy"]["value"] for one in compare_all(pair, resamples=0)["results"]]

@@ -15,8 +15,9 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from verovolto.report import figures
-from verovolto.report.evaluation_page import Latents, Page, ReportData, build, data_uri, spearman
+from verovolto.report.evaluation_page import Latents, ReportData, build, spearman
 from verovolto.report.galleries import CELL, Face, Gallery, pick, png, strips
+from verovolto.report.html import Page, data_uri
 
 RNG = np.random.default_rng(0)
 

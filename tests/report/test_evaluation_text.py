@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from verovolto.report.evaluation_text import figure, percent, side, verdict
+from verovolto.report.evaluation_text import estimate, percent, side, verdict
 
 Judge = Callable[..., dict[str, Any]]
 
@@ -26,7 +26,7 @@ Judge = Callable[..., dict[str, Any]]
 def test_the_headline_follows_the_auroc(judge: Judge, shift: float, words: str, tone: str) -> None:
     metrics = judge(shift)
     said = verdict(metrics)
-    assert words in said.headline and figure(metrics["auroc"]) in said.headline
+    assert words in said.headline and estimate(metrics["auroc"]) in said.headline
     assert said.tone == tone
 
 
@@ -61,8 +61,8 @@ def test_nobody_is_called_real(judge: Judge) -> None:
 
 
 def test_figures_in_words() -> None:
-    assert figure({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400, 0.600]"
-    assert figure({"value": 0.5, "low": None, "high": None}) == "0.500"
-    assert figure(None) == figure({"value": None, "low": None, "high": None}) == percent(None) == "–"
+    assert estimate({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.500 [0.400, 0.600]"
+    assert estimate({"value": 0.5, "low": None, "high": None}) == "0.500"
+    assert estimate(None) == estimate({"value": None, "low": None, "high": None}) == percent(None) == "–"
     assert percent({"value": 0.125, "low": 0.1, "high": 0.15}) == "12.5 % [10.0, 15.0]"
     assert side({"value": 0.6, "low": None, "high": None}) == "unknown"

@@ -13,7 +13,7 @@ from tests.conftest import write_set
 from verovolto.core.errors import SplitError, TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.registry import load_detector
-from verovolto.evaluation.preflight import seen
+from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.checkpoints import checkpoint_detector, kept_epochs, validation_losses
 from verovolto.training.config import TrainConfig
 from verovolto.training.fit import run
@@ -87,7 +87,7 @@ def test_shared_people_are_refused_unless_told_and_then_marked_everywhere(
     detector = load_detector(config.out)
     assert detector.metadata["leaky"] is True
     for split in ("test", "all", "anything"):
-        assert "share people" in str(seen(detector, FaceSet.open(shared), split))
+        assert "share people" in str(exposure_warning(detector, FaceSet.open(shared), split))
 
 
 def test_a_leaky_run_is_never_taken_for_an_honest_one(face_set: Path, tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_a_leaky_run_is_never_taken_for_an_honest_one(face_set: Path, tmp_path: 
 def test_an_honest_run_says_nothing_of_leaks(trained: Path, face_set: Path) -> None:
     detector = load_detector(trained)
     assert "leaky" not in detector.metadata and "leaky" not in read_json(trained / "run.json")
-    assert seen(detector, FaceSet.open(face_set), "test") is None
+    assert exposure_warning(detector, FaceSet.open(face_set), "test") is None

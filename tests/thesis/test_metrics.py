@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from verovolto.calibration.thresholds import Threshold
 from verovolto.core.errors import DataError
-from verovolto.evaluation.bootstrap import Resamples, draw
+from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.thesis.ablation import of_rankings, of_thresholds, orientation
 from verovolto.thesis.metrics import (
     PUBLISHED,
@@ -35,7 +35,7 @@ def published() -> tuple[np.ndarray, np.ndarray]:
 
 def sample(fake: np.ndarray, *, resamples: int = 200) -> Resamples:
     clusters = np.array([f"c{i // 5}" for i in range(len(fake))])
-    return draw(clusters, fake, kind="identity", resamples=resamples, seed=0)
+    return draw_resamples(clusters, fake, kind="identity", resamples=resamples, seed=0)
 
 
 def test_the_published_scores_give_the_published_counts(published: tuple[np.ndarray, np.ndarray]) -> None:

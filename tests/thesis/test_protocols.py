@@ -10,7 +10,7 @@ import pytest
 from verovolto.calibration.thresholds import flagged
 from verovolto.core.errors import CalibrationError, DataError
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.evaluate import Sample
+from verovolto.evaluation.groups import Sample
 from verovolto.thesis import protocols as arms
 
 Make = Callable[..., ScoreTable]

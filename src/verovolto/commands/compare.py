@@ -44,7 +44,7 @@ def compare(
     """
     from verovolto.core.files import write_json, write_text
     from verovolto.evaluation.paired import compare_scores
-    from verovolto.report.evaluation_page import render_comparison
+    from verovolto.report.html import render_comparison
 
     if resamples < 0 or seed < 0:
         raise InputError(f"--resamples {resamples} and --seed {seed} cannot be negative")
@@ -70,11 +70,11 @@ def compare(
 
 def as_markdown(comparison: dict[str, Any]) -> str:
     """The comparison as two Markdown tables that read well as plain text."""
-    from verovolto.report.evaluation_text import figure
+    from verovolto.report.evaluation_text import estimate
 
     results = comparison["results"]
     keys = list(results[0]["figures"])
-    rows = [[one["name"], one["score"], *(figure(one["figures"][key]) for key in keys)] for one in results]
+    rows = [[one["name"], one["score"], *(estimate(one["figures"][key]) for key in keys)] for one in results]
     changes = [[one["name"], *(_change(one["differences"][key]) for key in keys)] for one in results[1:]]
     metadata, faces = comparison["interval"], comparison["faces"]
     return "\n".join(

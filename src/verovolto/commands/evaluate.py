@@ -174,9 +174,9 @@ def run_evaluation(
     from verovolto.detectors.base import Detector
     from verovolto.detectors.default import detector_folder
     from verovolto.detectors.score_faces import score_faces
-    from verovolto.evaluation.preflight import check_crop, check_judgeable, seen
+    from verovolto.evaluation.preflight import check_crop, check_scorable, exposure_warning
     from verovolto.evaluation.robustness_run import plan_trial, run_trial
-    from verovolto.report.inputs import training_curves
+    from verovolto.report.evaluation_page import training_curves
 
     options = options or Options()
     options = replace(options, notice=notice or options.notice)
@@ -190,8 +190,8 @@ def run_evaluation(
     whole = FaceSet.open(data)
     faces = whole if split == "all" else whole.select(split=split)
     check_crop(loaded, faces, any_crop)
-    check_judgeable(loaded, faces, options)
-    if (said := seen(loaded, whole, split)) is not None:
+    check_scorable(loaded, faces, options)
+    if (said := exposure_warning(loaded, whole, split)) is not None:
         print(f"warning: {said}", file=sys.stderr)
         options = replace(options, notice=" ".join(filter(None, (options.notice, said))))
     asked = options.robustness
@@ -247,9 +247,8 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
     from verovolto.evaluation import robustness_run as robustness
     from verovolto.evaluation.evaluate import evaluate_scores
     from verovolto.evaluation.groups import scored_rows
-    from verovolto.report.evaluation_page import ReportData, build, spearman
+    from verovolto.report.evaluation_page import ReportData, build, galleries_of, latents_of, spearman
     from verovolto.report.galleries import pick
-    from verovolto.report.inputs import galleries_of, latents_of
 
     score = options.score or judged.scores.scores[0]
     thresholds = _with_rate(judged, score, options.false_alarm)
@@ -314,14 +313,14 @@ def _judge(judged: _Judged, out: Path, options: Options, flags: Sequence[str]) -
 
 def summary(metrics: dict[str, Any], false_alarm: float) -> str:
     """The figures of `metrics.json` as a few lines of text."""
-    from verovolto.report.evaluation_text import figure, verdict
-    from verovolto.report.robustness_text import robustness_sentences
+    from verovolto.report.evaluation_text import estimate, verdict
+    from verovolto.report.robustness import robustness_sentences
 
     said = verdict(metrics, false_alarm=false_alarm, also=robustness_sentences(metrics))
     rows = [(metrics["score"], metrics), *metrics["other_scores"].items(), *metrics["baselines"].items()]
     width = max(len(name) for name, _ in rows)
     lines = [
-        f"  {name:{width}}  AUROC {figure(one['auroc']):22}  EER {figure(one.get('eer')):22}"
+        f"  {name:{width}}  AUROC {estimate(one['auroc']):22}  EER {estimate(one.get('eer')):22}"
         for name, one in rows
     ]
     metadata = metrics["interval"]

@@ -74,7 +74,9 @@ class Resamples:
         }
 
 
-def draw(clusters: np.ndarray, fake: np.ndarray, *, kind: str, resamples: int, seed: int) -> Resamples:
+def draw_resamples(
+    clusters: np.ndarray, fake: np.ndarray, *, kind: str, resamples: int, seed: int
+) -> Resamples:
     """Draw `resamples` bootstrap resamples of the clusters `[n]` (any hashable names) of faces `fake` `[n]`.
 
     A function of its arguments alone: clusters are numbered in sorted order of their names. Resamples without

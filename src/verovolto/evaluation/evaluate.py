@@ -24,43 +24,15 @@ from verovolto.calibration.thresholds import (
 )
 from verovolto.core.errors import CalibrationError
 from verovolto.data.score_table import ScoreTable
-from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
-from verovolto.evaluation.bootstrap import Estimate, Resamples, draw, with_intervals
-from verovolto.evaluation.groups import by_video, coverage, find_pairs, scored_rows
-from verovolto.evaluation.ranking_metrics import divide, ranking_statistics
-from verovolto.evaluation.threshold_metrics import Positive, counts, decision_rates
+from verovolto.data.splits import video_keys
+from verovolto.evaluation.bootstrap import Estimate, draw_resamples, with_intervals
+from verovolto.evaluation.groups import Sample, by_video, clusters_of, coverage, find_pairs
+from verovolto.evaluation.metrics import Positive, counts, decision_rates, divide, ranking_statistics
 
 SCHEMA_VERSION = 1
 NOMINAL_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 UNKNOWN_VIDEOS = "the source videos are not known, so there is no video level"
 GROUPS = ("method", "compression", "dataset")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """The faces that are judged: `scores` holds only them; `fake` `[n]` boolean; the resamples they share."""
-
-    scores: ScoreTable
-    fake: np.ndarray
-    resamples: Resamples
-
-    @staticmethod
-    def of(scores: ScoreTable, score: str, *, resamples: int, seed: int) -> Sample:
-        """The scored and labelled faces of a table. Raises DataError when a class is missing."""
-        kept = scores.take(scored_rows(scores, score))
-        fake = kept.strings("label") == "fake"
-        clusters, kind = clusters_of(kept)
-        drawn = draw(clusters, fake, kind=kind, resamples=resamples, seed=seed)
-        return Sample(scores=kept, fake=fake, resamples=drawn)
-
-
-def clusters_of(scores: ScoreTable) -> tuple[np.ndarray, str]:
-    """Cluster names `[n]` and what they are: the identity, else the source video, else the face itself.
-
-    Where the coarsest kind is unknown for some faces, the kind says what stands in for it.
-    """
-    ids = cluster_ids(scores.table)
-    return ids, name_of_clusters(ids)
 
 
 def evaluate_scores(
@@ -201,7 +173,7 @@ def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, 
     table, values = by_video(sample.scores, score)
     fake = table.strings("label") == "fake"
     clusters, kind = clusters_of(table)
-    drawn = draw(clusters, fake, kind=kind, resamples=resamples, seed=seed)
+    drawn = draw_resamples(clusters, fake, kind=kind, resamples=resamples, seed=seed)
     figures = with_intervals(ranking_statistics(values, fake), drawn)
     note = (
         "a video's score is the mean over its frames; thresholds are calibrated on frames and hold for those"

@@ -8,8 +8,9 @@ import numpy as np
 
 from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
-from verovolto.data.splits import video_keys
-from verovolto.evaluation.ranking_metrics import divide
+from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
+from verovolto.evaluation.bootstrap import Resamples, draw_resamples
+from verovolto.evaluation.metrics import divide
 
 SEPARATOR = "\x1f"
 
@@ -97,3 +98,30 @@ def _known(column: np.ndarray) -> np.ndarray:
 
 def _joined(columns: list[np.ndarray]) -> np.ndarray:
     return np.array([SEPARATOR.join(row) for row in zip(*columns, strict=True)], dtype=object)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The faces that are judged: `scores` holds only them; `fake` `[n]` boolean; the resamples they share."""
+
+    scores: ScoreTable
+    fake: np.ndarray
+    resamples: Resamples
+
+    @staticmethod
+    def of(scores: ScoreTable, score: str, *, resamples: int, seed: int) -> Sample:
+        """The scored and labelled faces of a table. Raises DataError when a class is missing."""
+        kept = scores.take(scored_rows(scores, score))
+        fake = kept.strings("label") == "fake"
+        clusters, kind = clusters_of(kept)
+        drawn = draw_resamples(clusters, fake, kind=kind, resamples=resamples, seed=seed)
+        return Sample(scores=kept, fake=fake, resamples=drawn)
+
+
+def clusters_of(scores: ScoreTable) -> tuple[np.ndarray, str]:
+    """Cluster names `[n]` and what they are: the identity, else the source video, else the face itself.
+
+    Where the coarsest kind is unknown for some faces, the kind says what stands in for it.
+    """
+    ids = cluster_ids(scores.table)
+    return ids, name_of_clusters(ids)

@@ -19,7 +19,7 @@ from verovolto.calibration.thresholds import (
 from verovolto.core.errors import CalibrationError, InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
-from verovolto.evaluation.evaluate import clusters_of
+from verovolto.evaluation.groups import clusters_of
 
 HELD_OUT = ("calibrate", "val")  # the first that is there
 

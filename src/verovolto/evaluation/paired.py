@@ -17,21 +17,19 @@ from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.core.errors import InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Statistics, interval
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import find_pairs, scored_rows
-from verovolto.evaluation.ranking_metrics import ranking_statistics
-from verovolto.evaluation.threshold_metrics import decision_rates
+from verovolto.evaluation.groups import Sample, find_pairs, scored_rows
+from verovolto.evaluation.metrics import decision_rates, ranking_statistics
 
 SCHEMA_VERSION = 1
 HIGHER_IS_BETTER = ("auroc", "ap_fake", "ap_real", "pairs_ordered")
 LOWER_IS_BETTER = ("eer", "fpr_at_95_tpr")
-NONE_SHOWN = "no difference shown"
+NO_DIFFERENCE = "no difference shown"
 DECIDED = ("accuracy", "balanced_accuracy")
 """What is compared besides where each contestant has a threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
+class Candidate:
     """A result that is compared: a score of a table, and the threshold it is used at, if there is one; `strict` flags
     a face that scores the threshold itself."""
 
@@ -54,7 +52,7 @@ def compare_scores(
     little to judge, and labels that differ.
     """
     together = _Together.of(
-        [Contestant(name=name, table=table, score=score) for name, table, score in tables],
+        [Candidate(name=name, table=table, score=score) for name, table, score in tables],
         resamples=resamples,
         seed=seed,
     )
@@ -70,7 +68,7 @@ def compare_scores(
     }
 
 
-def compare_all(contestants: Sequence[Contestant], *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def compare_all(candidates: Sequence[Candidate], *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Every contestant against every later one, on the faces that all of them scored.
 
     The figures and differences of `compare_scores`, which gives the same numbers for the same tables, resamples and
@@ -78,18 +76,18 @@ def compare_all(contestants: Sequence[Contestant], *, resamples: int = 1000, see
     `pairs` holds the differences, each of `name` minus `against`; `verdict` is "better" or "worse" only where
     the interval of the difference excludes 0. Raises as `compare_scores` does.
     """
-    together = _Together.of(contestants, resamples=resamples, seed=seed)
+    together = _Together.of(candidates, resamples=resamples, seed=seed)
     return {
         "faces": together.faces(),
         "interval": together.sample.resamples.metadata(),
         "results": together.results(),
         "pairs": [
             {
-                "name": contestants[i].name,
-                "against": contestants[j].name,
+                "name": candidates[i].name,
+                "against": candidates[j].name,
                 "differences": together.differences(i, j),
             }
-            for i, j in combinations(range(len(contestants)), 2)
+            for i, j in combinations(range(len(candidates)), 2)
         ],
     }
 
@@ -98,24 +96,24 @@ def compare_all(contestants: Sequence[Contestant], *, resamples: int = 1000, see
 class _Together:
     """Contestants judged on the faces they share: their values and resampled values by figure."""
 
-    contestants: Sequence[Contestant]
+    candidates: Sequence[Candidate]
     sample: Sample
     values: Sequence[dict[str, float]]
     drawn: Sequence[dict[str, np.ndarray]]
 
     @staticmethod
-    def of(contestants: Sequence[Contestant], *, resamples: int, seed: int) -> _Together:
-        if len(contestants) < 2:
+    def of(candidates: Sequence[Candidate], *, resamples: int, seed: int) -> _Together:
+        if len(candidates) < 2:
             raise InputError(
                 "a comparison needs at least two results", hint="give two or more evaluate folders"
             )
-        shared = _share([(one.name, one.table, one.score) for one in contestants])
-        sample = Sample.of(shared[0], contestants[0].score, resamples=resamples, seed=seed)
+        shared = _share([(one.name, one.table, one.score) for one in candidates])
+        sample = Sample.of(shared[0], candidates[0].score, resamples=resamples, seed=seed)
         statistics = [
-            _statistics(table, one, sample.fake) for table, one in zip(shared, contestants, strict=True)
+            _statistics(table, one, sample.fake) for table, one in zip(shared, candidates, strict=True)
         ]
         values, drawn = _run(statistics, sample)
-        return _Together(contestants=contestants, sample=sample, values=values, drawn=drawn)
+        return _Together(candidates=candidates, sample=sample, values=values, drawn=drawn)
 
     def faces(self) -> dict[str, int]:
         return {"real": int((~self.sample.fake).sum()), "fake": int(self.sample.fake.sum())}
@@ -128,7 +126,7 @@ class _Together:
                 "faces_scored": len(scored_rows(one.table, one.score)),
                 "figures": {key: interval(values[key], drawn[key]).to_dict() for key in values},
             }
-            for one, values, drawn in zip(self.contestants, self.values, self.drawn, strict=True)
+            for one, values, drawn in zip(self.candidates, self.values, self.drawn, strict=True)
         ]
 
     def differences(self, i: int, j: int) -> dict[str, Any]:
@@ -144,7 +142,7 @@ class _Together:
 def verdict(low: float | None, high: float | None, *, less_is_better: bool = False) -> str:
     """Better or worse only where the interval of a difference leaves out 0."""
     if low is None or high is None or low <= 0 <= high:
-        return NONE_SHOWN
+        return NO_DIFFERENCE
     return "better" if (low > 0) != less_is_better else "worse"
 
 
@@ -205,7 +203,7 @@ def _examples(scored: list[dict[str, int]]) -> str:
     return "for example " + " and ".join(repr(next(iter(rows))) for rows in scored[:2])
 
 
-def _statistics(table: ScoreTable, one: Contestant, fake: np.ndarray) -> Statistics:
+def _statistics(table: ScoreTable, one: Candidate, fake: np.ndarray) -> Statistics:
     values = table.values(one.score)
     ranking, pairs = ranking_statistics(values, fake), find_pairs(table, values, fake)
     flags = None if one.threshold is None else flagged(values, one.threshold.value, strict=one.strict)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from verovolto.detectors.base import Detector
 
 
-def check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> None:
+def check_scorable(detector: Detector, faces: FaceSet, options: Options) -> None:
     """Refuse before the faces are scored, which can take hours, what could not be judged afterwards."""
     from verovolto.data.score_table import BASELINES
 
@@ -33,7 +33,7 @@ def check_judgeable(detector: Detector, faces: FaceSet, options: Options) -> Non
         calibration.threshold(options.false_alarm)  # raises where the sample cannot support the rate
 
 
-def seen(detector: Detector, whole: FaceSet, split: str) -> str | None:
+def exposure_warning(detector: Detector, whole: FaceSet, split: str) -> str | None:
     """What to warn of: a split that the detector learned from, chose its epoch or was calibrated on, and a detector of
     leaky splits or that learned from fakes, whatever is judged."""
     metadata = detector.metadata

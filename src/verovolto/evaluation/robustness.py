@@ -19,10 +19,8 @@ from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Estimate, with_intervals
 from verovolto.evaluation.corrupted_scores import CorruptedScores
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import SEPARATOR, find_pairs, scored_rows
-from verovolto.evaluation.ranking_metrics import Ranking, auroc, curves
-from verovolto.evaluation.threshold_metrics import decision_rates
+from verovolto.evaluation.groups import SEPARATOR, Sample, find_pairs, scored_rows
+from verovolto.evaluation.metrics import Ranking, auroc, curves, decision_rates
 
 DRAW_COLUMNS = ("face", "label", "dataset", "compression", "pair", "frame")
 """The columns that `draw_faces` reads."""

@@ -6,19 +6,25 @@ figures on disk. Nothing here knows a detector or a file of faces.
 
 from __future__ import annotations
 
-import base64
+import csv
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from verovolto.core.files import atomic_path, write_text
-from verovolto.report import evaluation_text as words
-from verovolto.report import figures, galleries, robustness_figures
-from verovolto.report.robustness_text import change, robustness_sentences
+from verovolto.data.faceset import FaceSet
+from verovolto.detectors.base import Detector
+from verovolto.report import evaluation_text as text
+from verovolto.report import figures, galleries
+from verovolto.report.galleries import Face, Pick
+from verovolto.report.html import Page, data_uri, environment
+from verovolto.report.robustness import auroc_against_level, flagged_against_level, robustness_sentences
+
+LATENT_FACES = 600  # of either class at most half; t-SNE of more takes minutes and shows no more
+_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +59,6 @@ class ReportData:
     seed: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """A finished report: HTML text, and the figures that it embeds, PNG bytes by name."""
-
-    html: str
-    figures: dict[str, bytes] = field(default_factory=dict)
-
-    def write(self, folder: Path) -> Path:
-        """Write `report.html` and `figures/NAME.png` into `folder`; each file appears whole."""
-        for name, png in self.figures.items():
-            with atomic_path(folder / "figures" / f"{name}.png") as part:
-                part.write_bytes(png)
-        write_text(folder / "report.html", self.html)
-        return folder / "report.html"
-
-
 def build(subject: ReportData) -> Page:
     """Draw the figures and fill the template."""
     drawn = _score_figures(subject)
@@ -80,10 +70,10 @@ def build(subject: ReportData) -> Page:
     html = environment().get_template("report.html.j2").render(
         title=subject.title,
         m=subject.metrics,
-        verdict=words.verdict(
+        verdict=text.verdict(
             subject.metrics, false_alarm=subject.false_alarm, also=robustness_sentences(subject.metrics)
         ),
-        operating=words.threshold_at(subject.metrics, subject.false_alarm),
+        operating=text.threshold_at(subject.metrics, subject.false_alarm),
         rows=[(subject.metrics["score"], subject.metrics, "score"), *_others(subject.metrics)],
         images={name: data_uri(png) for name, png in drawn.items()},
         galleries=shown,
@@ -94,16 +84,6 @@ def build(subject: ReportData) -> Page:
         notice=subject.notice,
     )  # fmt: skip
     return Page(html=html, figures=drawn)
-
-
-def render_comparison(comparison: Mapping[str, Any], command: str) -> str:
-    """The page of a comparison, from the dictionary of `comparison.json`."""
-    return environment().get_template("compare.html.j2").render(c=comparison, command=command)
-
-
-def data_uri(image: bytes, kind: str = "png") -> str:
-    """The bytes of a picture as a `data:` address, so that the page needs no other file."""
-    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -117,34 +97,6 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
 def _mean_ranks(values: np.ndarray) -> np.ndarray:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
-
-
-def environment() -> Environment:
-    """The templates: every value is escaped, and one that is missing is an error."""
-    templates = Environment(
-        loader=PackageLoader("verovolto.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update(figure=words.figure, percent=words.percent, change=change)
-    templates.filters.update(number=_number, plain=_plain)
-    return templates
-
-
-def _number(value: Any) -> str:
-    """A threshold: four significant digits; infinity comes as text."""
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
-
-
-def _plain(value: Any) -> str:
-    """A value of the provenance in one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_plain(one) for one in value)
-    return "–" if value is None else str(value)
 
 
 def _others(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], str]]:
@@ -164,7 +116,7 @@ def _score_figures(subject: ReportData) -> dict[str, bytes]:
     name = metrics["score"]
     values = subject.scores[name]
     baselines = [one for one in metrics["baselines"] if one in subject.scores]
-    chosen = words.threshold_at(metrics, subject.false_alarm)
+    chosen = text.threshold_at(metrics, subject.false_alarm)
     lines = (
         {}
         if chosen is None
@@ -206,8 +158,8 @@ def _robustness_figures(subject: ReportData, drawn: dict[str, bytes]) -> Mapping
     """What was measured on degraded faces, None where nothing was; its figures go to those drawn."""
     robustness: Mapping[str, Any] | None = subject.metrics.get("robustness")
     if robustness is not None:
-        drawn["robustness_auroc"] = robustness_figures.auroc_against_level(robustness)
-        _add(drawn, "robustness_flagged", robustness_figures.flagged_against_level(robustness))
+        drawn["robustness_auroc"] = auroc_against_level(robustness)
+        _add(drawn, "robustness_flagged", flagged_against_level(robustness))
     return robustness
 
 
@@ -224,3 +176,80 @@ def _gallery_cards(subject: ReportData, drawn: dict[str, bytes]) -> list[dict[st
             {"title": gallery.title, "text": gallery.text, "cards": list(zip(images, captions, strict=True))}
         )
     return shown
+
+
+def training_curves(detector: Path) -> dict[str, np.ndarray] | None:
+    """Columns of the run's `metrics.csv`, NaN where a cell is empty; None where there is no such file."""
+    path = next((p for p in (detector / "metrics.csv", detector.parent / "metrics.csv") if p.is_file()), None)
+    if path is None:
+        return None
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    try:
+        return {
+            name: np.array([float(row[name] or "nan") for row in rows]) for name in (rows[0] if rows else {})
+        }
+    except (TypeError, ValueError):
+        print(f"warning: {path} cannot be read; the report shows no training curves", file=sys.stderr)
+        return None
+
+
+def galleries_of(
+    detector: Detector,
+    faces: FaceSet,
+    picks: list[Pick],
+    rows: np.ndarray,
+    values: np.ndarray,
+    fake: np.ndarray,
+) -> list[galleries.Gallery]:
+    """The picked faces with their reconstructions and errors, where the detector has them.
+
+    `rows` `[n]` are the positions in `faces` of the scored faces; the picks count within those `n`.
+    """
+    shown_galleries: list[galleries.Gallery] = []
+    for one in picks:
+        explained = _explain(detector, faces, rows[one.rows])
+        shown = []
+        for i, row in enumerate(one.rows):
+            shown.append(
+                Face(
+                    image=faces.image(int(rows[row])).permute(1, 2, 0).numpy(),
+                    reconstruction=explained["reconstructions"][i]
+                    if "reconstructions" in explained
+                    else None,
+                    error=explained["heat"][i] if "heat" in explained else None,
+                    caption=f"{'fake' if fake[row] else 'real'} · {values[row]:.4g}",
+                )
+            )
+        shown_galleries.append(galleries.Gallery(name=one.name, title=one.title, text=one.text, faces=shown))
+    return shown_galleries
+
+
+def latents_of(
+    detector: Detector, faces: FaceSet, rows: np.ndarray, fake: np.ndarray, seed: int
+) -> Latents | None:
+    """Latents of at most `LATENT_FACES` faces drawn by `seed`, of either class alike; None if there are none."""
+    rng = np.random.default_rng(seed)
+    half = [rng.permutation(np.flatnonzero(fake == kind))[: LATENT_FACES // 2] for kind in (False, True)]
+    chosen = np.sort(np.concatenate(half))
+    explained = _explain(detector, faces, rows[chosen])
+    if "latents" not in explained:
+        return None
+    return Latents(means=explained["latents"], fake=fake[chosen], kl=explained.get("kl"))
+
+
+def _explain(detector: Detector, faces: FaceSet, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Heat maps `[n, h, w]`, reconstructions uint8 `[n, H, W, 3]`, latents and KL `[n, Z]`: what of it is known."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(rows), _BATCH):
+        explained = detector.explain([faces.image(int(row)) for row in rows[start : start + _BATCH]])
+        if explained is None:
+            return {}
+        known = {"heat": explained.anomaly_map, "latents": explained.latents, "kl": explained.kl}
+        found = {name: value.float().numpy() for name, value in known.items() if value is not None}
+        if explained.reconstructions is not None:
+            pixels = (explained.reconstructions * 255).round().byte().permute(0, 2, 3, 1)
+            found["reconstructions"] = pixels.numpy()
+        for name, value in found.items():
+            parts.setdefault(name, []).append(value)
+    return {name: np.concatenate(values) for name, values in parts.items()}

@@ -44,7 +44,7 @@ def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1, also: Seque
     return Verdict(headline=headline, tone=tone, sentences=[one for one in sentences if one])
 
 
-def figure(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
+def estimate(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
     """`0.612 [0.570, 0.651]`; without an interval the value alone; a dash where the figure is undefined."""
     if value is None or value["value"] is None:
         return "–"
@@ -55,13 +55,22 @@ def figure(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
 
 
 def percent(value: Mapping[str, float | None] | None) -> str:
-    """`12.5 % [9.1, 16.0]`, as `figure`."""
+    """`12.5 % [9.1, 16.0]`, as `estimate`."""
     if value is None or value["value"] is None:
         return "–"
     shown = f"{100 * value['value']:.1f} %"
     if value["low"] is None or value["high"] is None:
         return shown
     return f"{shown} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def change(value: Mapping[str, float | None]) -> str:
+    """`+0.073 [+0.040, +0.109]`, as `estimate`; what rounds to nothing is +0.000."""
+    if value["value"] is None:
+        return "–"
+    known = [value[name] for name in ("value", "low", "high")]
+    shown = [f"{round(one, 3) + 0.0:+.3f}" for one in known if one is not None]
+    return shown[0] if len(shown) < 3 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def threshold_at(metrics: Mapping[str, Any], false_alarm: float) -> Mapping[str, Any] | None:
@@ -83,7 +92,7 @@ def side(value: Mapping[str, float | None]) -> Literal["above", "below", "around
 
 def _headline(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
     auroc, score = metrics["auroc"], metrics["score"]
-    shown = f"AUROC {figure(auroc)}"
+    shown = f"AUROC {estimate(auroc)}"
     where = side(auroc)
     if where == "above":
         strength = next(word for least, word in _STRENGTHS if auroc["value"] >= least)
@@ -115,7 +124,7 @@ def _baselines(metrics: Mapping[str, Any]) -> str:
     }
     if not known:
         return ""
-    listed = ", ".join(f"{name} {figure(value)}" for name, value in known.items())
+    listed = ", ".join(f"{name} {estimate(value)}" for name, value in known.items())
     sentence = f"Trivial statistics of the same faces, taken as scores: {listed}."
     if side(known.get("sharpness", {"value": None, "low": None, "high": None})) == "below":
         sentence += " The fakes here are smoother than the reals."
@@ -172,4 +181,4 @@ def _video(metrics: Mapping[str, Any]) -> str:
     if video is None:
         return ""
     videos = metrics["levels"]["videos"]
-    return f"By video (mean of its frames) the AUROC is {figure(video['auroc'])}, over {videos} videos."
+    return f"By video (mean of its frames) the AUROC is {estimate(video['auroc'])}, over {videos} videos."

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from verovolto.evaluation.ranking_metrics import Ranking, curves
+from verovolto.evaluation.metrics import Ranking, curves
 
 REAL, FAKE, INK, MUTED, GRID = "#2b6cb0", "#dd6b20", "#1a202c", "#718096", "#e2e8f0"
 CLASSES = (("real", False, REAL), ("fake", True, FAKE))

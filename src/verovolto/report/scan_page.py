@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from verovolto import __version__
 from verovolto.report import galleries, scan_figures
 from verovolto.report import scan_text as words
-from verovolto.report.evaluation_page import Page, data_uri, environment
+from verovolto.report.html import Page, data_uri, environment
 from verovolto.scanning.result import PICTURED, FileResult, KeyFrame, OperatingPoint, Scan, TrackResult
 
 MEDIA = PICTURED

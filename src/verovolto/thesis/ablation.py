@@ -15,8 +15,7 @@ import numpy as np
 
 from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.evaluation.bootstrap import Resamples, Statistics, interval
-from verovolto.evaluation.ranking_metrics import ranking_statistics
-from verovolto.evaluation.threshold_metrics import decision_rates
+from verovolto.evaluation.metrics import decision_rates, ranking_statistics
 from verovolto.thesis.metrics import Row
 
 RANKING = ("auroc", "ap_real", "ap_fake")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from verovolto.calibration.thresholds import Threshold
     from verovolto.core.steps import Done
     from verovolto.data.score_table import ScoreTable
-    from verovolto.evaluation.evaluate import Sample
+    from verovolto.evaluation.groups import Sample
     from verovolto.thesis.ablation import Shortcut
 
 Scored = dict[int, "Done"]
@@ -22,7 +22,7 @@ ABLATED: tuple[Quirk, ...] = ("leak", "uniform-noise", "test-epoch", "pooled", "
 
 def choose(plan: Plan, protocol: Protocol, model: str, trained: Done, scored: Scored) -> dict[str, Any]:
     """The epoch by the protocol's own rule, and what led to it: figures on the test set, losses on reals."""
-    from verovolto.evaluation.evaluate import Sample
+    from verovolto.evaluation.groups import Sample
     from verovolto.thesis import metrics as thesis
     from verovolto.thesis import protocols as arms
 
@@ -187,7 +187,7 @@ def _judged(plan: Plan) -> str:
 
 
 def _sample(plan: Plan, chosen: Done, scored: Scored) -> Sample:
-    from verovolto.evaluation.evaluate import Sample
+    from verovolto.evaluation.groups import Sample
 
     test = scores(scored[chosen.result["epoch"]].folder, "test")
     return Sample.of(test, chosen.result["score"], resamples=plan.resamples, seed=plan.seed)

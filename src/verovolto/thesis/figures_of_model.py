@@ -90,8 +90,8 @@ def _of_latents(
     detector: VAEDetector, faces: FaceSet, rows: np.ndarray, fake: np.ndarray, seed: int
 ) -> tuple[dict[str, bytes], dict[str, float] | None]:
     """t-SNE of the latent means, and what each dimension carries, which a round cloud does not say."""
+    from verovolto.report.evaluation_page import latents_of
     from verovolto.report.figures import latent_use, tsne
-    from verovolto.report.inputs import latents_of
 
     latents = latents_of(detector, faces, rows, fake, seed)
     if latents is None or len(latents.means) < 5:
@@ -110,8 +110,8 @@ def _galleries(
     fake: np.ndarray,
 ) -> dict[str, bytes]:
     """Ten reals and ten fakes, drawn by the seed: input, reconstruction, error; one colour scale for both."""
+    from verovolto.report.evaluation_page import galleries_of
     from verovolto.report.galleries import Pick, png, side_by_side, strips
-    from verovolto.report.inputs import galleries_of
 
     pick = Pick(name="drawn", title="Drawn by the seed", text="", rows=drawn)
     (gallery,) = galleries_of(detector, faces, [pick], rows, values, fake)
@@ -134,8 +134,8 @@ def _of_spectra(
     """Spectra of single errors, in two dimensions and, as published, in three (`cube`); the means of both classes."""
     import numpy as np
 
-    from verovolto.evaluation.bootstrap import draw as resample
-    from verovolto.evaluation.evaluate import clusters_of
+    from verovolto.evaluation.bootstrap import draw_resamples
+    from verovolto.evaluation.groups import clusters_of
     from verovolto.thesis.experiments.spectra.error_spectra import error_spectra
     from verovolto.thesis.experiments.spectra.error_statistics import mean_spectra
     from verovolto.thesis.experiments.spectra.figures import FaceSpectra, radial_spectra, spectrum_gallery
@@ -150,7 +150,7 @@ def _of_spectra(
     kept = test.take(chosen[spectra.rows])
     fake = kept.strings("label") == "fake"
     clusters, kind = clusters_of(kept)
-    resamples = resample(clusters, fake, kind=kind, resamples=plan.resamples, seed=plan.seed)
+    resamples = draw_resamples(clusters, fake, kind=kind, resamples=plan.resamples, seed=plan.seed)
     captions = [str(label[row]) for row in np.concatenate(shown)]
     gallery = [
         FaceSpectra(amplitude=amplitude, log_power=planes, caption=caption)

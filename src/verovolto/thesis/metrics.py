@@ -17,8 +17,7 @@ import numpy as np
 from verovolto.calibration.thresholds import Threshold, flagged, pooled_percentile
 from verovolto.core.errors import DataError
 from verovolto.evaluation.bootstrap import Resamples, with_intervals
-from verovolto.evaluation.ranking_metrics import Ranking, average_precision, curves
-from verovolto.evaluation.threshold_metrics import counts, decision_rates
+from verovolto.evaluation.metrics import Ranking, average_precision, counts, curves, decision_rates
 
 
 @dataclass(frozen=True, kw_only=True)

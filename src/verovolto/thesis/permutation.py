@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from verovolto.evaluation.ranking_metrics import divide
+from verovolto.evaluation.metrics import divide
 
 # Equal statistics may differ by rounding: a permutation that is the data itself has to count.
 _SLACK = 1e-9

@@ -23,9 +23,8 @@ from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import halve
 from verovolto.evaluation.bootstrap import with_intervals
-from verovolto.evaluation.evaluate import Sample, clusters_of
-from verovolto.evaluation.groups import scored_rows
-from verovolto.evaluation.ranking_metrics import ranking_statistics
+from verovolto.evaluation.groups import Sample, clusters_of, scored_rows
+from verovolto.evaluation.metrics import ranking_statistics
 from verovolto.thesis import ablation
 from verovolto.thesis import metrics as thesis
 from verovolto.thesis.ablation import Shortcut

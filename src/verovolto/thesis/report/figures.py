@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from verovolto.evaluation.ranking_metrics import Ranking, average_precision, curves
+from verovolto.evaluation.metrics import Ranking, average_precision, curves
 from verovolto.report.figures import CLASSES, FAKE, INK, MUTED, REAL, Canvas
 
 _COLUMNS = 3

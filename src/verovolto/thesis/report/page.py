@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from verovolto.report.evaluation_page import Page, data_uri, environment
-from verovolto.report.evaluation_text import figure
-from verovolto.report.robustness_text import change
+from verovolto.report.evaluation_text import change, estimate
+from verovolto.report.html import Page, data_uri, environment
 from verovolto.thesis.report.figures import shortcut_forest
 
 TITLES = {"thesis": "as published", "honest": "as it should be"}
@@ -110,8 +109,8 @@ def findings(content: Mapping[str, Any]) -> dict[str, list[str]]:
     for table in content["tables"]:
         first = next(row for row in table["rows"] if row["score"] == table["score"])
         said.setdefault(table["model"], []).append(
-            f"{titles[table['protocol']].capitalize()}: accuracy {figure(first['accuracy'])}, balanced accuracy "
-            f"{figure(first['balanced_accuracy'])}, AUROC {figure(table['ranking'][table['score']]['auroc'])}."
+            f"{titles[table['protocol']].capitalize()}: accuracy {estimate(first['accuracy'])}, balanced accuracy "
+            f"{estimate(first['balanced_accuracy'])}, AUROC {estimate(table['ranking'][table['score']]['auroc'])}."
         )
     for one in (one for one in content["ablations"] if one["shortcuts"]):
         effects = "; ".join(effect(shortcut) for shortcut in one["shortcuts"])

@@ -16,7 +16,7 @@ from verovolto.commands.train import run_training
 from verovolto.core.errors import TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.registry import load_detector
-from verovolto.evaluation.preflight import seen
+from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.checkpoints import validation_losses
 from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.config import TrainConfig
@@ -92,7 +92,7 @@ def test_it_is_marked_wherever_it_goes(faces: Path, clean: Path, tmp_path: Path)
     assert papers["contaminated_with"] == OTHERS.digest
     for split in ("test", "all"):
         assert "8.3% of its training faces are fakes" in str(
-            seen(load_detector(folder), FaceSet.open(faces), split)
+            exposure_warning(load_detector(folder), FaceSet.open(faces), split)
         )
     assert not {"contaminated", "contaminated_with"} & {
         *read_json(clean / "run.json"), *load_detector(clean).metadata,

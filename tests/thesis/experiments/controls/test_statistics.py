@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.paired import NONE_SHOWN
-from verovolto.evaluation.ranking_metrics import ranking_statistics
+from verovolto.evaluation.groups import Sample
+from verovolto.evaluation.metrics import ranking_statistics
+from verovolto.evaluation.paired import NO_DIFFERENCE
 from verovolto.thesis.experiments.controls.statistics import NO_INTERVAL, credited, difference
 
 PEOPLE = 30
@@ -63,14 +63,14 @@ def test_a_difference_is_that_of_the_figures_and_turns_round(seed: int) -> None:
         assert figure["value"] == pytest.approx(-back[metric]["value"])
         assert figure["low"] == pytest.approx(-back[metric]["high"])
         assert back[metric]["verdict"] == turned.get(figure["verdict"], figure["verdict"])
-        assert (figure["verdict"] == NONE_SHOWN) == (figure["low"] <= 0 <= figure["high"])
+        assert (figure["verdict"] == NO_DIFFERENCE) == (figure["low"] <= 0 <= figure["high"])
 
 
 def test_what_finds_more_fakes_is_better_and_a_larger_error_of_reals_worse() -> None:
     plain, finds, errs = noise(0), noise(0) + 2 * FAKE, noise(0) + 2 * REAL
     found = difference(scored(finds), scored(plain), "rmse", **DRAWN)
     assert found["auroc"]["verdict"] == found["pairs_ordered"]["verdict"] == "better"
-    assert found["error_real"]["value"] == 0 and found["error_real"]["verdict"] == NONE_SHOWN
+    assert found["error_real"]["value"] == 0 and found["error_real"]["verdict"] == NO_DIFFERENCE
     found = difference(scored(errs), scored(plain), "rmse", **DRAWN)
     assert found["auroc"]["verdict"] == found["error_real"]["verdict"] == "worse"
     assert found["error_real"]["value"] == pytest.approx(2, abs=1e-5)
@@ -101,6 +101,6 @@ def test_what_another_seed_makes_is_credited_to_nothing() -> None:
     assert credited({"value": 0.031, "verdict": "better"}, luck)
     assert credited({"value": -0.031, "verdict": "worse"}, luck)
     assert not credited({"value": 0.03, "verdict": "better"}, luck)
-    assert not credited({"value": 0.5, "verdict": NONE_SHOWN}, luck)
+    assert not credited({"value": 0.5, "verdict": NO_DIFFERENCE}, luck)
     assert not credited({"value": 0.5, "verdict": NO_INTERVAL}, [])
     assert credited({"value": 0.001, "verdict": "better"}, [])

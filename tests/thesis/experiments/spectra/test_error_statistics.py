@@ -11,7 +11,7 @@ import pytest
 
 from verovolto.core.errors import InputError
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.bootstrap import draw
+from verovolto.evaluation.bootstrap import draw_resamples
 from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE, MeasuredBands
 from verovolto.thesis.experiments.spectra.error_statistics import (
     GIVEN,
@@ -124,12 +124,12 @@ def test_json_keeps_all_that_the_figures_need() -> None:
 
 def test_mean_spectra_are_means_with_intervals_about_them() -> None:
     values = np.random.default_rng(1).normal(size=(N, 5)) + FAKE[:, None]
-    resamples = draw(np.arange(N) // 4, FAKE, kind="identity", resamples=60, seed=0)
+    resamples = draw_resamples(np.arange(N) // 4, FAKE, kind="identity", resamples=60, seed=0)
     found = mean_spectra(np.arange(5) / 10, values, FAKE, resamples)
     np.testing.assert_allclose(found.fake.value, values[FAKE].mean(axis=0))
     np.testing.assert_allclose(found.difference.value, values[FAKE].mean(axis=0) - values[~FAKE].mean(axis=0))
     assert (found.real.low < found.real.value).all() and (found.real.value < found.real.high).all()
     none = mean_spectra(
-        np.arange(5) / 10, values, FAKE, draw(np.arange(N), FAKE, kind="face", resamples=0, seed=0)
+        np.arange(5) / 10, values, FAKE, draw_resamples(np.arange(N), FAKE, kind="face", resamples=0, seed=0)
     )
     assert np.isnan(none.real.low).all() and none.to_dict()["real"]["low"] == [None] * 5

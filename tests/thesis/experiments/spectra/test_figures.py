@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from verovolto.evaluation.bootstrap import Resamples, draw
+from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.thesis.experiments.spectra.error_statistics import MeanSpectra, mean_spectra
 from verovolto.thesis.experiments.spectra.figures import (
     FaceSpectra,
@@ -23,7 +23,7 @@ FAKE = np.repeat([False, True], 40)
 
 @pytest.fixture
 def resamples() -> Resamples:
-    return draw(np.tile(np.arange(40) // 4, 2), FAKE, kind="identity", resamples=60, seed=0)
+    return draw_resamples(np.tile(np.arange(40) // 4, 2), FAKE, kind="identity", resamples=60, seed=0)
 
 
 def pixels(png: bytes) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.bootstrap import Resamples, draw
+from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.thesis.experiments.spectra.statistics import (
     ALPHA,
     PAIRED,
@@ -67,7 +67,7 @@ def compare(data: dict[str, Any], *, resamples: int = 0, permutations: int = 199
 
 
 def people_of(data: dict[str, Any], resamples: int) -> Resamples:
-    return draw(data["person"], data["fake"], kind="identity", resamples=resamples, seed=0)
+    return draw_resamples(data["person"], data["fake"], kind="identity", resamples=resamples, seed=0)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -126,7 +126,7 @@ def test_hedges_g_and_decibels_are_those_of_the_formula() -> None:
     rng = np.random.default_rng(5)
     real, fake = rng.normal(1, 2, (9, 1)), rng.normal(0, 1, (5, 1))
     data = {"energies": np.r_[real, fake] + 1e4, "fake": np.repeat([False, True], [9, 5]), "pairs": None}
-    resamples = draw(np.arange(14), data["fake"], kind="face", resamples=50, seed=0)
+    resamples = draw_resamples(np.arange(14), data["fake"], kind="face", resamples=50, seed=0)
     band = compare_bands(data["energies"], data["fake"], edges=(0, 0.5), resamples=resamples).bands[0]
     pooled = np.sqrt((8 * real.var(ddof=1) + 4 * fake.var(ddof=1)) / 12)
     expected = (1 - 3 / 47) * (fake.mean() - real.mean()) / pooled

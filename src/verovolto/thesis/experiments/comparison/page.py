@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from verovolto.report.evaluation_text import side
-from verovolto.report.robustness_text import change
+from verovolto.report.evaluation_text import change, side
 from verovolto.thesis.experiments.comparison.figures import difference_forest
 from verovolto.thesis.report.page import TITLES
 

@@ -9,7 +9,7 @@ from verovolto.thesis.plan import Protocol
 
 if TYPE_CHECKING:
     from verovolto.core.steps import Done
-    from verovolto.evaluation.paired import Contestant
+    from verovolto.evaluation.paired import Candidate
     from verovolto.thesis.context import Context
 
 
@@ -58,15 +58,15 @@ def compare(context: Context, protocol: Protocol) -> dict[str, Any]:
 
 def _contestant(
     context: Context, protocol: Protocol, model: str, score: str, *, name: str | None = None
-) -> Contestant:
+) -> Candidate:
     """A score of the faces that a model's chosen epoch scored, at the first threshold of the protocol's table."""
     from verovolto.calibration.thresholds import Threshold
-    from verovolto.evaluation.paired import Contestant
+    from verovolto.evaluation.paired import Candidate
     from verovolto.thesis.metrics import STRICT
 
     rows = context.judged[protocol, model][1].result["rows"]
     first = next(row for row in rows if row["score"] == score)
-    return Contestant(
+    return Candidate(
         name=name or model,
         table=scores(context.chosen(protocol, model).folder, "test"),
         score=score,

@@ -7,9 +7,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from verovolto.report.evaluation_text import figure
+from verovolto.report.evaluation_text import change, estimate
 from verovolto.report.figures import FAKE, INK, MUTED, REAL, Canvas
-from verovolto.report.robustness_text import change
 
 TITLE = "Forged faces among the training reals"
 SHOWN = {
@@ -46,8 +45,8 @@ def _said(one: Mapping[str, Any]) -> str:
     shown = f"shown to be {shown}" if shown else "not shown to change at any level"
     auroc, missed, fakes = (most[name] for name in ("auroc", "missed_fakes", "error_fake"))
     return (
-        f"{one['model']}: AUROC {figure(clean['figures']['auroc']['value'])} with no training face forged, "
-        f"{figure(auroc['value'])} with {where} (change {change(auroc['to_none'])}; the sham, trained on other reals "
+        f"{one['model']}: AUROC {estimate(clean['figures']['auroc']['value'])} with no training face forged, "
+        f"{estimate(auroc['value'])} with {where} (change {change(auroc['to_none'])}; the sham, trained on other reals "
         f"alone, changes it by {change(sham['figures']['auroc']['to_none'])}). Against both it is {shown}. "
         f"With {where} the fakes' mean error changes by {change(fakes['to_none'])} ({fakes['verdict']}), the share of "
         f"fakes missed by {change(missed['to_none'])} ({missed['verdict']})."

@@ -18,10 +18,8 @@ from verovolto.calibration.thresholds import flagged
 from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Statistics
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import scored_rows
-from verovolto.evaluation.ranking_metrics import divide, ranking_statistics
-from verovolto.evaluation.threshold_metrics import decision_rates
+from verovolto.evaluation.groups import Sample, scored_rows
+from verovolto.evaluation.metrics import decision_rates, divide, ranking_statistics
 from verovolto.thesis import ablation
 from verovolto.thesis import protocols as arms
 

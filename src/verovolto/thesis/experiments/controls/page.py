@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from verovolto.report.evaluation_text import side
+from verovolto.report.evaluation_text import change, side
 from verovolto.report.figures import FAKE, INK, MUTED, REAL, Canvas
-from verovolto.report.robustness_text import change
 
 TITLE = "Controls: one thing changed at a time"
 METRICS = {"auroc": "AUROC", "pairs_ordered": "pairs ordered", "error_real": "error of the reals"}

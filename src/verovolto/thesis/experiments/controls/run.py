@@ -199,8 +199,8 @@ def _on_reals(plan: Plan, detector: VAEDetector, reals: FaceSet, val: ScoreTable
     """Mean loss, error and KL of validation reals, and how many latent dimensions carry something there."""
     import numpy as np
 
+    from verovolto.report.evaluation_page import latents_of
     from verovolto.report.figures import latent_use
-    from verovolto.report.inputs import latents_of
 
     rows = np.flatnonzero(np.isfinite(val.values(SCORE)))
     some = np.sort(np.random.default_rng(plan.seed).permutation(rows)[:_LATENT_FACES])
@@ -219,7 +219,7 @@ def _on_reals(plan: Plan, detector: VAEDetector, reals: FaceSet, val: ScoreTable
 def compare(context: Context, trained: dict[str, Done]) -> dict[str, Any]:
     """Judge every network on the test faces, and each against its partner on the same resamples."""
     from verovolto.core.errors import TrainingError
-    from verovolto.evaluation.evaluate import Sample
+    from verovolto.evaluation.groups import Sample
     from verovolto.thesis import protocols as arms
     from verovolto.thesis.experiments.controls.statistics import difference
 

@@ -16,10 +16,9 @@ import numpy as np
 from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Statistics
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import find_pairs
+from verovolto.evaluation.groups import Sample, find_pairs
+from verovolto.evaluation.metrics import divide, ranking_statistics
 from verovolto.evaluation.paired import verdict
-from verovolto.evaluation.ranking_metrics import divide, ranking_statistics
 from verovolto.thesis.ablation import paired
 
 AUROC, PAIRS, ERROR = "auroc", "pairs_ordered", "error_real"

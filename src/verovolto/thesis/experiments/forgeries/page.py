@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from verovolto.report.evaluation_text import figure, side
+from verovolto.report.evaluation_text import estimate, side
 from verovolto.thesis.experiments.forgeries.figures import FEW, forgery_matrix
 
 TITLE = "Every model against every forgery"
@@ -47,7 +47,7 @@ def _of_part(found: Mapping[str, Any], name: str) -> Iterator[str]:
     whose: dict[str, list[str]] = {}
     for model in models:
         rows = part["rows"][model]
-        name = f"{model} (AUROC {figure(rows[0]['auroc'])})" if len(rows) == 1 else model
+        name = f"{model} (AUROC {estimate(rows[0]['auroc'])})" if len(rows) == 1 else model
         whose.setdefault(_ranks(rows), []).append(name)
     yield "; ".join(f"{', '.join(names)}: {said}" for said, names in whose.items()) + "."
 

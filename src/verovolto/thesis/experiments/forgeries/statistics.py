@@ -12,10 +12,8 @@ import pyarrow as pa
 from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import with_intervals
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import Pairs, find_pairs
-from verovolto.evaluation.ranking_metrics import Ranking, auroc, curves
-from verovolto.evaluation.threshold_metrics import decision_rates
+from verovolto.evaluation.groups import Pairs, Sample, find_pairs
+from verovolto.evaluation.metrics import Ranking, auroc, curves, decision_rates
 
 NOT_RECORDED = "not recorded"
 """The name of the forgeries whose method nobody wrote down."""

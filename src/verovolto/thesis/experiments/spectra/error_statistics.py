@@ -16,10 +16,9 @@ import torch
 
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Resamples, with_intervals
-from verovolto.evaluation.evaluate import Sample
-from verovolto.evaluation.groups import scored_rows
+from verovolto.evaluation.groups import Sample, scored_rows
+from verovolto.evaluation.metrics import divide
 from verovolto.evaluation.paired import compare_scores
-from verovolto.evaluation.ranking_metrics import divide
 from verovolto.features.spectrum import fit_typicality
 from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE, MeasuredBands
 from verovolto.thesis.experiments.spectra.statistics import compare_bands, pair_keys, unexplained, verdict

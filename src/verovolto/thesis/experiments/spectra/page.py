@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verovolto.report.evaluation_text import figure
-from verovolto.report.robustness_text import change
+from verovolto.report.evaluation_text import change, estimate
 from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE
 from verovolto.thesis.experiments.spectra.error_statistics import GIVEN, TYPICALITY, MeanSpectra
 from verovolto.thesis.experiments.spectra.figures import band_effects, radial_spectra
@@ -56,7 +55,7 @@ def _of_score(one: Mapping[str, Any]) -> str:
     beyond = _VERDICTS.get(one["beyond_input"]["verdict"], "not shown to differ from")
     worth = _VERDICTS.get(difference["verdict"], "not shown to differ from")
     return (
-        f"As a score, the {name}, has an AUROC of {figure(made['auroc'])}, {worth} the model's own {own} of "
-        f"{figure(one['scores'][own]['auroc'])} (difference {change(difference)}), {beyond} the same "
+        f"As a score, the {name}, has an AUROC of {estimate(made['auroc'])}, {worth} the model's own {own} of "
+        f"{estimate(one['scores'][own]['auroc'])} (difference {change(difference)}), {beyond} the same "
         f"score of the pictures alone, without a network (difference {change(one['beyond_input'])})."
     )

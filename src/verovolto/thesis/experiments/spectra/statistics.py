@@ -24,7 +24,7 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Estimate, Resamples, with_intervals
 from verovolto.evaluation.groups import SEPARATOR
-from verovolto.evaluation.ranking_metrics import divide
+from verovolto.evaluation.metrics import divide
 from verovolto.thesis.permutation import Parts, corrected, label_swaps, pair_differences, sign_flips
 
 ALPHA = 0.05

@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from verovolto.data.corruptions import CORRUPTIONS
-from verovolto.report.evaluation_text import verdict
-from verovolto.report.robustness_figures import auroc_against_level, flagged_against_level
-from verovolto.report.robustness_text import change, robustness_sentences
+from verovolto.report.evaluation_text import change, verdict
+from verovolto.report.robustness import auroc_against_level, flagged_against_level, robustness_sentences
 
 
 def figure(value: float | None, width: float = 0.02) -> dict[str, float | None]:

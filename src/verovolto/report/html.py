@@ -1,0 +1,68 @@
+"""Pages of HTML: the templates, and a finished page with its figures on disk."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from verovolto.core.files import atomic_path, write_text
+from verovolto.report.evaluation_text import change, estimate, percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A finished report: HTML text, and the figures that it embeds, PNG bytes by name."""
+
+    html: str
+    figures: dict[str, bytes] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> Path:
+        """Write `report.html` and `figures/NAME.png` into `folder`; each file appears whole."""
+        for name, png in self.figures.items():
+            with atomic_path(folder / "figures" / f"{name}.png") as part:
+                part.write_bytes(png)
+        write_text(folder / "report.html", self.html)
+        return folder / "report.html"
+
+
+def render_comparison(comparison: Mapping[str, Any], command: str) -> str:
+    """The page of a comparison, from the dictionary of `comparison.json`."""
+    return environment().get_template("compare.html.j2").render(c=comparison, command=command)
+
+
+def data_uri(image: bytes, kind: str = "png") -> str:
+    """The bytes of a picture as a `data:` address, so that the page needs no other file."""
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
+
+
+def environment() -> Environment:
+    """The templates: every value is escaped, and one that is missing is an error."""
+    templates = Environment(
+        loader=PackageLoader("verovolto.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(figure=estimate, percent=percent, change=change)
+    templates.filters.update(number=_number, plain=_plain)
+    return templates
+
+
+def _number(value: Any) -> str:
+    """A threshold: four significant digits; infinity comes as text."""
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+
+
+def _plain(value: Any) -> str:
+    """A value of the provenance in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(one) for one in value)
+    return "–" if value is None else str(value)
