@@ -15,6 +15,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.registry import load_detector
 from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.checkpoints import checkpoint_detector, kept_epochs, validation_losses
+from verovolto.thesis.networks import train
 from verovolto.training.config import TrainConfig
 from verovolto.training.fit import run
 from verovolto.training.run_metadata import read_json
@@ -82,7 +83,7 @@ def test_shared_people_are_refused_unless_told_and_then_marked_everywhere(
     config = tiny(shared, tmp_path / "run", epochs=1)
     with pytest.raises(SplitError, match="train0"):
         run(config)
-    run(config, leaky=True)
+    train(config, leaky=True)
     assert read_json(config.out / "run.json")["leaky"] is True
     detector = load_detector(config.out)
     assert detector.metadata["leaky"] is True
@@ -92,7 +93,7 @@ def test_shared_people_are_refused_unless_told_and_then_marked_everywhere(
 
 def test_a_leaky_run_is_never_taken_for_an_honest_one(face_set: Path, tmp_path: Path) -> None:
     config = tiny(face_set, tmp_path / "run", epochs=1)
-    run(config, leaky=True)
+    train(config, leaky=True)
     with pytest.raises(TrainingError, match="with leave to share people"):
         run(config)
     with pytest.raises(TrainingError, match="with leave to share people"):

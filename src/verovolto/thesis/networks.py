@@ -59,12 +59,19 @@ def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> d
     Where the thesis's split shares people between training and test, the run is told so and marked.
     """
     from verovolto.thesis.checkpoints import validation_losses
-    from verovolto.training.fit import run
 
     config = _config(plan, protocol, network, data)
-    run(config, leaky=bool(plan.kept(protocol, "leak")))
+    train(config, leaky=bool(plan.kept(protocol, "leak")))
     losses = validation_losses(config.out)
     return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
+
+
+def train(config: TrainConfig, *, leaky: bool) -> Path:
+    """Train a network, or go on; where `leaky`, splits may share people, and the run and its detector say so."""
+    from verovolto.training.data import load_training_data
+    from verovolto.training.fit import run
+
+    return run(config, data=load_training_data(config, leaky=leaky), tags={"leaky": True} if leaky else {})
 
 
 def _config(plan: Plan, protocol: Protocol, network: str, data: Path) -> TrainConfig:

@@ -55,8 +55,8 @@ def run(
         return config.out
     sets = load_training_data(config)
     check(sets)
-    check_folder(config, sets)
-    write_run_metadata(config, sets)
+    check_folder(config, sets, {})
+    write_run_metadata(config, sets, {})
     torch.set_num_threads(config.threads or 1)
 
     def task(what: str, total: int) -> OnProgress:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.data.crop_rule import read_rule
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
-from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.config import TrainConfig
 
 _FEWEST_CHOOSE = 2
@@ -26,20 +26,16 @@ class TrainingData:
     calibrate: FaceSet
     fingerprint: str
     crop_rule: dict[str, Any] | None
-    leaky: bool = False
-    """Whether the splits may share people and videos."""
-    contamination: Contamination | None = None
-    """Which of the faces to train on are fakes in truth, in an experiment with such."""
-    clean: FaceSet | None = None
-    """The training reals before a contamination: their order is the order of the epochs."""
+    order: FaceSet | None = None
+    """The faces whose order is the order of the epochs, where others stand in their places; None: those of `train`."""
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+    """What the data was made with, as JSON values: `run.json` keeps it, and the run goes on with the same alone."""
 
 
-def load_training_data(
-    config: TrainConfig, *, leaky: bool = False, contamination: Contamination | None = None
-) -> TrainingData:
+def load_training_data(config: TrainConfig, *, leaky: bool = False) -> TrainingData:
     """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two.
 
-    Only reals are trained on, but for those that a `contamination` replaces.
+    Only reals are trained on.
     """
     faces = FaceSet.open(config.data)
     known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")
@@ -57,12 +53,9 @@ def load_training_data(
             hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
         )
     held_out = val.take(np.flatnonzero(~choose))
-    clean = None
-    if contamination is not None:
-        clean, train = train, contamination.applied(faces, train)
     return TrainingData(
         train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
-        crop_rule=_crop_rule(faces, config.crop_rule), leaky=leaky, contamination=contamination, clean=clean,
+        crop_rule=_crop_rule(faces, config.crop_rule),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.registry import Architecture, build, entry, network_name
 from verovolto.networks.vae import VAE
-from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
 from verovolto.training.config import TrainConfig, resolve
 from verovolto.training.data import TrainingData, load_training_data
@@ -35,8 +35,8 @@ from verovolto.training.run_metadata import (
     LAST,
     as_begun,
     check_folder,
-    check_leave,
     check_same,
+    check_tags,
     detector_metadata,
     is_longer,
     write_run_metadata,
@@ -45,24 +45,26 @@ from verovolto.training.run_metadata import (
 _AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
 
 
-def run(config: TrainConfig, *, leaky: bool = False, contamination: Contamination | None = None) -> Path:
+def run(
+    config: TrainConfig, *, data: TrainingData | None = None, tags: Mapping[str, Any] | None = None
+) -> Path:
     """Train, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
 
-    `leaky` lets splits share people, as published protocols do that are reproduced; with a `contamination` the named
-    training reals are replaced by fakes, as an experiment has it, and no command trains so. The run's papers and the
-    detector say so of either.
+    `data` stands in the place of what `config` names, for experiments that make their own; `tags`, JSON values by name,
+    then say what sets the run apart (`leaky`: its splits may share people): `run.json` and the detector keep them, and
+    the run goes on with the same tags alone.
 
     Raises `TrainingError` when the folder holds a run of another configuration or other data, and the errors
     of data, weights and configuration.
     """
     check_out(config.out)
-    asked, config = config, resolve(as_begun(config))
+    asked, config, tags = config, resolve(as_begun(config)), tags or {}
     if (config.out / "detector" / JSON_NAME).is_file() and not is_longer(config):
         check_same(config)
-        check_leave(config.out, leaky=leaky, contamination=contamination)
+        check_tags(config.out, {**tags, **(data.made_with if data else {})})
         return asked.out
-    sets = load_training_data(config, leaky=leaky, contamination=contamination)
-    check_folder(config, sets)
+    sets = data or load_training_data(config)
+    check_folder(config, sets, tags)
     pl.seed_everything(config.seed, verbose=False)
     torch.set_num_threads(config.threads or 1)
     arch = architecture(config)
@@ -70,11 +72,11 @@ def run(config: TrainConfig, *, leaky: bool = False, contamination: Contaminatio
     # A finished run that is to go on is no longer finished; its old detector would hide a kill on the way.
     (config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
     # Written once it is known that the network can be built: a wrong size or missing weights leave no run behind.
-    write_run_metadata(config, sets)
+    write_run_metadata(config, sets, tags)
     module = OneClassModule(model, config, n_images=len(sets.train) + len(sets.choose))
     best = _fit(module, config, sets)
     _load_weights(module, best)
-    detector = as_detector(model, arch, config, sets)
+    detector = as_detector(model, arch, config, sets, tags)
     detector.metadata["unreadable"] = len(module.unreadable)
     calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
     return asked.out
@@ -89,7 +91,9 @@ def architecture(config: TrainConfig) -> Architecture:
     )  # fmt: skip
 
 
-def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: TrainingData) -> VAEDetector:
+def as_detector(
+    model: VAE, arch: Architecture, config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any]
+) -> VAEDetector:
     """Dress a trained network as a detector, not calibrated yet."""
     known = entry(config.model)
     weights = config.weights if known.pretrained else "from scratch"
@@ -102,13 +106,13 @@ def as_detector(model: VAE, arch: Architecture, config: TrainConfig, sets: Train
         default_score=config.score or known.score,
         beta=config.beta,
         precision=config.score_precision,
-        metadata=detector_metadata(config, sets, weights=weights),
+        metadata=detector_metadata(config, sets, tags, weights=weights),
     )  # fmt: skip
 
 
 def _fit(module: OneClassModule, config: TrainConfig, sets: TrainingData) -> Path:
     last = config.out / "checkpoints" / LAST
-    sampler = EpochSampler(sets.clean or sets.train, seed=config.seed)
+    sampler = EpochSampler(sets.order or sets.train, seed=config.seed)
     train_loader = _loader(config, sets.train, sampler)
     skip = SkipDone(sampler, batch_size=config.batch_size or 1, batches=len(train_loader))
     callbacks, best = _callbacks(config, skip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,6 @@ import torch
 from verovolto.core.config import check_keys, read_toml, write_toml
 from verovolto.core.errors import InputError, TrainingError
 from verovolto.core.files import write_json
-from verovolto.thesis.experiments.contamination.mix import Contamination
 from verovolto.training.config import RESUMABLE_CHANGES, TrainConfig
 from verovolto.training.data import TrainingData
 
@@ -22,7 +22,7 @@ LAST = "last.ckpt"
 _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
 # What a run writes before its `config.toml`: a kill among these leaves a folder that it may begin in again.
 _BEFORE_CONFIG = ("weights", "run.json")
-_SWAPS = "contaminated_with"  # the digest of a contamination
+_OF_EVERY_RUN = {"fingerprint", "versions", "faces", "machine"}
 _OF_THE_MACHINE = ("device", "precision", "workers", "threads")
 
 
@@ -31,7 +31,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}}
 
 
-def detector_metadata(config: TrainConfig, sets: TrainingData, *, weights: str) -> dict[str, Any]:
+def detector_metadata(
+    config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any], *, weights: str
+) -> dict[str, Any]:
     """What a detector says of where it comes from; `weights` says what its trunk knew before."""
     return {
         "trained_on": {
@@ -44,20 +46,11 @@ def detector_metadata(config: TrainConfig, sets: TrainingData, *, weights: str) 
         "seed": config.seed,
         "weights": weights,
         "versions": versions(),
-        **{name: value for name, value in marks(sets.leaky, sets.contamination).items() if name != _SWAPS},
+        **tags,
     }
 
 
-def marks(leaky: bool, contamination: Contamination | None) -> dict[str, Any]:
-    """What sets a run of an experiment apart from an honest one: `leaky`, and `contaminated` with the share of forged
-    training faces."""
-    found: dict[str, Any] = {"leaky": True} if leaky else {}
-    if contamination is not None:
-        found |= {"contaminated": contamination.share, _SWAPS: contamination.digest}
-    return found
-
-
-def check_folder(config: TrainConfig, sets: TrainingData) -> None:
+def check_folder(config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any]) -> None:
     """Refuse a folder that holds another run, or something else."""
     if (config.out / "config.toml").is_file():
         check_same(config)
@@ -66,7 +59,7 @@ def check_folder(config: TrainConfig, sets: TrainingData) -> None:
             raise TrainingError(
                 f"{config.data} has changed since {config.out} began", hint="give another --out"
             )
-        check_leave(config.out, leaky=sets.leaky, contamination=sets.contamination)
+        check_tags(config.out, {**tags, **sets.made_with})
         _check_last(config.out / "checkpoints" / LAST)
     elif config.out.is_dir() and any(one.name not in _BEFORE_CONFIG for one in config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
@@ -74,28 +67,30 @@ def check_folder(config: TrainConfig, sets: TrainingData) -> None:
         raise InputError(f"{config.out} is a file", hint="--out names a folder")
 
 
-def check_leave(folder: Path, *, leaky: bool, contamination: Contamination | None = None) -> None:
-    """Refuse to take a run whose splits may share people for one whose may not, or one that learned from fakes for one
-    that did not or from others, and the other way round."""
-    known, wanted = read_json(folder / "run.json"), marks(leaky, contamination)
-    if known.get("leaky", False) != leaky:
-        raise TrainingError(
-            f"{folder} was begun {'without' if leaky else 'with'} leave to share people between splits",
-            hint="give another --out",
-        )
-    if known.get(_SWAPS) != wanted.get(_SWAPS):
-        before = f"with {known['contaminated']:.3g} of its" if _SWAPS in known else "with none of its"
-        raise TrainingError(
-            f"{folder} was begun {before} training faces forged, and not with the ones asked for now",
-            hint="give another --out",
-        )
+def check_tags(folder: Path, tags: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that was begun with other tags, such as one whose splits may share people."""
+    before = {
+        name: value for name, value in read_json(folder / "run.json").items() if name not in _OF_EVERY_RUN
+    }
+    for name in dict.fromkeys((*before, *tags)):
+        if before.get(name) != tags.get(name):
+            raise TrainingError(
+                f"{folder} was begun {_tagged(name, before)}, not {_tagged(name, tags)}",
+                hint="give another --out",
+            )
 
 
-def write_run_metadata(config: TrainConfig, sets: TrainingData) -> None:
+def _tagged(name: str, tags: Mapping[str, Any]) -> str:
+    what = f"{name} = {tags.get(name)}" if name != "leaky" else "leave to share people between splits"
+    return f"with {what}" if name in tags else f"without {what.partition(' = ')[0]}"
+
+
+def write_run_metadata(config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any]) -> None:
     """`run.json` and `config.toml`: from now on the folder holds this run."""
     papers = {
         "fingerprint": sets.fingerprint,
-        **marks(sets.leaky, sets.contamination),
+        **tags,
+        **sets.made_with,
         "versions": versions(),
         "faces": {"train": len(sets.train), "choose": len(sets.choose), "calibrate": len(sets.calibrate)},
         "machine": {"processor": platform.processor() or platform.machine(), "threads": config.threads},

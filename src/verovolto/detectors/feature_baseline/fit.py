@@ -74,7 +74,7 @@ def _fitted(config: TrainConfig, sets: TrainingData, method: Method, task: Task)
     first = sets.train.face(int(lost[0])) if len(lost) else ""
     check_readable(len(lost), count, config.max_unreadable, what="training faces", first=first)
     method.check(int(known.sum()))
-    metadata = detector_metadata(config, sets, weights="EfficientNet-Lite0, ImageNet, frozen")
+    metadata = detector_metadata(config, sets, {}, weights="EfficientNet-Lite0, ImageNet, frozen")
     metadata |= {"fitted": method.told, "unreadable": int((~known).sum())}
     model = method.fit(found if known.all() else found[known], task)
     if config.model == PATCHCORE:

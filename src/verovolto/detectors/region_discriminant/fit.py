@@ -134,7 +134,7 @@ class _Steps:
             backbone=backbone, layers=recipe.layers, regions=recipe.regions, landmarks=average, side=SIDE,
             slope=torch.from_numpy(found.slope), origin=torch.from_numpy(found.origin),
         )  # fmt: skip
-        metadata = detector_metadata(self.config, self.sets, weights=f"{backbone}, ImageNet, frozen")
+        metadata = detector_metadata(self.config, self.sets, {}, weights=f"{backbone}, ImageNet, frozen")
         metadata |= {
             "forgeries": len(differences),
             "kinds": list(KINDS),

@@ -90,12 +90,12 @@ def run(config: TrainConfig, progress: Progress, *, work: Path | None = None) ->
         check_same(config)
         return config.out
     sets = load_training_data(config)
-    check_folder(config, sets)
+    check_folder(config, sets, {})
     torch.set_num_threads(config.threads or 1)
     torch.manual_seed(config.seed)
     model = network(config)
     (config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
-    write_run_metadata(config, sets)
+    write_run_metadata(config, sets, {})
     training, left_out = _draw(config, sets, work or config.out / "work", progress)
     judge = _Evaluator(config=config, faces=_pixels(sets.choose, config.size or SIZE), pairs=left_out)
     best = _Fit(model=model, config=config, pairs=training, judge=judge, progress=progress).run()
@@ -166,7 +166,7 @@ def as_detector(model: BlendVAE, config: TrainConfig, sets: TrainingData) -> Ble
         default_score=config.score or BLEND,
         score_names=_trained(config),
         precision=config.score_precision,
-        metadata=detector_metadata(config, sets, weights="from scratch") | {"weights_of_losses": weights},
+        metadata=detector_metadata(config, sets, {}, weights="from scratch") | {"weights_of_losses": weights},
     )
 
 

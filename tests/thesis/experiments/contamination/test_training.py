@@ -19,6 +19,7 @@ from verovolto.detectors.registry import load_detector
 from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.checkpoints import validation_losses
 from verovolto.thesis.experiments.contamination.mix import Contamination
+from verovolto.thesis.experiments.contamination.run import contaminated, train_contaminated
 from verovolto.training.config import TrainConfig
 from verovolto.training.data import load_training_data
 from verovolto.training.fit import run
@@ -65,28 +66,28 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_nothing_but_the_named_faces_is_another(faces: Path, clean: Path, tmp_path: Path) -> None:
     """A fake with the very pixels of the real whose place it takes leaves the very same network."""
-    mixed = run(tiny(faces, tmp_path / "same"), contamination=SAME)
+    mixed = train_contaminated(tiny(faces, tmp_path / "same"), SAME)
     assert validation_losses(mixed) == validation_losses(clean)
     before, after = weights(clean), weights(mixed)
     assert all(torch.equal(before[name], after[name]) for name in before)
-    other = weights(run(tiny(faces, tmp_path / "others"), contamination=OTHERS))
+    other = weights(train_contaminated(tiny(faces, tmp_path / "others"), OTHERS))
     assert any(not torch.equal(before[name], other[name]) for name in before)
 
 
 def test_fakes_of_the_training_split_are_not_trained_on_unless_named(faces: Path, tmp_path: Path) -> None:
     config = tiny(faces, tmp_path)
-    honest, mixed = load_training_data(config), load_training_data(config, contamination=OTHERS)
+    honest, mixed = load_training_data(config), contaminated(config, OTHERS)
     for sets in (honest, mixed):
         assert set(sets.choose.columns("label")["label"].to_pylist()) == {"real"}
         assert sets.choose.fingerprint() == honest.choose.fingerprint()
         assert sets.calibrate.fingerprint() == honest.calibrate.fingerprint()
-    assert honest.clean is None and set(honest.train.columns("label")["label"].to_pylist()) == {"real"}
+    assert honest.order is None and set(honest.train.columns("label")["label"].to_pylist()) == {"real"}
     assert mixed.train.columns("label")["label"].to_pylist().count("fake") == 2
     assert len(mixed.train) == len(honest.train) == 24
 
 
 def test_it_is_marked_wherever_it_goes(faces: Path, clean: Path, tmp_path: Path) -> None:
-    folder = run(tiny(faces, tmp_path / "run"), contamination=OTHERS)
+    folder = train_contaminated(tiny(faces, tmp_path / "run"), OTHERS)
     papers, metadata = read_json(folder / "run.json"), load_detector(folder).metadata
     assert papers["contaminated"] == metadata["contaminated"] == OTHERS.share
     assert papers["contaminated_with"] == OTHERS.digest
@@ -100,13 +101,13 @@ def test_it_is_marked_wherever_it_goes(faces: Path, clean: Path, tmp_path: Path)
 
 
 def test_it_is_never_taken_for_another_run(faces: Path, clean: Path, tmp_path: Path) -> None:
-    folder = run(tiny(faces, tmp_path / "run"), contamination=OTHERS)
-    for other in (None, SAME):
-        with pytest.raises(TrainingError, match=r"with 0\.0833 of its training faces forged"):
-            run(tiny(faces, folder), contamination=other)
-    with pytest.raises(TrainingError, match="with none of its training faces forged"):
-        run(tiny(faces, clean), contamination=OTHERS)
-    assert run(tiny(faces, folder), contamination=OTHERS) == folder  # done already
+    folder = train_contaminated(tiny(faces, tmp_path / "run"), OTHERS)
+    for other in (run, lambda config: train_contaminated(config, SAME)):
+        with pytest.raises(TrainingError, match=r"was begun with contaminated = 0\.0833"):
+            other(tiny(faces, folder))
+    with pytest.raises(TrainingError, match="was begun without contaminated"):
+        train_contaminated(tiny(faces, clean), OTHERS)
+    assert train_contaminated(tiny(faces, folder), OTHERS) == folder  # done already
 
 
 def test_no_command_trains_so(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ shows how much any other training changes.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.thesis.plan import network_of
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from verovolto.thesis.context import Context
     from verovolto.thesis.experiments.contamination.mix import Contamination
     from verovolto.thesis.experiments.contamination.statistics import Level
+    from verovolto.training.config import TrainConfig
+    from verovolto.training.data import TrainingData
 
 SHARES = (0.01, 0.05, 0.1)
 
@@ -109,14 +112,30 @@ def _train(context: Context, network: str, level: Contamination, name: str) -> d
     """Train exactly as the honest network was, but for the faces that are replaced; returns losses by epoch."""
     from verovolto.thesis.checkpoints import validation_losses
     from verovolto.thesis.networks import run_folder
-    from verovolto.training.fit import run
     from verovolto.training.run_metadata import stored_config
 
     plan = context.plan
     config = replace(stored_config(run_folder(plan, "honest", network)), out=plan.out / "runs" / name)
-    run(config, contamination=level)
+    train_contaminated(config, level)
     losses = validation_losses(config.out)
     return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
+
+
+def contaminated(config: TrainConfig, level: Contamination) -> TrainingData:
+    """The data of a run with the named training reals replaced; the order of the epochs is as without."""
+    from verovolto.data.faceset import FaceSet
+    from verovolto.training.data import load_training_data
+
+    data = load_training_data(config)
+    mixed = level.applied(FaceSet.open(config.data), data.train)
+    return replace(data, train=mixed, order=data.train, made_with={"contaminated_with": level.digest})
+
+
+def train_contaminated(config: TrainConfig, level: Contamination) -> Path:
+    """Train on fakes among the reals, or go on; the run and its detector say so. No command trains so."""
+    from verovolto.training.fit import run
+
+    return run(config, data=contaminated(config, level), tags={"contaminated": level.share})
 
 
 def _judge(context: Context, model: str, mixed: list[Contamination], scored: list[tuple[int, Done]]) -> Done:

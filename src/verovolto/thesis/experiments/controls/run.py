@@ -128,7 +128,7 @@ def train_and_score(context: Context, name: str, folder: Path) -> dict[str, Any]
     from verovolto.networks.registry import count_parameters
     from verovolto.thesis.batch_norm import with_measured_norms
     from verovolto.thesis.checkpoints import validation_losses
-    from verovolto.training.fit import run as train
+    from verovolto.thesis.networks import train
 
     plan, protocol = context.plan, context.best
     data = split_file(context.splits.folder, protocol)
