@@ -53,7 +53,7 @@ from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.regions import REGIONS as EVERY_REGION
 from verovolto.features.regions import columns
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, variant
-from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, native_sides
+from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides
 
 BASE = "no wear, shrinkage 1"
 FALSE_ALARM = 0.05
@@ -190,7 +190,9 @@ class Bench:
             names=np.array(columns_of(source.backbone, layers, regions)),
             reals=reals,
             moves=take("pairs", source.pairs, pairs),
-            kinds=np.array([KINDS[number % len(KINDS)] for number in range(source.pairs)]),
+            kinds=np.array(
+                [PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(source.pairs)]
+            ),
             worn=take("worn", worn, OfWorn(faces=drawn, recipe=recipe, seed=SEED)) - reals[:worn]
             if worn
             else reals[:1] * 0,
@@ -308,10 +310,10 @@ def of_wear(bench: Bench) -> Iterator[Variant]:
 def of_head(bench: Bench) -> Iterator[Variant]:
     for amount in (0.1, 0.3, 3.0, 10.0, 30.0):
         yield "shrinkage", f"shrinkage {amount:g}", lambda a=amount: bench.fit(bench.base, shrinkage=a)
-    for kind in KINDS:
+    for kind in PSEUDO_FAKE_METHODS:
         yield "forgeries", f"{kind} alone", lambda k=kind: bench.fit(bench.base.of((k,)))
-    for kind in KINDS:
-        others = tuple(name for name in KINDS if name != kind)
+    for kind in PSEUDO_FAKE_METHODS:
+        others = tuple(name for name in PSEUDO_FAKE_METHODS if name != kind)
         yield "forgeries", f"all but {kind}", lambda o=others: bench.fit(bench.base.of(o))
     for count in (100, 300, 1000, 2000):
         yield "forgeries", f"{count:,} forgeries", lambda c=count: bench.fit(bench.base.some(pairs=c))

@@ -21,7 +21,7 @@ from verovolto.demo import faces as demo_faces
 from verovolto.demo.faces import Photo, build_set, divide, find_faces, orl_photos
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face
-from verovolto.synthesis.face_swap.swap import METHOD
+from verovolto.synthesis.face_swap import METHOD
 
 LANDMARKS = torch.tensor([[30.0, 40.0], [60.0, 40.0], [45.0, 56.0], [34.0, 72.0], [56.0, 72.0]])
 PEOPLE, EACH = 26, 2

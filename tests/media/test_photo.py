@@ -58,7 +58,7 @@ def test_a_photo_is_rgb_upright_and_one_frame(tmp_path: Path, kind: str) -> None
     assert np.abs(photo.image[:, 4, 4].numpy().astype(int) - CORNER).max() < 30
     [frame] = photo.frames()
     assert frame.image is photo.image and (frame.index, frame.time_s) == (0, 0.0)
-    assert photo.outcome.sampled == 1 and not photo.outcome.damage
+    assert photo.report.sampled == 1 and not photo.report.damage
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, tag: int, row: int, column:
 
 def test_heic_is_decoded(tmp_path: Path) -> None:
     photo = open_media(saved(tmp_path, heic(picture(2))))
-    assert photo.kind.format == "heic" and photo.image.shape == (3, 64, 96)
+    assert photo.file_type.format == "heic" and photo.image.shape == (3, 64, 96)
     assert photo.image.is_contiguous()
     assert np.abs(photo.image.numpy().transpose(1, 2, 0).astype(int) - picture(2)).mean() < 6
 

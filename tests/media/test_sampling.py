@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.media.sampling import FirstOfSlot, FromTicks, Sampling, slot_of, spread
-from verovolto.media.timestamps import Clock
+from verovolto.media.sampling import FirstOfSlot, FromTicks, Sampling, Timestamps, evenly_spaced, slot_of
 
 MS = Fraction(1, 1000)
 stamps = st.lists(st.integers(-5000, 10**6), min_size=1, max_size=200, unique=True).map(sorted)
@@ -19,8 +18,8 @@ bases = st.sampled_from([MS, Fraction(1, 25), Fraction(1, 90000), Fraction(1001,
 
 
 def taken(ticks: list[int], fps: Fraction, time_base: Fraction) -> list[int]:
-    chooser = FirstOfSlot(fps, time_base)
-    return [tick for tick in ticks if chooser.take(tick)]
+    selector = FirstOfSlot(fps, time_base)
+    return [tick for tick in ticks if selector.take(tick)]
 
 
 @given(stamps, rates, bases)
@@ -60,7 +59,7 @@ def test_by_rate_a_pause_gives_no_frame_twice() -> None:
 
 @given(stamps, st.integers(1, 250))
 def test_by_count_as_many_as_asked_or_as_there_are(ticks: list[int], count: int) -> None:
-    chosen = spread(ticks, count)
+    chosen = evenly_spaced(ticks, count)
     assert len(chosen) == min(count, len(ticks))
     assert chosen[0] == ticks[0] and set(chosen) <= set(ticks)
     assert all(a < b for a, b in itertools.pairwise(chosen))
@@ -70,14 +69,14 @@ def test_by_count_as_many_as_asked_or_as_there_are(ticks: list[int], count: int)
 def test_by_count_gaps_differ_by_a_frame_at_most_at_a_constant_rate(
     frames: int, count: int, period: int, start: int
 ) -> None:
-    chosen = spread([start + period * i for i in range(frames)], count)
+    chosen = evenly_spaced([start + period * i for i in range(frames)], count)
     gaps = {(b - a) // period for a, b in itertools.pairwise(chosen)}
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
 @given(stamps, st.integers(1, 60))
 def test_by_count_each_part_of_the_time_that_has_a_frame_is_seen(ticks: list[int], count: int) -> None:
-    chosen = spread(ticks, count)
+    chosen = evenly_spaced(ticks, count)
     if count >= len(ticks):
         assert chosen == ticks
         return
@@ -90,7 +89,7 @@ def test_by_count_each_part_of_the_time_that_has_a_frame_is_seen(ticks: list[int
 
 def test_by_count_follows_time_where_the_rate_varies() -> None:
     dense, sparse = list(range(0, 1000, 10)), list(range(1000, 3000, 200))
-    chosen = spread(dense + sparse, 3)
+    chosen = evenly_spaced(dense + sparse, 3)
     # Thirds of 2,825 ms; by number it would be 0, 360, 720 and nothing of the last two seconds.
     assert chosen == [0, 950, 2000]
 
@@ -99,25 +98,30 @@ def test_by_count_follows_time_where_the_rate_varies() -> None:
 def test_what_is_lost_is_replaced_by_what_comes_next(
     ticks: list[int], count: int, data: st.DataObject
 ) -> None:
-    wanted = spread(ticks, count)
+    wanted = evenly_spaced(ticks, count)
     left = [tick for tick in ticks if data.draw(st.booleans())]
-    chooser = FromTicks(wanted)
-    chosen = [tick for tick in left if chooser.take(tick)]
+    selector = FromTicks(wanted)
+    chosen = [tick for tick in left if selector.take(tick)]
     assert len(chosen) <= count
     assert set(wanted) & set(left) <= set(chosen)
 
 
 @given(st.lists(st.none() | st.integers(-(10**6), 10**6), min_size=1, max_size=60), st.none() | st.integers())
 def test_the_clock_only_goes_up(found: list[int | None], start: int | None) -> None:
-    clock = Clock(time_base=MS, rate=Fraction(25), start=start)
-    ticks = [clock.tick(stamp) for stamp in found]
+    timestamps = Timestamps(time_base=MS, rate=Fraction(25), start=start)
+    ticks = [timestamps.tick(stamp) for stamp in found]
     assert all(a < b for a, b in itertools.pairwise(ticks))
-    assert all(clock.seconds(tick) >= 0 for tick in ticks)
+    assert all(timestamps.seconds(tick) >= 0 for tick in ticks)
 
 
 def test_a_missing_stamp_is_one_frame_on() -> None:
-    clock = Clock(time_base=MS, rate=Fraction(25), start=100)
-    assert [clock.seconds(clock.tick(stamp)) for stamp in (140, None, 200, 90)] == [0.04, 0.08, 0.1, 0.14]
+    timestamps = Timestamps(time_base=MS, rate=Fraction(25), start=100)
+    assert [timestamps.seconds(timestamps.tick(stamp)) for stamp in (140, None, 200, 90)] == [
+        0.04,
+        0.08,
+        0.1,
+        0.14,
+    ]
 
 
 @pytest.mark.parametrize(

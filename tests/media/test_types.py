@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.media.drawing import encoded, write_sound, write_video
 from verovolto.core.errors import InputError, VerovoltoError
-from verovolto.media import Limits, UnreadableMedia, kind_of, open_media
-from verovolto.media.types import kind_of_bytes
+from verovolto.media import Limits, UnreadableMedia, file_type_of, open_media
+from verovolto.media.types import file_type_of_bytes
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ from verovolto.media.types import kind_of_bytes
 def test_photos_are_known_by_content(tmp_path: Path, kind: str, name: str) -> None:
     path = tmp_path / "holiday.mp4"
     path.write_bytes(encoded(Image.new("RGB", (9, 5)), kind))
-    found = kind_of(path)
-    assert (found.medium, found.format) == ("photo", name)
+    found = file_type_of(path)
+    assert (found.category, found.format) == ("photo", name)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_photos_are_known_by_content(tmp_path: Path, kind: str, name: str) -> No
 )
 def test_videos_are_known_by_content_and_open(tmp_path: Path, name: str, codec: str, format_: str) -> None:
     path = write_video(tmp_path / name, codec=codec, frames=6).rename(tmp_path / "photo.jpg")
-    assert (kind_of(path).medium, kind_of(path).format) == ("video", format_)
+    assert (file_type_of(path).category, file_type_of(path).format) == ("video", format_)
     assert len(list(open_media(path).frames())) == 6
 
 
@@ -68,7 +68,7 @@ def test_still_pictures_in_the_form_of_mp4() -> None:
         (heif_head(b"isom", b"iso2", b"avc1"), "mp4"),
         (heif_head(b"qt  ", b"qt  "), "mp4"),
     ]:
-        found = kind_of_bytes(head)
+        found = file_type_of_bytes(head)
         assert found is not None and found.format == name, head
 
 
@@ -101,13 +101,13 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.mp4", "", "nul\0.mp4"])
 def test_a_path_without_a_file_is_wrong_use(tmp_path: Path, name: str) -> None:
     with pytest.raises(VerovoltoError):
-        kind_of(tmp_path / name)
+        file_type_of(tmp_path / name)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match="not a file"):
-        kind_of(tmp_path / "pipe.mp4")
+        file_type_of(tmp_path / "pipe.mp4")
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "video.mp4"])
@@ -141,8 +141,8 @@ def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
     )
 )
 def test_any_bytes_have_a_kind_or_none(head: bytes) -> None:
-    found = kind_of_bytes(head)
-    assert found is None or found.medium in ("photo", "video")
+    found = file_type_of_bytes(head)
+    assert found is None or found.category in ("photo", "video")
 
 
 @pytest.mark.parametrize("wrong", [{"photo_bytes": 0}, {"seconds": -1.0}, {"photo_pixels": 1 << 40}])

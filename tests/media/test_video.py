@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 
 from tests.media.drawing import CODECS, CORNER, write_video
 from verovolto.core.errors import InputError, VerovoltoError
-from verovolto.media import Decoded, Frame, Limits, Sampling, UnreadableMedia, Video, open_media
+from verovolto.media import DecodeReport, Frame, Limits, Sampling, UnreadableMedia, Video, open_media
 
 
 def read(
     path: Path, sampling: Sampling | None = None, limits: Limits | None = None
-) -> tuple[Video, list[Frame], Decoded]:
+) -> tuple[Video, list[Frame], DecodeReport]:
     video = open_media(path, limits=limits)
-    assert isinstance(video, Video) and video.outcome is None
+    assert isinstance(video, Video) and video.report is None
     frames = list(video.frames(sampling))
-    assert video.outcome is not None and video.outcome.sampled == len(frames)
-    return video, frames, video.outcome
+    assert video.report is not None and video.report.sampled == len(frames)
+    return video, frames, video.report
 
 
 def near(image: torch.Tensor, row: int, column: int, colour: np.ndarray = CORNER) -> bool:
@@ -44,7 +44,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.mark.parametrize("name", CODECS)
 def test_each_codec_gives_its_frames_in_order(tmp_path: Path, name: str) -> None:
     codec, suffix = CODECS[name]
-    video, frames, outcome = read(write_video(tmp_path / f"a.{suffix}", codec=codec))
+    video, frames, report = read(write_video(tmp_path / f"a.{suffix}", codec=codec))
     assert (video.info.codec, video.info.width, video.info.height) == (name, 96, 64)
     assert video.info.rate == 25 and video.info.duration_s == pytest.approx(0.8)
     assert video.info.declared_frames == (None if suffix == "webm" else 20)
@@ -53,7 +53,7 @@ def test_each_codec_gives_its_frames_in_order(tmp_path: Path, name: str) -> None
     greys = [float(frame.image[:, 50].float().mean()) for frame in frames]
     assert np.all(np.diff(greys) > 4)
     assert near(frames[0].image, 4, 4)
-    assert outcome == Decoded(decoded_frames=20, sampled=20, damaged_frames=0, missing=0, damage=())
+    assert report == DecodeReport(decoded_frames=20, sampled=20, damaged_frames=0, missing=0, damage=())
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_a_rate_that_varies_keeps_its_own_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "ts"])
 def test_sampling_holds_in_every_container(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"a.{suffix}", codec="mpeg4" if suffix == "avi" else "libx264", frames=50)
-    _, frames, outcome = read(path, Sampling(fps=5))
-    assert [frame.index for frame in frames] == list(range(0, 50, 5)) and outcome.decoded_frames == 50
-    _, frames, outcome = read(path, Sampling(count=4))
-    assert [frame.index for frame in frames] == [0, 13, 25, 38] and outcome.missing == 0
+    _, frames, report = read(path, Sampling(fps=5))
+    assert [frame.index for frame in frames] == list(range(0, 50, 5)) and report.decoded_frames == 50
+    _, frames, report = read(path, Sampling(count=4))
+    assert [frame.index for frame in frames] == [0, 13, 25, 38] and report.missing == 0
     _, frames, _ = read(path, Sampling(fps=Fraction(25)))
     assert len(frames) == 50
 
@@ -121,8 +121,8 @@ def test_sampling_holds_in_every_container(tmp_path: Path, suffix: str) -> None:
 def test_four_frames_are_a_video(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", frames=4)
     for sampling, expected in ((Sampling(), 4), (Sampling(fps=2), 1), (Sampling(count=100), 4)):
-        _, frames, outcome = read(path, sampling)
-        assert len(frames) == expected and not outcome.damage
+        _, frames, report = read(path, sampling)
+        assert len(frames) == expected and not report.damage
 
 
 def test_a_video_can_be_read_again_and_left_early(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_video_can_be_read_again_and_left_early(tmp_path: Path) -> None:
     started = video.frames()
     next(started)
     started.close()
-    assert video.outcome is None
+    assert video.report is None
     first, again = ([frame.image for frame in video.frames(threads=n)] for n in (1, 2))
     assert len(first) == 20 and all(map(torch.equal, first, again))
     with pytest.raises(InputError, match="thread"):
@@ -140,11 +140,11 @@ def test_a_video_can_be_read_again_and_left_early(tmp_path: Path) -> None:
 def test_a_truncated_video_gives_what_is_there(noisy: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(noisy[: len(noisy) // 2])
-    video, frames, outcome = read(path)
+    video, frames, report = read(path)
     assert video.info.declared_frames == 60
     assert 20 < len(frames) < 40
-    assert outcome.missing == 60 - outcome.decoded_frames
-    assert f"{outcome.missing} of 60 frames are missing" in outcome.damage
+    assert report.missing == 60 - report.decoded_frames
+    assert f"{report.missing} of 60 frames are missing" in report.damage
     _, spread_out, _ = read(path, Sampling(count=5))
     assert 4 <= len(spread_out) <= 5 and spread_out[-1].time_s > 0.6
 
@@ -152,9 +152,9 @@ def test_a_truncated_video_gives_what_is_there(noisy: bytes, tmp_path: Path) -> 
 def test_a_truncated_matroska_is_measured_by_its_duration(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", frames=100, noisy=True)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    _, frames, outcome = read(path)
+    _, frames, report = read(path)
     assert 40 < len(frames) < 60
-    assert abs(outcome.missing - (100 - outcome.decoded_frames)) <= 1 and outcome.damage
+    assert abs(report.missing - (100 - report.decoded_frames)) <= 1 and report.damage
 
 
 def test_a_video_cut_off_before_its_index_says_so(tmp_path: Path) -> None:
@@ -171,17 +171,17 @@ def test_patched_frames_are_counted_and_never_sampled(noisy: bytes, tmp_path: Pa
     path, whole = tmp_path / "a.mp4", tmp_path / "whole.mp4"
     path.write_bytes(data)
     whole.write_bytes(noisy)
-    _, frames, outcome = read(path)
-    assert outcome.damaged_frames + outcome.missing > 0 and outcome.damage
-    assert len(frames) == outcome.decoded_frames - outcome.damaged_frames < 60
+    _, frames, report = read(path)
+    assert report.damaged_frames + report.missing > 0 and report.damage
+    assert len(frames) == report.decoded_frames - report.damaged_frames < 60
     # Whatever comes after the next key frame is exactly as if nothing had happened.
     assert torch.equal(frames[-1].image, read(whole)[1][-1].image)
 
 
 def test_decoding_stops_at_the_limit_of_seconds(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", frames=100)
-    _, frames, outcome = read(path, limits=Limits(seconds=1.0))
-    assert len(frames) == 26 and outcome.missing == 0 and "limit of 1 s" in outcome.damage[0]
+    _, frames, report = read(path, limits=Limits(seconds=1.0))
+    assert len(frames) == 26 and report.missing == 0 and "limit of 1 s" in report.damage[0]
     _, frames, _ = read(path, Sampling(count=4), Limits(seconds=1.0))
     assert [frame.index for frame in frames] == [0, 7, 13, 20]
 
@@ -288,8 +288,8 @@ def test_flipped_bytes_give_frames_or_our_error(
     except VerovoltoError as error:
         assert str(path) in str(error)
         return
-    outcome = found.outcome
-    assert outcome is not None and outcome.sampled == len(frames) <= max(outcome.decoded_frames, 0)
+    report = found.report
+    assert report is not None and report.sampled == len(frames) <= max(report.decoded_frames, 0)
     assert len(frames) <= 3 or sampling.count is None
     times = [frame.time_s for frame in frames]
     assert all(a < b for a, b in itertools.pairwise(times)) and all(time >= 0 for time in times)
@@ -300,7 +300,7 @@ def test_flipped_bytes_give_frames_or_our_error(
 def test_the_real_clips_are_read_whole(real_data: Path) -> None:
     folder = real_data / "ffpp-clips" / "original_sequences" / "youtube" / "c23" / "videos"
     for name, size, declared in (("519.mp4", (640, 480), 751), ("634.mp4", (1280, 720), 338)):
-        video, frames, outcome = read(folder / name, Sampling(fps=1))
+        video, frames, report = read(folder / name, Sampling(fps=1))
         assert (video.info.width, video.info.height) == size and video.info.codec == "h264"
-        assert outcome.decoded_frames == declared and outcome.missing == 0 and not outcome.damage
+        assert report.decoded_frames == declared and report.missing == 0 and not report.damage
         assert len(frames) == -(-declared // 25)

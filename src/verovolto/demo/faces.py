@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from verovolto.data.crop_rule import CropRule
     from verovolto.faces.detection.base import Face, FaceDetector
-    from verovolto.synthesis.face_swap.plan import Swap
+    from verovolto.synthesis.face_swap import Swap
 
 CREDIT = """\
 The photographs of this folder, and the photographs that its forgeries were made of, are those of the ORL
@@ -105,7 +105,7 @@ def divide(people: Sequence[str], *, seed: int) -> Splits:
     In `val` faces are swapped within couples alone, so that its people can still be divided into those that
     the epoch is chosen on and those that thresholds are set on. Raises `InputError` for too few people.
     """
-    from verovolto.synthesis.face_swap.plan import all_others, partners, shuffled
+    from verovolto.synthesis.face_swap import all_others, partners, shuffled
 
     if len(people) < VAL_PEOPLE + TEST_PEOPLE + 2:
         raise InputError(f"{len(people)} people are too few: {VAL_PEOPLE + TEST_PEOPLE + 2} are needed")
@@ -172,7 +172,7 @@ def build_set(
 
 def _jobs(photos: Sequence[Photo], seed: int) -> Iterator[tuple[str, Photo, Swap | None]]:
     """All images to write: (split, photograph, swap or None for the photograph itself)."""
-    from verovolto.synthesis.face_swap.plan import plan_swaps
+    from verovolto.synthesis.face_swap import plan_swaps
 
     by_name = {photo.name: photo for photo in photos}
     names: dict[str, list[str]] = {}
@@ -198,7 +198,7 @@ def _write_face(
 ) -> dict[str, str]:
     """Forge (where there is a swap), crop by the target's own box, encode; returns the manifest's row."""
     from verovolto.faces.crop import crop
-    from verovolto.synthesis.face_swap.swap import METHOD, swap_faces
+    from verovolto.synthesis.face_swap import METHOD, swap_faces
 
     face, image = faces[photo.name], _load(photo.file)
     if swap is not None:

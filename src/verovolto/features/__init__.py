@@ -1,0 +1,1 @@
+"""Features computed from crops and feature maps: preprocessing, region statistics, spectra."""

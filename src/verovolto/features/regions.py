@@ -1,7 +1,7 @@
 """Statistics of feature maps over regions of a face crop: what a linear head is put on. Pure functions.
 
-A forged face is a face in a frame that is not its own: what tells it is often how one region differs from another in
-the same picture, not what either looks like.
+A forged face is a face in a frame that is not its own: it shows often in how one region differs from another in the
+same picture, not in what either looks like.
 """
 
 from __future__ import annotations
@@ -29,9 +29,16 @@ _INNER, _RING = 0.85, 1.2
 def region_masks(
     landmarks: Float[Tensor, "5 2"], side: int, regions: Sequence[str] = REGIONS
 ) -> Float[Tensor, "r 112 112"]:
-    """Where each of `regions` lies in a crop of `side` pixels with these landmarks (in the order of
-    `faces.detection.base`); 1 inside, 0 outside. Raises `InputError` for a region that is none of `REGIONS`,
-    or none at all."""
+    """Masks of regions of a crop, 1 inside, 0 outside.
+
+    Args:
+        landmarks: `[5, 2]`, `(x, y)` in pixels of the crop, in the order of `faces.detection.base`.
+        side: of the crop, pixels.
+        regions: names out of `REGIONS`.
+
+    Raises:
+        InputError: a name that is none of `REGIONS`, or none at all.
+    """
     if not regions or not set(regions) <= set(REGIONS):
         raise InputError(f"the regions {list(regions)} are not some of {', '.join(REGIONS)}")
     points = landmarks.float() * (_GRID / side)
@@ -45,20 +52,22 @@ def region_masks(
         torch.maximum(_disc(points[3], spot), _disc(points[4], spot)), _disc(mouth, spot)
     )
     inner, outer = (depth < _INNER).float(), (depth >= _RING).float()
-    known = (torch.ones_like(inner), inner, 1 - inner - outer, outer, near_eyes, near_mouth)
-    return torch.stack([known[REGIONS.index(region)] for region in regions])
+    masks = (torch.ones_like(inner), inner, 1 - inner - outer, outer, near_eyes, near_mouth)
+    return torch.stack([masks[REGIONS.index(region)] for region in regions])
 
 
 def pooled(maps: Sequence[Float[Tensor, "b _ _ _"]], masks: Float[Tensor, "r g g"]) -> Float[Tensor, "b d"]:
-    """Mean and standard deviation of every channel over every region, float32; columns run over maps, then regions,
-    then statistics, then channels."""
-    found = []
+    """Mean and standard deviation of every channel over every region, float32.
+
+    Columns run over maps, then regions, then statistics, then channels (see `columns`).
+    """
+    statistics = []
     for features in maps:
         values = features.float().flatten(2)
         weights = _weights(masks, int(features.shape[-1]))
         mean, spread = _moments(values, weights)
-        found.append(torch.stack((mean, spread), dim=2).flatten(1))
-    return torch.cat(found, dim=1)
+        statistics.append(torch.stack((mean, spread), dim=2).flatten(1))
+    return torch.cat(statistics, dim=1)
 
 
 def contributions(
@@ -69,10 +78,20 @@ def contributions(
     *,
     side: int,
 ) -> Float[Tensor, "b side side"]:
-    """Where a linear score `sum(slope * (pooled - origin))` comes from: a map whose sum over places is that score.
+    """Attribute a linear score `sum(slope * (pooled - origin))` to places: a map whose sum over places is that score.
 
     A mean is a sum over places; a standard deviation is one too, of `(x - mean)^2 / std`. So each place has its share,
     and nothing is approximated.
+
+    Args:
+        maps: feature maps `[B, C, h, h]`.
+        masks: of regions, see `region_masks`.
+        slope: `[D]`, D as of `pooled`.
+        origin: `[D]`.
+        side: of the result, pixels.
+
+    Returns:
+        `[B, side, side]`.
     """
     total, at = torch.zeros(()), 0
     for features in maps:

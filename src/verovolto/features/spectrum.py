@@ -257,9 +257,11 @@ def fit_typicality(energies: Float[Tensor, "n k"]) -> SpectralTypicality:
 
 
 def ledoit_wolf(rows: Float64[Tensor, "n k"]) -> Float64[Tensor, "k k"]:
-    """Shrunken covariance of centred rows: `(1 - a) S + a tr(S)/k I` with the weight `a` that minimises its expected
-    squared error (Ledoit & Wolf, J. Multivariate Analysis 88, 2004, eq. 14). Rows are taken as independent; where
-    several are of one person, the true weight would be larger."""
+    """Shrunken covariance of centred rows: `(1 - a) S + a tr(S)/k I`.
+
+    The weight `a` minimises the expected squared error (Ledoit & Wolf, J. Multivariate Analysis 88, 2004, eq. 14).
+    Rows are taken as independent; where several are of one person, the true weight would be larger.
+    """
     n, k = rows.shape
     sample = rows.T @ rows / n
     target = torch.eye(k, dtype=rows.dtype, device=rows.device) * (sample.trace() / k)

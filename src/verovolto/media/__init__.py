@@ -1,23 +1,22 @@
-"""Photos and videos as RGB frames: kind by content, limits, upright pictures, time stamps, damage."""
+"""Photos and videos as upright RGB frames: types by content, limits, time stamps, reports of damage."""
 
-from verovolto.media.decode_report import Decoded
-from verovolto.media.limits import Limits
+from verovolto.media.decode_report import DecodeReport, Frame
 from verovolto.media.open import open_media
 from verovolto.media.photo import Photo
 from verovolto.media.sampling import Sampling
-from verovolto.media.types import Kind, UnreadableMedia, kind_of
-from verovolto.media.video import Frame, Video, VideoInfo
+from verovolto.media.types import FileType, Limits, UnreadableMedia, file_type_of
+from verovolto.media.video import Video, VideoInfo
 
 __all__ = [
-    "Decoded",
+    "DecodeReport",
+    "FileType",
     "Frame",
-    "Kind",
     "Limits",
     "Photo",
     "Sampling",
     "UnreadableMedia",
     "Video",
     "VideoInfo",
-    "kind_of",
+    "file_type_of",
     "open_media",
 ]

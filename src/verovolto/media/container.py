@@ -1,4 +1,4 @@
-"""The edge to FFmpeg: opening a container safely, and turning whatever it raises into our own errors."""
+"""Opens containers with FFmpeg safely, and turns whatever it raises into errors of ours."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from verovolto.core.errors import VerovoltoError
-from verovolto.media.limits import Limits
-from verovolto.media.types import Kind, UnreadableMedia
+from verovolto.media.types import FileType, Limits, UnreadableMedia
 
 _DEMUXERS = {"mp4": "mov", "mpeg": "mpeg", "mpegts": "mpegts"}
 _NO_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -21,12 +20,18 @@ _NO_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
 
 @contextmanager
 def video_stream(
-    path: Path, kind: Kind, limits: Limits, *, threads: int = 1
+    path: Path, file_type: FileType, limits: Limits, *, threads: int = 1
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and its first video stream that is not a cover picture; closed at the end.
 
     The demuxer is chosen by the file's content, and FFmpeg is given bytes rather than a name: left to guess,
     it would follow a playlist in disguise to other files or to the network.
+
+    Args:
+        path: the file.
+        file_type: what it is.
+        limits: frames of more pixels are refused before they are allocated.
+        threads: of the decoder.
 
     Raises:
         UnreadableMedia: no container of that kind, no video stream, an unknown codec, or too large a frame.
@@ -36,14 +41,14 @@ def video_stream(
             container = av.open(
                 handle,
                 "r",
-                format=_DEMUXERS.get(kind.format, kind.format),
+                format=_DEMUXERS.get(file_type.format, file_type.format),
                 options={"max_pixels": str(limits.frame_pixels)},
                 metadata_errors="replace",
             )
         except Exception as error:  # PyAV raises OSError's relatives, ValueError and more on hostile bytes
-            raise _cannot_open(path, kind, reason(error)) from error
+            raise _cannot_open(path, file_type, reason(error)) from error
         with container:
-            stream = _pick(path, kind, container)
+            stream = _picture_stream(path, file_type, container)
             # FFmpeg refuses a frame above this before it allocates one, whatever the stream turns into.
             stream.codec_context.options = {"max_pixels": str(limits.frame_pixels)}
             stream.codec_context.thread_count = threads
@@ -63,23 +68,23 @@ def path_errors(path: Path) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """FFmpeg's own words for an error, in one line and without its number."""
+    """Return FFmpeg's own words for an error, in one line and without its number."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).splitlines()[0]
 
 
-def _cannot_open(path: Path, kind: Kind, why: str) -> UnreadableMedia:
-    message = f"{path}: damaged or cut off, it does not open as {kind.format} ({why})"
-    if kind.format != "mp4":
+def _cannot_open(path: Path, file_type: FileType, why: str) -> UnreadableMedia:
+    message = f"{path}: damaged or cut off, it does not open as {file_type.format} ({why})"
+    if file_type.format != "mp4":
         return UnreadableMedia(message, hint="copy or download it again")
     return UnreadableMedia(
         message, hint="an MP4 whose recording or download broke off lacks its index; copy it again"
     )
 
 
-def _pick(path: Path, kind: Kind, container: InputContainer) -> VideoStream:
+def _picture_stream(path: Path, file_type: FileType, container: InputContainer) -> VideoStream:
     if not len(container.streams):  # an MP4 cut off before its index opens as an empty one
-        raise _cannot_open(path, kind, "nothing is listed in it")
+        raise _cannot_open(path, file_type, "nothing is listed in it")
     pictures = [s for s in container.streams.video if not s.disposition & _NO_PICTURE]
     if not pictures:
         what = "sound alone" if container.streams.audio else "no video"

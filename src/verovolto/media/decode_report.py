@@ -1,4 +1,4 @@
-"""What came of reading a video: how many frames, how many are missing, and why."""
+"""What decoding gives: frames, and a report of how many there were, how many are missing, and why."""
 
 from __future__ import annotations
 
@@ -6,16 +6,34 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from jaxtyping import UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One frame of a video, or a photo.
+
+    Attributes:
+        index: its number among the decoded frames, from 0, in order of time.
+        time_s: seconds from the start of the video, >= 0.
+        image: uint8 `[3, H, W]`, RGB, upright, contiguous.
+    """
+
+    index: int
+    time_s: float
+    image: UInt8[Tensor, "3 h w"]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """What a file gave once it was read to its end.
+class DecodeReport:
+    """Counts and faults of a file that was read to its end.
 
     Attributes:
         decoded_frames: frames decoded, sampled or not.
-        sampled: frames handed on.
+        sampled: frames yielded to the caller.
         damaged_frames: of the decoded, those that the decoder had to make up in part, and those predicted
-            from them. They are never sampled: a patched-up picture is no evidence.
+            from them. They are never sampled: a concealed picture is no evidence.
         missing: frames that the file declares, or holds data of, and that could not be decoded; where it
             declares a duration alone, an estimate. Beyond a limit in seconds nothing is missed.
         damage: sentences that say what is wrong; empty for a sound file.
@@ -29,12 +47,12 @@ class Decoded:
 
 
 @dataclass(kw_only=True)
-class Tally:
-    """Counts while a video is read; `result` closes it. Its size does not grow with the video."""
+class DecodeCounter:
+    """Counts while a video is read; `result` makes the report. Its size does not grow with the video."""
 
-    declared_frames: int | None
-    declared_s: float | None
-    rate: Fraction | None
+    declared_frames: int | None = None
+    declared_s: float | None = None
+    rate: Fraction | None = None
     packets: int = 0
     discarded: int = 0
     decoded: int = 0
@@ -50,10 +68,10 @@ class Tally:
         self.damaged += not sound
         self.last_s = time_s
 
-    def result(self) -> Decoded:
-        """The outcome, as of now."""
+    def result(self) -> DecodeReport:
+        """The report, as of now."""
         missing = self._missing()
-        return Decoded(
+        return DecodeReport(
             decoded_frames=self.decoded,
             sampled=self.sampled,
             damaged_frames=self.damaged,
@@ -71,8 +89,7 @@ class Tally:
     def _missing_by_time(self) -> int:
         """Frames between the last one and the declared end, where no number of frames is declared.
 
-        Stated durations are sloppy by a frame or two, so that less than a second, or than a twentieth, is
-        no loss.
+        Stated durations are sloppy by a frame or two: less than a second, or than a twentieth, is no loss.
         """
         if self.declared_frames or self.declared_s is None or not self.rate or not self.decoded:
             return 0
@@ -80,13 +97,12 @@ class Tally:
         return round(gap * self.rate) if gap > max(1.0, 0.05 * self.declared_s) else 0
 
     def _damage(self, missing: int) -> list[str]:
-        said = [
-            f"{what} ({times} times)" if times > 1 else what for what, times in self.faults.most_common(8)
-        ]
+        faults = self.faults.most_common(8)
+        damage = [f"{fault} ({times} times)" if times > 1 else fault for fault, times in faults]
         if self.damaged:
-            said.append(f"{self.damaged} of {self.decoded} frames came out damaged and were passed over")
+            damage.append(f"{self.damaged} of {self.decoded} frames came out damaged and were passed over")
         if missing:
-            said.append(f"{missing} of {self.decoded + missing} frames are missing")
+            damage.append(f"{missing} of {self.decoded + missing} frames are missing")
         if self.stopped:
-            said.append(self.stopped)
-        return said
+            damage.append(self.stopped)
+        return damage

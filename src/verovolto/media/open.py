@@ -1,19 +1,18 @@
-"""One door for photos and videos."""
+"""Opens photos and videos alike."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from verovolto.media.limits import Limits
 from verovolto.media.photo import Photo, open_photo
-from verovolto.media.types import UnreadableMedia, kind_of
+from verovolto.media.types import Limits, UnreadableMedia, file_type_of
 from verovolto.media.video import Video, open_video
 
 
 def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Video:
     """Open a photo or a video, told apart by content.
 
-    Both have `frames(sampling)`, an iterator of `Frame`, and afterwards an `outcome`. A photo is decoded here;
+    Both have `frames(sampling)`, an iterator of `Frame`, and afterwards a `report`. A photo is decoded here;
     of a video only the first frame.
 
     Args:
@@ -26,12 +25,12 @@ def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Vid
         UnreadableImage: a photo that does not decode, or of too many pixels.
     """
     path, limits = Path(path), limits or Limits()
-    kind = kind_of(path)
-    if kind.medium == "photo":
-        return open_photo(path, kind, limits)
+    file_type = file_type_of(path)
+    if file_type.category == "photo":
+        return open_photo(path, file_type, limits)
     size = path.stat().st_size
     if limits.video_bytes is not None and size > limits.video_bytes:
         raise UnreadableMedia(
             f"{path}: {size:,} bytes, the limit for videos is {limits.video_bytes:,}", hint="raise the limit"
         )
-    return open_video(path, kind, limits)
+    return open_video(path, file_type, limits)

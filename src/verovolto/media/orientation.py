@@ -55,7 +55,7 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(matrix: bytes | None) -> Orientation:
-    """The orientation that a display matrix asks for.
+    """Read the orientation that a display matrix asks for.
 
     A pixel at (x, y), y downwards, is shown at (a x + c y, b x + d y). Angles between the quarter turns, which
     no camera writes, are taken to the nearest axis.

@@ -16,11 +16,9 @@ from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
 from verovolto.data.decode import decode_image, image_size
-from verovolto.media.decode_report import Decoded
-from verovolto.media.frame import Frame
-from verovolto.media.limits import Limits
+from verovolto.media.decode_report import DecodeReport, Frame
 from verovolto.media.sampling import Sampling
-from verovolto.media.types import Kind, UnreadableMedia
+from verovolto.media.types import FileType, Limits, UnreadableMedia
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,12 +27,12 @@ class Photo:
 
     Attributes:
         path: where it was read from.
-        kind: what it is.
+        file_type: what it is.
         image: uint8 `[3, H, W]`, RGB, upright.
     """
 
     path: Path
-    kind: Kind
+    file_type: FileType
     image: UInt8[Tensor, "3 h w"]
 
     @property
@@ -48,17 +46,17 @@ class Photo:
         return int(self.image.shape[1])
 
     def frames(self, sampling: Sampling | None = None, *, threads: int = 1) -> Iterator[Frame]:
-        """The photo as the only frame of a video, so that callers need not tell the two apart."""
+        """Yield the photo as the only frame of a video, so that callers need not tell the two apart."""
         yield Frame(index=0, time_s=0.0, image=self.image)
 
     @property
-    def outcome(self) -> Decoded:
+    def report(self) -> DecodeReport:
         """One frame, nothing missing."""
-        return Decoded(decoded_frames=1, sampled=1, damaged_frames=0, missing=0, damage=())
+        return DecodeReport(decoded_frames=1, sampled=1, damaged_frames=0, missing=0, damage=())
 
 
-def open_photo(path: Path, kind: Kind, limits: Limits) -> Photo:
-    """Read and decode the photo at `path`, which `kind_of` found to be of `kind`.
+def open_photo(path: Path, file_type: FileType, limits: Limits) -> Photo:
+    """Read and decode the photo at `path`.
 
     The limits are checked before anything is decoded. EXIF orientation is applied (HEIC states its own, which
     is applied instead); grey, CMYK, palette and 16-bit pictures become 8-bit RGB, of 16 bits the high byte is
@@ -71,18 +69,18 @@ def open_photo(path: Path, kind: Kind, limits: Limits) -> Photo:
         InputError: a HEIC photo, and the package that reads it is not installed.
     """
     encoded = _read(path, limits.photo_bytes)
-    if kind.format == "avif":
+    if file_type.format == "avif":
         raise UnreadableMedia(f"{path}: AVIF photos are not supported", hint="convert it to PNG")
-    if kind.format == "heic":
-        return Photo(path=path, kind=kind, image=_decode_heic(encoded, str(path), limits))
+    if file_type.format == "heic":
+        return Photo(path=path, file_type=file_type, image=_decode_heic(encoded, str(path), limits))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remark on large images, which are refused here anyhow
         width, height = image_size(encoded, name=str(path))
-    check_pixels(width, height, limits, str(path))
-    return Photo(path=path, kind=kind, image=decode_image(encoded, name=str(path)))
+    _check_pixels(width, height, limits, str(path))
+    return Photo(path=path, file_type=file_type, image=decode_image(encoded, name=str(path)))
 
 
-def check_pixels(width: int, height: int, limits: Limits, name: str) -> None:
+def _check_pixels(width: int, height: int, limits: Limits, name: str) -> None:
     """Raise `UnreadableImage` when a photo of this size exceeds the limits, or has no pixels."""
     if not 0 < width * height <= limits.photo_pixels:
         raise UnreadableImage(
@@ -115,7 +113,7 @@ def _decode_heic(encoded: bytes, name: str, limits: Limits) -> Tensor:
     try:
         heif: Any = pillow_heif.open_heif(io.BytesIO(encoded), convert_hdr_to_8bit=True)
         width, height = heif.size
-        check_pixels(width, height, limits, name)
+        _check_pixels(width, height, limits, name)
         pixels = rgb_on_black(np.asarray(heif))
     except UnreadableImage:
         raise

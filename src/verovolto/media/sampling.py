@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at. Pure arithmetic on whole time stamps: no rounding, any frame rate.
+"""Time stamps of a video, and which of its frames are sampled: exact arithmetic on whole ticks, for any frame rate.
 
 A time stamp is a whole number of ticks; a tick is `time_base` seconds.
 """
@@ -25,7 +25,7 @@ class Sampling:
     Attributes:
         fps: frames a second, > 0. Time is cut into slots of 1 / fps seconds from the first frame on, and the
             first frame of each slot is taken; a slot without one, where the rate varies, gives none.
-        count: frames in all, >= 1, evenly spread over the video's time (see `spread`).
+        count: frames in all, >= 1, evenly spread over the video's time (see `evenly_spaced`).
     """
 
     fps: float | Fraction | None = None
@@ -40,8 +40,8 @@ class Sampling:
             raise InputError(f"the number of frames must be at least 1, not {self.count}")
 
 
-class Chooser(Protocol):
-    """Chooses among frames that come one by one, in order of time."""
+class FrameSelector(Protocol):
+    """Selects among frames that come one by one, in order of time."""
 
     def take(self, tick: int) -> bool:
         """Whether to take the frame at `tick`; ticks never decrease."""
@@ -52,6 +52,7 @@ class EveryFrame:
     """Takes all."""
 
     def take(self, tick: int) -> bool:
+        """Always true."""
         return True
 
 
@@ -64,6 +65,7 @@ class FirstOfSlot:
         self._slot = -1
 
     def take(self, tick: int) -> bool:
+        """Whether the frame is the first of its slot."""
         if self._start is None:
             self._start = tick
         slot = slot_of(tick - self._start, self._fps, self._time_base)
@@ -79,6 +81,7 @@ class FromTicks:
         self._ticks, self._next = ticks, 0
 
     def take(self, tick: int) -> bool:
+        """Whether one of the ticks has been reached since the last frame taken."""
         reached = self._next
         while reached < len(self._ticks) and self._ticks[reached] <= tick:
             reached += 1
@@ -88,7 +91,7 @@ class FromTicks:
 
 
 def slot_of(ticks: int, fps: Fraction, time_base: Fraction) -> int:
-    """The slot of 1 / fps seconds in which a frame lies, `ticks` >= 0 after the first; slot 0 is the first's.
+    """Number of the slot of 1 / fps seconds in which a frame lies, `ticks` >= 0 after the first; from 0.
 
     A stamp up to one tick short of a slot's beginning (at most `JITTER`) counts as in it: at 30 frames/s in
     milliseconds, frame 1 stands at 33 and not at 33.3, and would be lost otherwise.
@@ -97,7 +100,7 @@ def slot_of(ticks: int, fps: Fraction, time_base: Fraction) -> int:
     return math.floor((ticks * time_base + short) * fps)
 
 
-def spread(ticks: Sequence[int], count: int) -> list[int]:
+def evenly_spaced(ticks: Sequence[int], count: int) -> list[int]:
     """Choose exactly `min(count, len(ticks))` of the frames, evenly spread in time.
 
     The time from the first frame to the end is cut into `count` equal parts, and the first frame of each is
@@ -125,3 +128,42 @@ def spread(ticks: Sequence[int], count: int) -> list[int]:
         chosen.append(ticks[at])
         at += 1
     return chosen
+
+
+class Timestamps:
+    """Turns a stream's time stamps into whole ticks that always go up.
+
+    A stamp that is missing, or that goes back (damage, a splice), is put one frame after the last.
+
+    Args:
+        time_base: seconds a tick, > 0.
+        rate: frames a second, for stamps that have to be made up; None where unknown: one tick.
+        start: stamp at which the stream says it begins; None where unknown.
+    """
+
+    def __init__(self, *, time_base: Fraction, rate: Fraction | None, start: int | None) -> None:
+        self.time_base = time_base
+        self._period = max(1, round(1 / (rate * time_base))) if rate else 1
+        self._start = start
+        self._last: int | None = None
+
+    def tick(self, stamp: int | None) -> int:
+        """The next frame's time in ticks, above all before."""
+        if self._last is None:
+            tick = stamp if stamp is not None else self._start or 0
+            # A start after the first frame is wrong; times are never negative.
+            self._start = tick if self._start is None else min(self._start, tick)
+        elif stamp is None or stamp <= self._last:
+            tick = self._last + self._period
+        else:
+            tick = stamp
+        self._last = tick
+        return tick
+
+    def seconds(self, tick: int) -> float:
+        """Seconds from the stream's start, >= 0."""
+        return float((tick - (self._start or 0)) * self.time_base)
+
+    def tick_at(self, seconds: float) -> int:
+        """The last tick not after `seconds` from the stream's start."""
+        return (self._start or 0) + math.floor(Fraction(seconds) / self.time_base)

@@ -1,15 +1,15 @@
-"""What a file is, by its first bytes: names lie, and a wrong guess would start the wrong parser."""
+"""What a file is, by its first bytes (names lie, and a wrong guess starts the wrong parser), and what it may cost."""
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from verovolto.core.errors import DataError, InputError
-
-Medium = Literal["photo", "video"]
+from verovolto.data.decode import MAX_PIXELS
 
 HEAD_BYTES = 4096
 """How much of a file is looked at."""
@@ -26,16 +26,45 @@ class UnreadableMedia(DataError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of file.
+class FileType:
+    """The type of a photo or video file.
 
     Attributes:
         medium: `photo` or `video`. Containers that may hold sound alone count as video until opened.
         format: its name in lower case: `jpeg`, `heic`, `mp4`, `matroska`, …
     """
 
-    medium: Medium
+    category: Literal["photo", "video"]
     format: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on one file. The defaults pass everything that cameras and phones make.
+
+    Attributes:
+        photo_bytes: largest encoded photo, which is read into memory whole.
+        photo_pixels: largest photo, width x height; at most `data.decode.MAX_PIXELS`.
+        video_bytes: largest video file; None for any. A video is never read into memory whole.
+        frame_pixels: largest frame of a video; 8K UHD passes. A decoder keeps up to 17 frames in memory.
+        seconds: a video is decoded up to here, and the outcome says so; None for all of it.
+    """
+
+    photo_bytes: int = 1 << 28
+    photo_pixels: int = MAX_PIXELS
+    video_bytes: int | None = None
+    frame_pixels: int = 1 << 25
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"the limit {name} must be above 0, not {value}")
+        if self.photo_pixels > MAX_PIXELS:
+            raise InputError(
+                f"the limit photo_pixels is {self.photo_pixels:,}, above what the decoder takes",
+                hint=f"choose at most {MAX_PIXELS:,}",
+            )
 
 
 _PHOTO_STARTS = (
@@ -60,8 +89,8 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 _BMP_HEADER_BYTES = {12, 40, 52, 56, 64, 108, 124}
 
 
-def kind_of(path: str | Path) -> Kind:
-    """What the file at `path` is, judged by its content; its name plays no part.
+def file_type_of(path: str | Path) -> FileType:
+    """Tell what the file at `path` is by its content; its name plays no part.
 
     Raises:
         InputError: there is nothing at `path`, or it is a folder or a device.
@@ -78,21 +107,25 @@ def kind_of(path: str | Path) -> Kind:
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadableMedia(f"{path}: cannot be read ({reason})", hint="check its permissions") from error
-    kind = kind_of_bytes(head)
-    if kind is None:
+    file_type = file_type_of_bytes(head)
+    if file_type is None:
         what, hint = _what_else(head)
         raise UnreadableMedia(f"{path}: {what}, not a photo or a video", hint=hint)
-    return kind
+    return file_type
 
 
-def kind_of_bytes(head: bytes) -> Kind | None:
-    """What a file is that begins with `head` (a few hundred bytes suffice); None for neither photo nor video."""
+def file_type_of_bytes(head: bytes) -> FileType | None:
+    """Tell the type of a file that begins with `head` (a few hundred bytes suffice); None for any other file.
+
+    >>> file_type_of_bytes(b"GIF89a")
+    FileType(category='photo', format='gif')
+    """
     for start, name in _PHOTO_STARTS:
         if head.startswith(start):
-            return Kind(medium="photo", format=name)
+            return FileType(category="photo", format=name)
     for start, name in _VIDEO_STARTS:
         if head.startswith(start):
-            return Kind(medium="video", format=name)
+            return FileType(category="video", format=name)
     if head[:4] == b"RIFF":
         return _riff(head)
     if head[4:8] in _MP4_BOXES:
@@ -100,20 +133,20 @@ def kind_of_bytes(head: bytes) -> Kind | None:
     return _by_structure(head)
 
 
-def _riff(head: bytes) -> Kind | None:
+def _riff(head: bytes) -> FileType | None:
     if head[8:12] == b"WEBP":
-        return Kind(medium="photo", format="webp")
-    return Kind(medium="video", format="avi") if head[8:12] == b"AVI " else None
+        return FileType(category="photo", format="webp")
+    return FileType(category="video", format="avi") if head[8:12] == b"AVI " else None
 
 
-def _iso_media(head: bytes) -> Kind:
+def _iso_media(head: bytes) -> FileType:
     """MP4, MOV and 3GP, and the still images that share their form (ISO/IEC 14496-12, 23008-12)."""
     brands = _brands(head)
     if brands & _HEIC_BRANDS and (brands & {b"mif1", b"msf1"} or brands <= _HEIC_BRANDS):
-        return Kind(medium="photo", format="heic")
+        return FileType(category="photo", format="heic")
     if head[8:12] in {b"avif", b"avis"} or (head[8:12] == b"mif1" and b"avif" in brands):
-        return Kind(medium="photo", format="avif")
-    return Kind(medium="video", format="mp4")
+        return FileType(category="photo", format="avif")
+    return FileType(category="video", format="mp4")
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -124,16 +157,16 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[at : at + 4] for at in (8, *range(16, end - 3, 4))}
 
 
-def _by_structure(head: bytes) -> Kind | None:
+def _by_structure(head: bytes) -> FileType | None:
     """Formats whose first bytes are too short a mark: a second one is asked for."""
     if re.match(rb"P[1-6][\s#]+\d*", head) and re.match(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+", head):
-        return Kind(medium="photo", format="ppm")
+        return FileType(category="photo", format="ppm")
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES:
-        return Kind(medium="photo", format="bmp")
+        return FileType(category="photo", format="bmp")
     # Transport streams: packets of 188 bytes, or 192 with a time code before each.
     for first, step in ((0, 188), (4, 192)):
         if len(head) > first + 2 * step and all(head[first + i * step] == 0x47 for i in range(3)):
-            return Kind(medium="video", format="mpegts")
+            return FileType(category="video", format="mpegts")
     return None
 
 

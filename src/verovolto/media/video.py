@@ -24,20 +24,23 @@ from torch import Tensor
 
 from verovolto.core.errors import InputError
 from verovolto.media.container import reason, video_stream
-from verovolto.media.decode_report import Decoded, Tally
-from verovolto.media.frame import Frame
-from verovolto.media.limits import Limits
+from verovolto.media.decode_report import DecodeCounter, DecodeReport, Frame
 from verovolto.media.orientation import Orientation, orientation_of
-from verovolto.media.sampling import Chooser, EveryFrame, FirstOfSlot, FromTicks, Sampling, spread
-from verovolto.media.timestamps import Clock
-from verovolto.media.types import Kind, UnreadableMedia
-
-__all__ = ["Frame", "Video", "VideoInfo", "open_video"]
+from verovolto.media.sampling import (
+    EveryFrame,
+    FirstOfSlot,
+    FrameSelector,
+    FromTicks,
+    Sampling,
+    Timestamps,
+    evenly_spaced,
+)
+from verovolto.media.types import FileType, Limits, UnreadableMedia
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video says of itself.
+    """Properties that a video declares.
 
     Attributes:
         width: pixels across of its first frame, upright.
@@ -68,14 +71,14 @@ class Video:
 
     Attributes:
         path: where it is.
-        kind: what its container is.
-        info: what it says of itself.
-        outcome: what the last `frames()` that was read to its end gave; None before.
+        file_type: that of its container.
+        info: what it declares.
+        report: of the last `frames()` that was read to its end; None before.
     """
 
-    def __init__(self, *, path: Path, kind: Kind, info: VideoInfo, limits: Limits) -> None:
-        self.path, self.kind, self.info = path, kind, info
-        self.outcome: Decoded | None = None
+    def __init__(self, *, path: Path, file_type: FileType, info: VideoInfo, limits: Limits) -> None:
+        self.path, self.file_type, self.info = path, file_type, info
+        self.report: DecodeReport | None = None
         self._limits = limits
 
     def __repr__(self) -> str:
@@ -85,7 +88,7 @@ class Video:
         """Decode forward and yield the sampled frames, in order of time, each with a time above the last.
 
         Only sampled frames are converted to RGB, and none is kept: memory does not depend on the length. The
-        file is read to its end whatever is sampled, so that `outcome` can say what is missing. Packets that do
+        file is read to its end whatever is sampled, so that `report` can say what is missing. Packets that do
         not decode are counted and passed over; so are frames that the decoder made up in part, and those that
         were predicted from them, up to the next key frame: the next sound frame is sampled in their stead.
 
@@ -100,64 +103,62 @@ class Video:
         """
         if threads < 1:
             raise InputError(f"a decoder needs at least 1 thread, not {threads}")
-        self.outcome = None
-        tally = Tally(
+        self.report = None
+        counter = DecodeCounter(
             declared_frames=self.info.declared_frames, declared_s=self.info.duration_s, rate=self.info.rate
         )
-        converter = _Upright()
-        with video_stream(self.path, self.kind, self._limits, threads=threads) as (container, stream):
-            clock = _clock(stream)
-            chooser = self._chooser(sampling or Sampling(), clock.time_base)
-            for raw, tick, sound in _decode(container, stream, tally, clock, self._limits.seconds):
-                if not sound or not chooser.take(tick):
+        converter = _FrameConverter()
+        with video_stream(self.path, self.file_type, self._limits, threads=threads) as (container, stream):
+            timestamps = _timestamps(stream)
+            selector = self._selector(sampling or Sampling(), timestamps.time_base)
+            for raw, tick, sound in _decode(container, stream, counter, timestamps, self._limits.seconds):
+                if not sound or not selector.take(tick):
                     continue
-                image = converter.rgb(raw, tally)
+                image = converter.rgb(raw, counter)
                 if image is not None:
-                    tally.sampled += 1
-                    yield Frame(index=tally.decoded - 1, time_s=tally.last_s, image=image)
-        self.outcome = tally.result()
+                    counter.sampled += 1
+                    yield Frame(index=counter.decoded - 1, time_s=counter.last_s, image=image)
+        self.report = counter.result()
 
-    def _chooser(self, sampling: Sampling, time_base: Fraction) -> Chooser:
+    def _selector(self, sampling: Sampling, time_base: Fraction) -> FrameSelector:
         if sampling.fps is not None:
             return FirstOfSlot(Fraction(sampling.fps), time_base)
         if sampling.count is not None:
-            return FromTicks(spread(self._ticks(), sampling.count))
+            return FromTicks(evenly_spaced(self._ticks(), sampling.count))
         return EveryFrame()
 
     def _ticks(self) -> array[int]:
         """Time stamps of all frames in order of time, read from the packets: 8 bytes a frame."""
-        found = array("q")
-        with video_stream(self.path, self.kind, self._limits) as (container, stream):
-            clock = _clock(stream)
-            last = None if self._limits.seconds is None else clock.tick_at(self._limits.seconds)
-            for packet in _packets(
-                container, stream, Tally(declared_frames=None, declared_s=None, rate=None)
-            ):
+        stamps = array("q")
+        with video_stream(self.path, self.file_type, self._limits) as (container, stream):
+            timestamps = _timestamps(stream)
+            last = None if self._limits.seconds is None else timestamps.tick_at(self._limits.seconds)
+            for packet in _packets(container, stream, DecodeCounter()):
                 stamp = packet.dts if packet.pts is None else packet.pts
                 if packet.size and not packet.is_discard and stamp is not None:
-                    found.append(stamp)
-        shown = array("q", sorted(set(found)))
+                    stamps.append(stamp)
+        shown = array("q", sorted(set(stamps)))
         return shown if last is None else array("q", (tick for tick in shown if tick <= last))
 
 
-def open_video(path: Path, kind: Kind, limits: Limits) -> Video:
-    """Open the video at `path`, which `kind_of` found to be of `kind`, and decode its first frame.
+def open_video(path: Path, file_type: FileType, limits: Limits) -> Video:
+    """Open the video at `path`, and decode its first frame.
 
     Raises:
         UnreadableMedia: it does not open, holds no video, exceeds a limit, or not one frame can be decoded.
     """
-    with video_stream(path, kind, limits) as (container, stream):
+    with video_stream(path, file_type, limits) as (container, stream):
         declared = (stream.codec_context.width, stream.codec_context.height)
         _check_frame(path, declared, limits)
-        tally = Tally(declared_frames=None, declared_s=None, rate=None)
-        first = next(_decode(container, stream, tally, _clock(stream), None), None)
+        counter = DecodeCounter()
+        first = next(_decode(container, stream, counter, _timestamps(stream), None), None)
         if first is None:
-            why = f" ({tally.faults.most_common(1)[0][0]})" if tally.faults else ""
+            why = f" ({counter.faults.most_common(1)[0][0]})" if counter.faults else ""
             raise UnreadableMedia(
                 f"{path}: no frame of it can be decoded{why}", hint="copy or download it again"
             )
         # Everything is read before the container closes: afterwards a stream has no attributes.
-        return Video(path=path, kind=kind, info=_info(container, stream, first[0]), limits=limits)
+        return Video(path=path, file_type=file_type, info=_info(container, stream, first[0]), limits=limits)
 
 
 def _check_frame(path: Path, size: tuple[int, int], limits: Limits) -> None:
@@ -199,13 +200,17 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     return container.duration / 1e6 if container.duration else None
 
 
-def _clock(stream: VideoStream) -> Clock:
+def _timestamps(stream: VideoStream) -> Timestamps:
     rate = stream.average_rate or stream.guessed_rate or None
-    return Clock(time_base=stream.time_base or Fraction(1, 1000), rate=rate, start=stream.start_time)
+    return Timestamps(time_base=stream.time_base or Fraction(1, 1000), rate=rate, start=stream.start_time)
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, tally: Tally, clock: Clock, seconds: float | None
+    container: InputContainer,
+    stream: VideoStream,
+    counter: DecodeCounter,
+    timestamps: Timestamps,
+    seconds: float | None,
 ) -> Iterator[tuple[VideoFrame, int, bool]]:
     """Yield each decoded frame, its time stamp, and whether it is sound; count, note faults, go on.
 
@@ -213,25 +218,27 @@ def _decode(
     patch is as wrong and looks well to it. So nothing is sound between a fault and the next key frame.
     """
     sound = True
-    for packet in _packets(container, stream, tally):
+    for packet in _packets(container, stream, counter):
         try:
             frames = packet.decode()
         except Exception as error:  # av.error.FFmpegError, and what PyAV lets through on hostile bytes
-            tally.faults[f"data that does not decode: {reason(error)}"] += 1
+            counter.faults[f"data that does not decode: {reason(error)}"] += 1
             sound = False
             continue
         for frame in frames:
-            tick = clock.tick(frame.pts)
-            time_s = clock.seconds(tick)
+            tick = timestamps.tick(frame.pts)
+            time_s = timestamps.seconds(tick)
             if seconds is not None and time_s > seconds:
-                tally.stopped = f"decoded up to the limit of {seconds:g} s"
+                counter.stopped = f"decoded up to the limit of {seconds:g} s"
                 return
             sound = not frame.is_corrupt and (sound or frame.key_frame)
-            tally.count(time_s, sound)
+            counter.count(time_s, sound)
             yield frame, tick, sound
 
 
-def _packets(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[Packet[VideoStream]]:
+def _packets(
+    container: InputContainer, stream: VideoStream, counter: DecodeCounter
+) -> Iterator[Packet[VideoStream]]:
     """Packets of one stream up to the end, or to where the container cannot be read any further."""
     packets = container.demux(stream)
     while True:
@@ -240,43 +247,43 @@ def _packets(container: InputContainer, stream: VideoStream, tally: Tally) -> It
         except StopIteration:
             return
         except Exception as error:
-            tally.faults[f"the file cannot be read past {tally.last_s:.2f} s: {reason(error)}"] += 1
+            counter.faults[f"the file cannot be read past {counter.last_s:.2f} s: {reason(error)}"] += 1
             return
         if packet.size:  # the last one is empty: it asks the decoder for what it still holds
-            tally.packets += 1
-            tally.discarded += packet.is_discard
+            counter.packets += 1
+            counter.discarded += packet.is_discard
         yield packet
 
 
 def _orientation(frame: VideoFrame) -> Orientation:
     # In PyAV 18 this is annotated as a dictionary and iterates over values; items by number work.
-    found = cast(SideDataContainer, frame.side_data)
-    for at in range(len(found)):
-        data = found[at]
+    side_data = cast(SideDataContainer, frame.side_data)
+    for at in range(len(side_data)):
+        data = side_data[at]
         if data.type == Type.DISPLAYMATRIX:
             return orientation_of(bytes(data))
     return orientation_of(None)
 
 
-class _Upright:
+class _FrameConverter:
     """Turns decoded frames into upright RGB; keeps what is the same from one frame to the next."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
-        self._memory = _Memory()
+        self._buffers = _BufferPool()
         self._rotation: int | None = None
         self._orientation = orientation_of(None)
 
-    def rgb(self, frame: VideoFrame, tally: Tally) -> Tensor | None:
+    def rgb(self, frame: VideoFrame, counter: DecodeCounter) -> Tensor | None:
         """uint8 `[3, H, W]`; colours by the matrix and range that the frame states, by BT.601 where none is."""
         try:
             orientation = self._orientation_of(frame)
             width, height = orientation.size(frame.width, frame.height)
-            image = self._memory.lend((3, height, width))
+            image = self._buffers.get((3, height, width))
             planes = [orientation.apply(plane) for plane in _rgb_planes(frame, self._reformatter)]
             _copy(image, planes)
         except Exception as error:
-            tally.faults[f"a frame that cannot be converted to RGB: {reason(error)}"] += 1
+            counter.faults[f"a frame that cannot be converted to RGB: {reason(error)}"] += 1
             return None
         return torch.from_numpy(image)
 
@@ -288,28 +295,28 @@ class _Upright:
         return self._orientation
 
 
-class _Memory:
+class _BufferPool:
     """Memory for pictures, used again once nothing refers to the picture that was in it.
 
-    A picture is more than the allocator keeps for itself: what was freed goes back to the system, which hands it out
-    again page by page. That takes longer than to fill it: 1.2 of 6.9 ms a frame at 1280 x 720, 2.6 of 7.1 at 1080p.
+    Blocks of this size go back to the system when they are freed, and come again page by page, which takes longer
+    than to fill them: 1.2 of 6.9 ms a frame at 1280 x 720, 2.6 of 7.1 at 1080p.
     """
 
     def __init__(self) -> None:
-        # One suffices: whoever asks for the next picture holds the last one, and has let go of that before.
-        self._spare: np.ndarray | None = None
+        # One suffices: a caller that asks for the next picture holds the last one alone.
+        self._free: np.ndarray | None = None
 
-    def lend(self, shape: tuple[int, int, int]) -> np.ndarray:
-        """A new uint8 array of any content, which keeps its memory for as long as it, or a tensor made of it, lives."""
-        memory, self._spare = self._spare, None
+    def get(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """A uint8 array of any content that keeps its memory for as long as it, or a tensor made of it, lives."""
+        memory, self._free = self._free, None
         if memory is None or memory.shape != shape:
             memory = np.empty(shape, np.uint8)
-        lent = memory[:]
-        weakref.finalize(lent, self._take_back, memory).atexit = False
-        return lent
+        view = memory[:]
+        weakref.finalize(view, self._release, memory).atexit = False
+        return view
 
-    def _take_back(self, memory: np.ndarray) -> None:
-        self._spare = memory
+    def _release(self, memory: np.ndarray) -> None:
+        self._free = memory
 
 
 _BAND = 64

@@ -31,7 +31,7 @@ from verovolto.data.storage.parquet import shard_metadata, write_shard
 from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detection.base import Face, FaceDetector
 from verovolto.media import Sampling, open_media
-from verovolto.media.sampling import spread
+from verovolto.media.sampling import evenly_spaced
 
 Status = Literal["ok", "damaged", "unreadable"]
 
@@ -299,14 +299,14 @@ def _of_video(path: Path, sampling: Sampling, tally: _Tally) -> Iterator[_Pictur
     media = open_media(path)
     for frame in media.frames(sampling):
         yield _Picture(image=frame.image, frame=frame.index, time=frame.time_s)
-    if media.outcome is not None:
-        tally.damage += media.outcome.damage
+    if media.report is not None:
+        tally.damage += media.report.damage
 
 
 def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Iterator[_Picture]:
     """Extracted frames by their numbers. They have no times: a rate says nothing of them, and all are taken."""
     numbers = frame_numbers(paths)
-    for at in range(len(paths)) if count is None else spread(range(len(paths)), count):
+    for at in range(len(paths)) if count is None else evenly_spaced(range(len(paths)), count):
         try:
             media = open_media(paths[at])
         except VerovoltoError as error:

@@ -102,11 +102,11 @@ def _scanned(
         watcher.see(frame)
         if duration:
             on_progress(min(frame.time_s / duration, 1.0))
-    outcome = media.outcome
-    damage = outcome.damage if outcome is not None else ()
+    report = media.report
+    damage = report.damage if report is not None else ()
     if not watcher.frames:  # each came out damaged: nobody looked, so that "no face found" would be wrong
         why = "; ".join(("there is no sound frame in it", *damage))
-        return replace(unreadable(name, why), medium=media.kind.medium)
+        return replace(unreadable(name, why), medium=media.file_type.category)
     tracks = decide_tracks(
         watcher.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
     )
@@ -114,7 +114,7 @@ def _scanned(
     return decide_file(
         FileResult(
             path=name,
-            medium=media.kind.medium,
+            medium=media.file_type.category,
             status="damaged" if damage else "ok",
             problems=tuple(damage),
             width=size.width,

@@ -1,0 +1,1 @@
+"""Synthetic fakes: face swaps for demonstrations, pseudo-fakes to train with."""

@@ -24,7 +24,7 @@ MAX_GAIN = 2.0
 
 
 def rgb_to_lab(rgb: Float[Tensor, "3 ..."]) -> Float[Tensor, "3 ..."]:
-    """CIE 1976 L*a*b* (L* in [0, 100]) of sRGB values in [0, 1]; float64 in and out."""
+    """Convert sRGB in [0, 1] to CIE 1976 L*a*b* (L* in [0, 100]); float64 in and out."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4)
     xyz = torch.einsum("ij,j...->i...", _RGB_TO_XYZ, linear)
     t = xyz / _WHITE.view(3, *[1] * (xyz.ndim - 1))
@@ -33,7 +33,7 @@ def rgb_to_lab(rgb: Float[Tensor, "3 ..."]) -> Float[Tensor, "3 ..."]:
 
 
 def lab_to_rgb(lab: Float[Tensor, "3 ..."]) -> Float[Tensor, "3 ..."]:
-    """sRGB of L*a*b* values, clamped to [0, 1]; float64. Inverse of `rgb_to_lab` inside the gamut."""
+    """Convert L*a*b* to sRGB, clamped to [0, 1]; float64. Inverse of `rgb_to_lab` inside the gamut."""
     y = (lab[0] + 16) / 116
     f = torch.stack((y + lab[1] / 500, y, y - lab[2] / 200))
     t = torch.where(f > _DELTA, f**3, 3 * _DELTA**2 * (f - 4 / 29))

@@ -18,7 +18,7 @@ from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.detectors.region_discriminant import fit as discriminant
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
-from verovolto.synthesis.pseudo_fakes import KINDS
+from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.training.config import TrainConfig
 
 
@@ -55,7 +55,7 @@ def test_a_run_gives_a_calibrated_detector_and_leaves_no_features(small: Path, t
     detector = Detector.load(out)
     assert isinstance(detector, FeatureDetector) and detector.name == "region-discriminant"
     assert detector.crop_rule == TIGHT.to_dict() and detector.domain.ranges
-    assert detector.metadata["forgeries"] == 18 and detector.metadata["kinds"] == list(KINDS)
+    assert detector.metadata["forgeries"] == 18 and detector.metadata["kinds"] == list(PSEUDO_FAKE_METHODS)
     assert len(detector.calibration["discriminant"]) > 0
     assert not (out / "work").exists()
     assert sorted(path.name for path in out.iterdir()) == ["config.toml", "detector", "run.json"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.synthesis.face_swap.plan import all_others, partners, plan_swaps, shuffled
+from verovolto.synthesis.face_swap import all_others, partners, plan_swaps, shuffled
 
 seeds = st.integers(0, 2**32)
 

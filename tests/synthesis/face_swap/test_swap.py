@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.synthesis.face_swap.swap import inner_face_mask, swap_faces
+from verovolto.synthesis.face_swap import inner_face_mask, swap_faces
 
 LANDMARKS = torch.tensor([[30.0, 40.0], [60.0, 40.0], [45.0, 56.0], [34.0, 72.0], [56.0, 72.0]])
 

@@ -15,7 +15,7 @@ from tests.synthesis.pseudo_fakes.drawn import COUNT, SIDE, WITHOUT_LANDMARKS, D
 from verovolto.core.errors import InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.synthesis.pseudo_fakes import FacePool, native_sides
-from verovolto.synthesis.pseudo_fakes.image_cache import ImageCache
+from verovolto.synthesis.pseudo_fakes.face_pool import ImageCache
 from verovolto.synthesis.pseudo_fakes.imaging import resize, warp
 from verovolto.synthesis.pseudo_fakes.masks import mean_landmarks
 
@@ -120,7 +120,7 @@ def test_every_face_is_looked_at_once_and_told() -> None:
 
 def test_few_pictures_are_kept_decoded() -> None:
     pictures = Drawn()
-    image_cache = ImageCache(pictures, SIDE, kept=3)
+    image_cache = ImageCache(pictures, SIDE, cached=3)
     for i in (0, 0, 1, 2, 0, 3):
         assert torch.equal(image_cache.pixels(i), Drawn().image(i))
     assert pictures.read[:4] == [1, 1, 1, 1]
@@ -140,7 +140,7 @@ def test_it_pickles_without_the_pictures_it_has_decoded(face_pool: FacePool) -> 
     again = pickle.loads(pickle.dumps(face_pool))
     assert torch.equal(again.pixels(3), face_pool.pixels(3))
     assert again.donor(3, generator()) == face_pool.donor(3, generator())
-    assert again.image_cache.pictures.read[0] == face_pool.image_cache.pictures.read[0]
+    assert again.image_cache.images.read[0] == face_pool.image_cache.images.read[0]
 
 
 def test_a_face_set_is_a_crowd(tmp_path: Path) -> None:

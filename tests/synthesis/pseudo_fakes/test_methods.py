@@ -14,16 +14,10 @@ from torch import Tensor
 
 from tests.synthesis.pseudo_fakes.drawn import COUNT, SIDE, WITHOUT_LANDMARKS
 from verovolto.core.errors import InputError
-from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, forge, forge_with_mask, pair
-from verovolto.synthesis.pseudo_fakes.decoder_artifacts import decode_coarsely, tint
-from verovolto.synthesis.pseudo_fakes.inner_faces import (
-    SOURCES,
-    average_face,
-    mixed_face,
-    own_face,
-    rebuilt_face,
-)
+from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, make_pseudo_fake, pair
+from verovolto.synthesis.pseudo_fakes.inner_faces import INNER_FACES
 from verovolto.synthesis.pseudo_fakes.masks import inner_distance
+from verovolto.synthesis.pseudo_fakes.methods import decode_coarsely, tint
 
 FACES = (0, 3, *WITHOUT_LANDMARKS, 21)
 
@@ -37,32 +31,32 @@ def detail(image: Tensor) -> float:
     return float((image[:, :, 1:] - image[:, :, :-1]).abs().mean())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PSEUDO_FAKE_METHODS)
 def test_it_is_an_image_and_a_function_of_the_seed(face_pool: FacePool, kind: str) -> None:
     for index in FACES:
-        fake = forge(face_pool, index, kind, generator(index))
+        fake = make_pseudo_fake(face_pool, index, kind, generator(index)).image
         assert fake.shape == (3, SIDE, SIDE) and fake.dtype == torch.float32
         assert fake.isfinite().all() and fake.min() >= 0 and fake.max() <= 255
-        assert torch.equal(fake, forge(face_pool, index, kind, generator(index)))
-        assert not torch.equal(fake, forge(face_pool, index, kind, generator(index + 1)))
+        assert torch.equal(fake, make_pseudo_fake(face_pool, index, kind, generator(index)).image)
+        assert not torch.equal(fake, make_pseudo_fake(face_pool, index, kind, generator(index + 1)).image)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PSEUDO_FAKE_METHODS)
 def test_outside_the_mask_every_pixel_is_the_real_ones(face_pool: FacePool, kind: str) -> None:
     for index in FACES:
-        fake, mask = forge_with_mask(face_pool, index, kind, generator(index))
+        fake, mask = make_pseudo_fake(face_pool, index, kind, generator(index))
         outside = mask == 0
         assert torch.equal(fake[:, outside], face_pool.image(index)[:, outside])
         assert outside.any() == (kind != "whole")
         assert mask.shape == (SIDE, SIDE) and mask.min() >= 0 and mask.max() <= 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PSEUDO_FAKE_METHODS)
 def test_the_inner_face_is_another_but_still_in_place(face_pool: FacePool, kind: str) -> None:
     """Inside the mask forgeries differ from the real face, on average by some grey levels, never by a world."""
     changes = []
     for index in range(COUNT):
-        fake, mask = forge_with_mask(face_pool, index, kind, generator(index))
+        fake, mask = make_pseudo_fake(face_pool, index, kind, generator(index))
         changed = (fake - face_pool.image(index)).abs().mean(0)
         changes.append(float(changed[mask > 0.5].mean()))
     assert min(changes) > 0.3
@@ -72,9 +66,9 @@ def test_the_inner_face_is_another_but_still_in_place(face_pool: FacePool, kind:
 def test_the_real_faces_are_left_as_they_are(face_pool: FacePool) -> None:
     before = [face_pool.pixels(i).clone() for i in range(COUNT)]
     coordinates, landmarks = face_pool.coordinates.copy(), face_pool.landmarks.clone()
-    for kind in KINDS:
+    for kind in PSEUDO_FAKE_METHODS:
         for index in FACES:
-            forge(face_pool, index, kind, generator(index))
+            make_pseudo_fake(face_pool, index, kind, generator(index))
     assert all(torch.equal(face_pool.pixels(i), before[i]) for i in range(COUNT))
     assert np.array_equal(face_pool.coordinates, coordinates) and torch.equal(face_pool.landmarks, landmarks)
 
@@ -94,7 +88,7 @@ def test_another_lends_and_never_one_without_landmarks(
 
     monkeypatch.setattr(FacePool, "donor", noted)
     for index in range(COUNT):
-        forge(face_pool, index, kind, generator(index))
+        make_pseudo_fake(face_pool, index, kind, generator(index))
     assert donors and not set(donors) & set(WITHOUT_LANDMARKS)
     per_face = sum(donors.values()) / COUNT
     assert {
@@ -108,7 +102,7 @@ def test_another_lends_and_never_one_without_landmarks(
 @pytest.mark.parametrize("kind", ["self", "pca", "whole"])
 def test_these_need_nobody_else(face_pool: FacePool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FacePool, "donor", lambda *_: pytest.fail("a donor was asked for"))
-    assert forge(face_pool, 5, kind, generator()).shape == (3, SIDE, SIDE)
+    assert make_pseudo_fake(face_pool, 5, kind, generator()).image.shape == (3, SIDE, SIDE)
 
 
 @contextmanager
@@ -134,26 +128,26 @@ def files_written() -> Iterator[list[str]]:
 
 def test_no_file_is_written(face_pool: FacePool) -> None:
     with files_written() as found:
-        for number in range(len(KINDS)):
+        for number in range(len(PSEUDO_FAKE_METHODS)):
             pair(face_pool, number, seed=0)
     assert not found
 
 
 def test_unknown_kinds_and_faces_are_refused(face_pool: FacePool) -> None:
     with pytest.raises(InputError, match=r"no kind of forgery 'magic'.*swap"):
-        forge(face_pool, 0, "magic", generator())
+        make_pseudo_fake(face_pool, 0, "magic", generator())
     for index in (-1, COUNT):
         with pytest.raises(IndexError):
-            forge(face_pool, index, "self", generator())
+            make_pseudo_fake(face_pool, index, "self", generator())
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", INNER_FACES)
 def test_a_source_is_a_face_in_place(face_pool: FacePool, source: str) -> None:
     """Eyes and mouth, whatever their colours, lie where the target's do: not where they were upside down."""
     nearer = 0
     for index in range(COUNT):
         image = face_pool.image(index)
-        new = SOURCES[source](face_pool, index, generator(index), image)
+        new = INNER_FACES[source](face_pool, index, generator(index), image)
         assert new.shape == image.shape and new.isfinite().all()
         flipped = image.flip(1)
         inside = inner_distance(face_pool.landmarks[index], SIDE) < 0.8
@@ -168,7 +162,11 @@ def test_the_own_face_is_nearly_itself(face_pool: FacePool) -> None:
     for index in FACES:
         image = face_pool.image(index)
         middle = slice(16, 48)
-        change = (own_face(face_pool, index, generator(index), image) - image)[:, middle, middle].abs().mean()
+        change = (
+            (INNER_FACES["self"](face_pool, index, generator(index), image) - image)[:, middle, middle]
+            .abs()
+            .mean()
+        )
         assert 0.1 < float(change) < 40
 
 
@@ -180,7 +178,7 @@ def test_more_components_rebuild_a_face_better(face_pool: FacePool) -> None:
         for index in range(COUNT):
             image, rng = face_pool.image(index), _Fixed(count)
             inside = inner_distance(face_pool.landmarks[index], SIDE) < 0.7
-            new = rebuilt_face(face_pool, index, rng, image)  # type: ignore[arg-type]
+            new = INNER_FACES["pca"](face_pool, index, rng, image)  # type: ignore[arg-type]
             total += float((new - image)[:, inside].square().mean())
         return total / COUNT
 
@@ -202,7 +200,7 @@ def test_a_mixed_face_keeps_the_pose_and_light_of_its_own(face_pool: FacePool) -
     """Its leading components are the target's, so that it is nearer to it than other faces are."""
     own, others = [], []
     for index in range(COUNT):
-        new = mixed_face(face_pool, index, generator(index), face_pool.image(index))
+        new = INNER_FACES["pcamix"](face_pool, index, generator(index), face_pool.image(index))
         inside = inner_distance(face_pool.landmarks[index], SIDE) < 0.7
         own.append(float((new - face_pool.image(index))[:, inside].abs().mean()))
         others.append(float((new - face_pool.image((index + 1) % COUNT))[:, inside].abs().mean()))
@@ -210,7 +208,9 @@ def test_a_mixed_face_keeps_the_pose_and_light_of_its_own(face_pool: FacePool) -
 
 
 def test_an_average_face_is_smoother_than_those_it_is_made_of(face_pool: FacePool) -> None:
-    grain = [detail(average_face(face_pool, i, generator(i), face_pool.image(i))) for i in range(COUNT)]
+    grain = [
+        detail(INNER_FACES["mean"](face_pool, i, generator(i), face_pool.image(i))) for i in range(COUNT)
+    ]
     assert np.mean(grain) < 0.9 * np.mean([detail(face_pool.image(i)) for i in range(COUNT)])
 
 

@@ -18,14 +18,13 @@ from verovolto.data.faceset import FaceSet
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.faces.landmarks import crop_landmarks
 from verovolto.synthesis.pseudo_fakes import (
-    KINDS,
+    PSEUDO_FAKE_METHODS,
     CompressionParameters,
     FacePool,
     PseudoPair,
     compress,
     draw_compression,
-    forge,
-    forge_with_mask,
+    make_pseudo_fake,
     native_sides,
     pair,
     pairs,
@@ -33,7 +32,7 @@ from verovolto.synthesis.pseudo_fakes import (
 
 
 def same(one: PseudoPair, other: PseudoPair) -> bool:
-    alike = one.index == other.index and one.kind == other.kind
+    alike = one.index == other.index and one.method == other.method
     return alike and torch.equal(one.real, other.real) and torch.equal(one.fake, other.fake)
 
 
@@ -55,42 +54,48 @@ def test_a_pair_depends_on_seed_and_number_alone(face_pool: FacePool) -> None:
 
 def test_another_process_makes_the_same_pairs(face_pool: FacePool) -> None:
     sent = pickle.loads(pickle.dumps(face_pool))
-    assert all(same(pair(sent, n, seed=3), pair(face_pool, n, seed=3)) for n in range(len(KINDS)))
+    assert all(
+        same(pair(sent, n, seed=3), pair(face_pool, n, seed=3)) for n in range(len(PSEUDO_FAKE_METHODS))
+    )
 
 
 def test_kinds_come_in_turn_and_faces_before_they_come_again(face_pool: FacePool) -> None:
     made = list(pairs(face_pool, 2 * COUNT, seed=0))
-    assert [one.kind for one in made] == [KINDS[n % len(KINDS)] for n in range(2 * COUNT)]
+    assert [one.method for one in made] == [
+        PSEUDO_FAKE_METHODS[n % len(PSEUDO_FAKE_METHODS)] for n in range(2 * COUNT)
+    ]
     rounds = [[one.index for one in made[:COUNT]], [one.index for one in made[COUNT:]]]
     assert all(Counter(order) == Counter(range(COUNT)) for order in rounds)
     assert rounds[0] != rounds[1] and rounds[0] != list(range(COUNT))
 
 
 def test_some_kinds_may_be_chosen(face_pool: FacePool) -> None:
-    made = list(pairs(face_pool, 5, seed=0, kinds=("pca", "self")))
-    assert [one.kind for one in made] == ["pca", "self", "pca", "self", "pca"]
+    made = list(pairs(face_pool, 5, seed=0, methods=("pca", "self")))
+    assert [one.method for one in made] == ["pca", "self", "pca", "self", "pca"]
 
 
 def test_both_of_a_pair_are_bytes_of_one_size_and_differ(face_pool: FacePool) -> None:
-    for one in pairs(face_pool, 2 * len(KINDS), seed=1):
+    for one in pairs(face_pool, 2 * len(PSEUDO_FAKE_METHODS), seed=1):
         for image in (one.real, one.fake):
             assert image.dtype == torch.uint8 and image.shape == (3, SIDE, SIDE)
         assert not torch.equal(one.real, one.fake)
 
 
 def test_the_real_one_passes_the_very_chain_of_its_forgery(face_pool: FacePool) -> None:
-    for number in range(len(KINDS)):
+    for number in range(len(PSEUDO_FAKE_METHODS)):
         one, rng = pair(face_pool, number, seed=5), np.random.default_rng([5, number])
         drawn = draw_compression(rng, int(face_pool.native[one.index]), side=SIDE)
         assert torch.equal(one.real, compress(face_pool.pixels(one.index), drawn))
-        assert torch.equal(one.fake, compress(forge(face_pool, one.index, one.kind, rng), drawn))
+        assert torch.equal(
+            one.fake, compress(make_pseudo_fake(face_pool, one.index, one.method, rng).image, drawn)
+        )
 
 
 def test_the_mask_says_where_the_forgery_lies(face_pool: FacePool) -> None:
-    for number in range(len(KINDS)):
+    for number in range(len(PSEUDO_FAKE_METHODS)):
         one, rng = pair(face_pool, number, seed=5), np.random.default_rng([5, number])
         draw_compression(rng, int(face_pool.native[one.index]), side=SIDE)
-        forged, mask = forge_with_mask(face_pool, one.index, one.kind, rng)
+        forged, mask = make_pseudo_fake(face_pool, one.index, one.method, rng)
         assert torch.equal(one.mask, mask) and float(mask.min()) >= 0 and float(mask.max()) <= 1
         untouched = (mask == 0).expand(3, -1, -1)
         assert torch.equal(forged[untouched], face_pool.image(one.index)[untouched])
@@ -104,7 +109,7 @@ def test_pairs_of_a_crowd_with_unreadable_faces_leave_these_out(face_pool: FaceP
 def test_what_cannot_be_made_is_refused(face_pool: FacePool) -> None:
     for kinds, said in ((("self", "magic"), "'magic'"), ((), "no kind of forgery is named")):
         with pytest.raises(InputError, match=said):
-            pairs(face_pool, 1, seed=0, kinds=kinds)
+            pairs(face_pool, 1, seed=0, methods=kinds)
     for numbers in ({"seed": -1}, {"seed": 0, "start": -1}):
         with pytest.raises(InputError, match="is -1"):
             pairs(face_pool, 1, **numbers)
@@ -158,10 +163,10 @@ def test_real_crops_give_a_pair_of_each_kind(real_data: Path, tmp_path: Path) ->
     assert np.isnan(points[:, 0, 0]).mean() < 0.1
     face_pool = FacePool.gather(faces, points, native=native_sides(faces))
     assert not face_pool.unreadable and face_pool.native.min() > 50
-    made = list(pairs(face_pool, len(KINDS), seed=0))
-    assert [one.kind for one in made] == list(KINDS)
+    made = list(pairs(face_pool, len(PSEUDO_FAKE_METHODS), seed=0))
+    assert [one.method for one in made] == list(PSEUDO_FAKE_METHODS)
     for one in made:
         change = (one.fake.float() - one.real.float()).abs().mean(0)
         assert one.fake.shape == (3, 224, 224) and 0.2 < float(change.mean()) < 40
         edge = torch.cat((change[:, :4].flatten(), change[:, -4:].flatten()))
-        assert one.kind == "whole" or float(edge.mean()) < float(change[80:160, 60:160].mean())
+        assert one.method == "whole" or float(edge.mean()) < float(change[80:160, 60:160].mean())

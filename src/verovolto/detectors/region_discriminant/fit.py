@@ -35,8 +35,8 @@ from verovolto.faces.landmarks import crop_landmarks
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, variant
 from verovolto.networks.choices import DISCRIMINANT
-from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, native_sides, pair
-from verovolto.synthesis.pseudo_fakes.benign_corruptions import wear
+from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pair
+from verovolto.synthesis.pseudo_fakes.corruptions import corrupt_benignly
 from verovolto.training import closed_form
 from verovolto.training.closed_form import Task, check_readable, read_image, work_folder
 from verovolto.training.config import TrainConfig
@@ -119,7 +119,7 @@ class _Steps:
             first="".join(lost[:1]),
         )
         differences = self._differences(face_pool, recipe)
-        kinds = [KINDS[number % len(KINDS)] for number in range(len(differences))]
+        kinds = [PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(len(differences))]
         worn = self._worn(recipe) - reals[: self._worn_faces]
         known, whole = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
         found = fisher(
@@ -137,7 +137,7 @@ class _Steps:
         metadata = detector_metadata(self.config, self.sets, {}, weights=f"{backbone}, ImageNet, frozen")
         metadata |= {
             "forgeries": len(differences),
-            "kinds": list(KINDS),
+            "kinds": list(PSEUDO_FAKE_METHODS),
             "unreadable": len(face_pool.unreadable),
         }
         return FeatureDetector(name=DISCRIMINANT, head=head, preprocessing=preprocessing, metadata=metadata)
@@ -260,7 +260,7 @@ def worn_face(faces: FaceSet, row: int, *, seed: int) -> torch.Tensor | None:
     image = read_image(faces, row)
     if image is None:
         return None
-    return wear(resize(image, SIDE).float(), np.random.default_rng([seed, row, _WEAR]))
+    return corrupt_benignly(resize(image, SIDE).float(), np.random.default_rng([seed, row, _WEAR]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ from verovolto.networks.choices import BLEND_VAE
 from verovolto.networks.losses import negative_elbo, reconstruction_error, warmed_beta
 from verovolto.networks.precision import arithmetic
 from verovolto.networks.vae import VAEOutput, draw_noise
-from verovolto.synthesis.pseudo_fakes import KINDS
+from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.training.config import TrainConfig, on_this_machine
 from verovolto.training.data import TrainingData, load_training_data
 from verovolto.training.run_metadata import (
@@ -63,7 +63,7 @@ from verovolto.training.run_metadata import (
 LEFT_OUT = ("parts", "sharp")
 """Kinds of forgery that nothing is trained on: they alone choose the epoch."""
 
-TRAINED_ON = tuple(kind for kind in KINDS if kind not in LEFT_OUT)
+TRAINED_ON = tuple(kind for kind in PSEUDO_FAKE_METHODS if kind not in LEFT_OUT)
 
 SIZE, LATENT, BATCH, RATE = 96, 256, 16, 3e-4
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)

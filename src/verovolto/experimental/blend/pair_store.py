@@ -164,7 +164,7 @@ class _Draw:
 
     def _row(self, number: int) -> NDArray[np.uint8]:
         asked = self.asked
-        made = pair(self.face_pool, number, seed=asked.seed, kinds=asked.kinds)
+        made = pair(self.face_pool, number, seed=asked.seed, methods=asked.kinds)
         mask = adaptive_avg_pool2d(made.mask[None], asked.mask_size)[0]
         parts = (
             resize(made.real, asked.size),

@@ -1,29 +1,25 @@
-"""Pseudo-forgeries: training examples of fakes, made out of real faces alone.
+"""Pseudo-fakes: training examples of forgeries, made out of real faces alone."""
 
->>> face_pool = FacePool.gather(faces, landmarks, native=native_sides(faces))  # doctest: +SKIP
->>> for pair in pairs(face_pool, 3000, seed=0):  # doctest: +SKIP
-...     learn(pair.real, pair.fake)
-"""
-
-from verovolto.synthesis.pseudo_fakes.compression_pipeline import (
+from verovolto.synthesis.pseudo_fakes.corruptions import (
     CompressionParameters,
     compress,
+    corrupt_benignly,
     draw_compression,
 )
 from verovolto.synthesis.pseudo_fakes.face_pool import FacePool, native_sides
-from verovolto.synthesis.pseudo_fakes.methods import KINDS, Forgery, forge, forge_with_mask
+from verovolto.synthesis.pseudo_fakes.methods import PSEUDO_FAKE_METHODS, PseudoFake, make_pseudo_fake
 from verovolto.synthesis.pseudo_fakes.pairs import PseudoPair, pair, pairs
 
 __all__ = [
-    "KINDS",
+    "PSEUDO_FAKE_METHODS",
     "CompressionParameters",
     "FacePool",
-    "Forgery",
+    "PseudoFake",
     "PseudoPair",
     "compress",
+    "corrupt_benignly",
     "draw_compression",
-    "forge",
-    "forge_with_mask",
+    "make_pseudo_fake",
     "native_sides",
     "pair",
     "pairs",

@@ -40,13 +40,20 @@ class FaceBasis:
     def fit(
         faces: NDArray[np.float32], *, side: int, components: int = COMPONENTS, seed: int = 0
     ) -> FaceBasis:
-        """The leading components of faces, `[m, 3 * side * side]`, which are centred in place to save memory.
+        """Fit the leading components, of which there are fewer where there are fewer faces.
 
         Randomised singular values: Halko, Martinsson & Tropp, SIAM Review 53(2), 2011, with 2 power iterations.
-        There are fewer components where there are fewer faces. Raises `InputError` below two faces, or for faces
-        of another side.
+
+        Args:
+            faces: aligned faces `[m, 3 * side * side]`, which are centred in place to save memory.
+            side: of the faces, pixels.
+            components: number of components at most.
+            seed: of the random projection.
+
+        Raises:
+            InputError: fewer than two faces, or faces of another side.
         """
-        from sklearn.utils.extmath import randomized_svd
+        from sklearn.utils.extmath import randomized_svd  # slow to import, and needed in training alone
 
         if len(faces) < 2 or faces.shape[1:] != (3 * side * side,):
             raise InputError(

@@ -1,10 +1,11 @@
-"""A crowd of real faces: each can be forged, and lend its inner face to the forgery of another."""
+"""A pool of real faces: each can be forged, and be the donor of the inner face in the forgery of another."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +16,9 @@ from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
 from verovolto.data.faceset import FaceSet
+from verovolto.data.transforms import resize
 from verovolto.synthesis.geometry import invert, transform, umeyama
 from verovolto.synthesis.pseudo_fakes.eigenfaces import COMPONENTS, FaceBasis
-from verovolto.synthesis.pseudo_fakes.image_cache import ImageCache, Pictures
 from verovolto.synthesis.pseudo_fakes.imaging import REFERENCE_SIDE, unit, warp
 from verovolto.synthesis.pseudo_fakes.masks import mean_landmarks, template
 
@@ -28,24 +29,60 @@ BASIS_SIDE = 72
 """Side of the aligned faces that are described by principal components, pixels for a crop of 224."""
 
 DRAWN = 150
-"""Faces that are drawn for one to lend; the most alike of them does."""
+"""Faces drawn as candidates for a donor; the most alike of them is it."""
+
+CACHED = 64
+"""Decoded crops kept in memory: the face being forged is asked for several times, donors hardly ever again."""
 
 _BRIGHTNESS = 0.25  # a grey level of difference in brightness weighs as much as this many pixels of landmarks
 _CENTRE = (60, 170)  # of the reference crop: rows and columns over which brightness is measured
 _BLOCK = 256  # faces projected at a time
 
 
+class ImageSource(Protocol):
+    """Numbered images, such as a `FaceSet`."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, i: int, /) -> Tensor:
+        """Image `i`, uint8 `[3, H, W]`."""
+        ...
+
+
+class ImageCache:
+    """Images resized to one side, the last few kept decoded. It pickles without these."""
+
+    def __init__(self, images: ImageSource, side: int, *, cached: int = CACHED) -> None:
+        self.images, self.side, self.cached = images, side, cached
+        self._decoded: OrderedDict[int, Tensor] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_decoded": OrderedDict()}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pixels(self, i: int) -> UInt8[Tensor, "3 s s"]:
+        """Image `i`, uint8 `[3, S, S]`; not to be changed in place. Raises `UnreadableImage`."""
+        if i not in self._decoded:
+            self._decoded[i] = resize(self.images.image(i), self.side)
+            while len(self._decoded) > self.cached:
+                self._decoded.popitem(last=False)
+        self._decoded.move_to_end(i)
+        return self._decoded[i]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FacePool:
-    """Real faces and what must be known of each to forge it; `gather` makes one.
+    """Real faces and what is needed of each to forge it; `gather` makes one.
 
     Images are decoded when they are needed. Everything else fits into memory: 2 kB a face. It pickles, so that
-    several processes can forge out of one crowd, and is written nowhere: it holds faces.
+    several processes can share one, and is never written to disk: it holds faces.
 
     Attributes:
-        album: the crops.
+        image_cache: the crops.
         landmarks: float32 `[N, 5, 2]`, `(x, y)` in pixels of the S x S crop; average ones where none were found.
-        lenders: int64, faces that may lend, in ascending order: those that can be read and have landmarks.
+        donors: int64, faces that may be donors, in ascending order: those that can be read and have landmarks.
         targets: int64, faces that may be forged, in ascending order: those that can be read.
         to_template: float32 `[N, 2, 3]`, carries a crop's pixels into the common frame.
         shapes: float32 `[N, 10]`, landmarks in the common frame.
@@ -70,7 +107,7 @@ class FacePool:
 
     @staticmethod
     def gather(
-        pictures: Pictures,
+        images: ImageSource,
         landmarks: ArrayLike,
         *,
         native: ArrayLike | None = None,
@@ -80,10 +117,10 @@ class FacePool:
         seed: int = 0,
         on_progress: Callable[[int], None] | None = None,
     ) -> FacePool:
-        """Look at every face once and describe it.
+        """Read every face once and describe it.
 
         Args:
-            pictures: tight crops of **real** faces, N of them, brought to `side` x `side` pixels.
+            images: tight crops of **real** faces, N of them, brought to `side` x `side` pixels.
             landmarks: `[N, 5, 2]` in pixels of these, in the order of `faces.detection.base.LANDMARKS`; NaN where none
                 were found.
             native: `[N]`, the side that each had in its picture (see `native_sides`); `side` if not given.
@@ -91,43 +128,43 @@ class FacePool:
             components: principal components at most.
             fitted_on: faces that these are fitted on at most, drawn by `seed`.
             seed: decides the draw and the components.
-            advance: told how many more faces have been looked at.
+            on_progress: called with the number of faces that have been read since the last call.
 
         Raises:
             InputError: shapes that do not fit, or fewer than two faces that can be read and have landmarks.
         """
-        points, found = _landmarks(landmarks, len(pictures), side)
-        sides = np.full(len(pictures), side) if native is None else np.asarray(native).astype(np.int64)
-        if sides.shape != (len(pictures),):
-            raise InputError(f"{len(pictures)} faces cannot have {sides.shape} sizes", hint="give one a face")
+        points, has_landmarks = _landmarks(landmarks, len(images), side)
+        sides = np.full(len(images), side) if native is None else np.asarray(native).astype(np.int64)
+        if sides.shape != (len(images),):
+            raise InputError(f"{len(images)} faces cannot have {sides.shape} sizes", hint="give one a face")
         frame = template(side)
         to_template = torch.stack([umeyama(p, frame) for p in points]).float()
-        look = _Look(
-            image_cache=ImageCache(pictures, side),
+        survey = _FaceSurvey(
+            image_cache=ImageCache(images, side),
             to_template=to_template,
             on_progress=on_progress or (lambda _: None),
         )
-        basis, coordinates = look.describe(components, fitted_on, seed)
-        donors = np.flatnonzero(found & look.readable)
+        basis, coordinates = survey.describe(components, fitted_on, seed)
+        donors = np.flatnonzero(has_landmarks & survey.readable)
         if len(donors) < 2:
             raise InputError(
                 f"{len(donors)} faces can lend their inner part to others",
                 hint="give two crops or more that can be read, and landmarks for them",
             )
         return FacePool(
-            image_cache=look.image_cache,
+            image_cache=survey.image_cache,
             landmarks=points,
             donors=donors,
-            targets=np.flatnonzero(look.readable),
+            targets=np.flatnonzero(survey.readable),
             to_template=to_template,
             shapes=torch.stack([transform(m, p) for m, p in zip(to_template, points, strict=True)]).flatten(
                 1
             ),
-            brightness=look.brightness,
+            brightness=survey.brightness,
             native=sides,
             basis=basis,
             coordinates=coordinates,
-            unreadable=tuple(look.unreadable),
+            unreadable=tuple(survey.unreadable),
         )
 
     def __len__(self) -> int:
@@ -147,7 +184,7 @@ class FacePool:
         return self.pixels(index).float()
 
     def donor(self, index: int, rng: Generator, *, drawn: int = DRAWN) -> int:
-        """A face to lend to another: of `drawn` lenders the one most alike in pose and brightness.
+        """Choose a donor for a face: of `drawn` candidates the one most alike in pose and brightness.
 
         It never is the face itself, nor one without landmarks.
         """
@@ -170,7 +207,7 @@ def native_sides(faces: FaceSet, side: int = REFERENCE_SIDE) -> NDArray[np.int64
 
 
 def _landmarks(given: ArrayLike, count: int, side: int) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Landmarks `[N, 5, 2]`, average ones where none are given, and for which faces there were some."""
+    """Landmarks `[N, 5, 2]`, average ones where none are given, and which faces have some."""
     points = torch.from_numpy(np.array(given, dtype=np.float32))
     if points.shape != (count, 5, 2):
         raise InputError(
@@ -179,18 +216,18 @@ def _landmarks(given: ArrayLike, count: int, side: int) -> tuple[Tensor, NDArray
         )
     # Points that all lie at one place are no face either: nothing can be aligned with them.
     spread = (points - points.mean(1, keepdim=True)).norm(dim=2).amax(1)
-    found = points.isfinite().all(2).all(1) & (spread >= unit(side))
-    points[~found] = mean_landmarks(side)
-    return points, found.numpy()
+    has_landmarks = points.isfinite().all(2).all(1) & (spread >= unit(side))
+    points[~has_landmarks] = mean_landmarks(side)
+    return points, has_landmarks.numpy()
 
 
-class _Look:
-    """One look at every face: which can be read, how bright they are, and their principal components."""
+class _FaceSurvey:
+    """One pass over the faces: which can be read, how bright they are, and their principal components."""
 
     def __init__(
         self, *, image_cache: ImageCache, to_template: Tensor, on_progress: Callable[[int], None]
     ) -> None:
-        self.image_cache, self.advance = image_cache, on_progress
+        self.image_cache, self.on_progress = image_cache, on_progress
         self.to_template = to_template
         self.readable = np.ones(len(image_cache), dtype=np.bool_)
         self.brightness = torch.zeros(len(image_cache))
@@ -214,19 +251,19 @@ class _Look:
         return basis, coordinates
 
     def _aligned(self, indices: NDArray[Any], out: NDArray[np.float32]) -> list[int]:
-        """Write the aligned faces of those that can be read into the first rows of `out`; which these are."""
-        seen: list[int] = []
+        """Write the aligned faces that can be read into the first rows of `out`; returns their indices."""
+        rows: list[int] = []
         for index, image in self._images(indices):
             face = warp(image, invert(self.to_template[index].double()), self.image_cache.side)[None]
             small = torch.nn.functional.interpolate(face, size=self.side, mode="bilinear", antialias=True)
-            out[len(seen)] = small.flatten().numpy()
-            seen.append(index)
-        return seen
+            out[len(rows)] = small.flatten().numpy()
+            rows.append(index)
+        return rows
 
     def _images(self, indices: NDArray[Any]) -> Iterator[tuple[int, Tensor]]:
         low, high = (round(edge * unit(self.image_cache.side)) for edge in _CENTRE)
         for index in map(int, indices):
-            self.advance(1)
+            self.on_progress(1)
             try:
                 image = self.image_cache.pixels(index).float()
             except UnreadableImage as error:

@@ -1,4 +1,4 @@
-"""Warping, resizing and filtering of float images: the plain operations that forgeries are made of.
+"""Random draws, and warping, resizing and filtering of float images: what pseudo-fakes are made with.
 
 Images are float32 `[3, S, S]` with grey levels from 0 to 255. Lengths in pixels are stated for crops of
 `REFERENCE_SIDE` pixels and grow with the crop (`unit`).
@@ -6,6 +6,7 @@ Images are float32 `[3, S, S]` with grey levels from 0 to 255. Lengths in pixels
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal
 
@@ -18,7 +19,6 @@ from torch.nn.functional import conv2d, interpolate, pad
 from verovolto.data.corruptions import jpeg as jpeg_file
 from verovolto.synthesis.colour import match_statistics
 from verovolto.synthesis.geometry import pixel_centres, sample, transform
-from verovolto.synthesis.pseudo_fakes.random_draws import normals
 
 Filter = Literal["bilinear", "bicubic"]
 
@@ -41,8 +41,28 @@ _TO_YCC = torch.tensor(
 _FROM_YCC = torch.linalg.inv(_TO_YCC)
 
 
+def uniform(rng: Generator, low: float, high: float) -> float:
+    """Draw a number evenly from `[low, high)`."""
+    return float(rng.uniform(low, high))
+
+
+def log_uniform(rng: Generator, low: float, high: float) -> float:
+    """Draw a number in `[low, high)` whose logarithm is even; 0 < low <= high."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def bernoulli(rng: Generator, probability: float) -> bool:
+    """Draw True with a probability in [0, 1]."""
+    return bool(rng.random() < probability)
+
+
+def normals(rng: Generator, deviation: float, *shape: int) -> Tensor:
+    """Draw normal numbers of mean 0 and a standard deviation, float32 of a shape."""
+    return torch.from_numpy(rng.normal(0, deviation, shape)).float()
+
+
 def unit(side: int) -> float:
-    """How many pixels of a crop of this side are one pixel of the reference crop."""
+    """Pixels of a crop of this side to one pixel of the reference crop."""
     return side / REFERENCE_SIDE
 
 
@@ -58,7 +78,7 @@ def warp(
     side: int,
     flow: Float[Tensor, "s s 2"] | None = None,
 ) -> Float[Tensor, "3 s s"]:
-    """The image seen through an affine map, `[3, S, S]`; bilinear, beyond the border its nearest pixel.
+    """Warp an image by an affine map, `[3, S, S]`; bilinear, beyond the border its nearest pixel.
 
     Args:
         image: float32 `[3, H, W]`.
@@ -71,9 +91,13 @@ def warp(
 
 
 def random_flow(rng: Generator, amplitude: float, side: int, knots: int) -> Float[Tensor, "s s 2"]:
-    """A smooth random field of shifts `[S, S, 2]`: normal at `knots` x `knots` places, bicubic between them.
+    """Draw a smooth field of shifts `[S, S, 2]`: normal at `knots` x `knots` places, bicubic between them.
 
-    `amplitude` is their standard deviation in pixels.
+    Args:
+        rng: of the draw.
+        amplitude: standard deviation of the shifts, pixels.
+        side: S.
+        knots: places along each axis.
     """
     shifts = normals(rng, amplitude, 1, 2, knots, knots)
     field = interpolate(shifts, size=(side, side), mode="bicubic", align_corners=True)

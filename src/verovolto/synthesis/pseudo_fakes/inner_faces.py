@@ -1,7 +1,7 @@
 """Where a new inner face comes from: the face itself, another, an average, or principal components.
 
-A source is a function of the crowd, the number of the face, the generator and the face's own image; it returns
-an image float32 `[3, S, S]` whose face lies where the target's does. It may be unlike the target in colour.
+Each is a function of the face pool, the face's index, the generator and the face's own image; it returns an image
+float32 `[3, S, S]` whose face lies where the target's does. It may be unlike the target in colour.
 """
 
 from __future__ import annotations
@@ -15,17 +15,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verovolto.synthesis.pseudo_fakes.face_pool import FacePool
-from verovolto.synthesis.pseudo_fakes.imaging import match_colours, random_flow, resize, unit, warp
+from verovolto.synthesis.pseudo_fakes.imaging import (
+    log_uniform,
+    match_colours,
+    normals,
+    random_flow,
+    resize,
+    uniform,
+    unit,
+    warp,
+)
 from verovolto.synthesis.pseudo_fakes.masks import inner_distance
-from verovolto.synthesis.pseudo_fakes.random_draws import log_uniform, normals, uniform
 
-Source = Callable[[FacePool, int, Generator, Tensor], Tensor]
+InnerFace = Callable[[FacePool, int, Generator, Tensor], Tensor]
 
 FLOW_KNOTS = 5
 _DONORS_OF_AVERAGE = 60  # drawn for each part of an average, which so is less alike than a swap
 
 
-def own_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
+def _own_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
     """The face itself, a little scaled, shifted and distorted: nothing but the blending gives it away.
 
     Shiohara & Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022.
@@ -39,7 +47,7 @@ def own_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> 
     return warp(image, matrix, face_pool.side, random_flow(rng, amplitude, face_pool.side, FLOW_KNOTS))
 
 
-def other_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
+def _other_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
     """Another face of like pose and brightness, aligned by its landmarks.
 
     Li et al., "Face X-ray for More General Face Forgery Detection", CVPR 2020, forge so for the same purpose.
@@ -47,7 +55,7 @@ def other_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -
     return face_pool.aligned(face_pool.donor(index, rng), index)
 
 
-def average_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
+def _average_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
     """A random mean of two to five others in the target's colours, and a part of the face itself."""
     donors = int(rng.integers(2, 6))
     others = [face_pool.donor(index, rng, drawn=_DONORS_OF_AVERAGE) for _ in range(donors)]
@@ -60,14 +68,16 @@ def average_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor)
     return mean
 
 
-def rebuilt_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
+def _rebuilt_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
     """The face out of 25 to 400 of its principal components: what a narrow code remembers of it."""
     return _rebuild(face_pool, index, face_pool.coordinates[index][: int(log_uniform(rng, 25, 400))])
 
 
-def mixed_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
-    """The face's leading components (pose, light), and the finer ones of two others: as swaps by auto-encoder,
-    which decode one person's code as another."""
+def _mixed_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -> Tensor:
+    """The face's leading components (pose, light), and the finer ones of two others.
+
+    Swaps by auto-encoder do so: they decode one person's code as another.
+    """
     kept = int(log_uniform(rng, 60, 400))
     own = int(log_uniform(rng, 6, 40))
     others = [face_pool.donor(index, rng) for _ in range(2)]
@@ -77,13 +87,14 @@ def mixed_face(face_pool: FacePool, index: int, rng: Generator, image: Tensor) -
     return _rebuild(face_pool, index, mixed)
 
 
-SOURCES: dict[str, Source] = {
-    "self": own_face,
-    "swap": other_face,
-    "mean": average_face,
-    "pca": rebuilt_face,
-    "pcamix": mixed_face,
+INNER_FACES: dict[str, InnerFace] = {
+    "self": _own_face,
+    "swap": _other_face,
+    "mean": _average_face,
+    "pca": _rebuilt_face,
+    "pcamix": _mixed_face,
 }
+"""Makers of inner faces by name."""
 
 
 def _rebuild(face_pool: FacePool, index: int, coordinates: NDArray[np.float32]) -> Tensor:

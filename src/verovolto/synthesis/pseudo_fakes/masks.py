@@ -8,8 +8,15 @@ from numpy.random import Generator
 from torch import Tensor
 
 from verovolto.synthesis.geometry import soft_step
-from verovolto.synthesis.pseudo_fakes.imaging import REFERENCE_SIDE, gaussian_blur, grid, unit
-from verovolto.synthesis.pseudo_fakes.random_draws import log_uniform, normals, uniform
+from verovolto.synthesis.pseudo_fakes.imaging import (
+    REFERENCE_SIDE,
+    gaussian_blur,
+    grid,
+    log_uniform,
+    normals,
+    uniform,
+    unit,
+)
 
 _MEAN = torch.tensor([[71.0, 65.0], [161.0, 64.0], [115.0, 112.0], [77.0, 167.0], [153.0, 167.0]])
 
@@ -58,7 +65,7 @@ def inner_distance(landmarks: Float[Tensor, "5 2"], side: int, *, grow: float = 
 
 
 def face_mask(landmarks: Float[Tensor, "5 2"], side: int, rng: Generator) -> Float[Tensor, "s s"]:
-    """Weight of the inner face, `[S, S]`: an ellipse of random size with a wobbly outline and a random feather."""
+    """Draw the weight of the inner face, `[S, S]`: an ellipse of random size, outline and feather."""
     distance = inner_distance(landmarks, side, grow=uniform(rng, 0.8, 1.12))
     # A blur of sigma pixels divides the noise's deviation by sigma: `unit` keeps the wobble alike at any side.
     noise = gaussian_blur(normals(rng, unit(side), 1, side, side), _WOBBLE_SIGMA * unit(side))[0]
@@ -68,7 +75,7 @@ def face_mask(landmarks: Float[Tensor, "5 2"], side: int, rng: Generator) -> Flo
 
 
 def parts_mask(landmarks: Float[Tensor, "5 2"], side: int, rng: Generator) -> Float[Tensor, "s s"]:
-    """Weight of one or two parts drawn out of eyes, nose and mouth, `[S, S]`; soft ellipses of random size."""
+    """Draw the weight of one or two parts out of eyes, nose and mouth, `[S, S]`; soft ellipses of random size."""
     eyes, mouth = (landmarks[0] + landmarks[1]) / 2, (landmarks[3] + landmarks[4]) / 2
     places = {"left_eye": landmarks[0], "right_eye": landmarks[1], "nose": landmarks[2], "mouth": mouth}
     height = float((mouth - eyes).norm().clamp(min=30 * unit(side)))

@@ -1,4 +1,4 @@
-"""The kinds of pseudo-forgery: how a new inner face is made, treated and laid over the real one."""
+"""Methods of pseudo-forgery: how a new inner face is made, treated and blended into the real one."""
 
 from __future__ import annotations
 
@@ -12,40 +12,81 @@ from numpy.random import Generator
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.synthesis.pseudo_fakes.decoder_artifacts import decode_coarsely, tint
+from verovolto.synthesis.colour import moments
 from verovolto.synthesis.pseudo_fakes.face_pool import FacePool
 from verovolto.synthesis.pseudo_fakes.imaging import (
     IDENTITY,
+    bernoulli,
     gaussian_blur,
+    log_uniform,
     match_colours,
+    normals,
     random_flow,
     sharpen,
     through_low_resolution,
+    uniform,
     unit,
     warp,
 )
-from verovolto.synthesis.pseudo_fakes.inner_faces import SOURCES
+from verovolto.synthesis.pseudo_fakes.inner_faces import INNER_FACES
 from verovolto.synthesis.pseudo_fakes.masks import face_mask, parts_mask
-from verovolto.synthesis.pseudo_fakes.random_draws import bernoulli, log_uniform, normals, uniform
 
 _FLOOR = 1e-6  # added to weights, so that a mask outside the crop still has statistics to match
 _WHOLE_KNOTS = 4
 
 
-class Forgery(NamedTuple):
+class PseudoFake(NamedTuple):
     """A forged crop, float32 `[3, S, S]` in [0, 255], and its mask `[S, S]`: 0 where the real one is untouched."""
 
     image: Tensor
     mask: Tensor
 
 
-Kind = Callable[[FacePool, int, Generator], Forgery]
+Method = Callable[[FacePool, int, Generator], PseudoFake]
 
 
-def composite(face_pool: FacePool, index: int, rng: Generator, *, source: str, coarse: bool) -> Forgery:
-    """A new inner face, in the target's colours or nearly so, blended in; `coarse` as out of a small decoder."""
+def decode_coarsely(image: Float[Tensor, "3 s s"], rng: Generator) -> Float[Tensor, "3 s s"]:
+    """Imitate a decoder of 40 to 200 pixels: low resolution, then blur, sharpening and noise, each at random."""
+    side = image.shape[-1]
+    scale = unit(side)
+    resolution = int(min(side, log_uniform(rng, 40, 200) * scale))
+    if bernoulli(rng, 0.8):
+        image = through_low_resolution(image, resolution, "bicubic" if bernoulli(rng, 0.5) else "bilinear")
+    if bernoulli(rng, 0.3):
+        image = gaussian_blur(image, log_uniform(rng, 0.5, 2) * scale)
+    if bernoulli(rng, 0.3):
+        image = sharpen(image, uniform(rng, 0.3, 1.5), log_uniform(rng, 0.8, 3) * scale)
+    if bernoulli(rng, 0.15):
+        deviation = uniform(rng, 1, 6)
+        image = image + normals(rng, deviation, 1 if bernoulli(rng, 0.5) else 3, side, side)
+    return image
+
+
+def tint(
+    image: Float[Tensor, "3 s s"], rng: Generator, weight: Float[Tensor, "s s"] | None = None
+) -> Float[Tensor, "3 s s"]:
+    """Correct colours a little wrongly: other contrast, brightness and colour cast.
+
+    Contrast is changed about the mean under `weight` (>= 0, not all 0), that of the whole image if it is None.
+    """
+    mean = moments(image, torch.ones(image.shape[1:]) if weight is None else weight)[0]
+    contrast = uniform(rng, 0.75, 1.15)
+    cast = normals(rng, 5, 3, 1, 1)
+    return (image - mean) * contrast + mean + cast + uniform(rng, -8, 8)
+
+
+def composite(face_pool: FacePool, index: int, rng: Generator, *, source: str, coarse: bool) -> PseudoFake:
+    """Blend in a new inner face, in the target's colours or nearly so.
+
+    Args:
+        face_pool: real faces.
+        index: the face to forge.
+        rng: all that is random comes out of it.
+        source: where the new face comes from, one of `INNER_FACES`.
+        coarse: whether it looks as out of a small decoder.
+    """
     image = face_pool.image(index)
-    new = SOURCES[source](face_pool, index, rng, image)
+    new = INNER_FACES[source](face_pool, index, rng, image)
     mask = face_mask(face_pool.landmarks[index], face_pool.side, rng)
     weight = mask + _FLOOR
     if source != "self" and bernoulli(rng, 0.9):
@@ -59,8 +100,8 @@ def composite(face_pool: FacePool, index: int, rng: Generator, *, source: str, c
     return _blend(image, new, mask)
 
 
-def whole(face_pool: FacePool, index: int, rng: Generator) -> Forgery:
-    """The whole crop made anew: slightly distorted and soft, now and then sharpened or tinted."""
+def whole(face_pool: FacePool, index: int, rng: Generator) -> PseudoFake:
+    """Make the whole crop anew: slightly distorted and soft, at random sharpened or tinted."""
     scale = unit(face_pool.side)
     amplitude = uniform(rng, 0, 2) * scale
     flow = random_flow(rng, amplitude, face_pool.side, _WHOLE_KNOTS)
@@ -70,15 +111,15 @@ def whole(face_pool: FacePool, index: int, rng: Generator) -> Forgery:
         new = sharpen(new, uniform(rng, 0.3, 1.2), log_uniform(rng, 1, 3) * scale)
     if bernoulli(rng, 0.5):
         new = tint(new, rng)
-    return Forgery(new.clamp(0, 255), torch.ones(face_pool.side, face_pool.side))
+    return PseudoFake(new.clamp(0, 255), torch.ones(face_pool.side, face_pool.side))
 
 
-def sharp(face_pool: FacePool, index: int, rng: Generator) -> Forgery:
-    """A new inner face whose lost detail is replaced by too much sharpening, now and then by grain."""
+def sharp(face_pool: FacePool, index: int, rng: Generator) -> PseudoFake:
+    """Blend in a new inner face whose lost detail is replaced by too much sharpening, at random by grain."""
     scale = unit(face_pool.side)
     image = face_pool.image(index)
     source = str(rng.choice(["swap", "pcamix", "self"]))
-    new = SOURCES[source](face_pool, index, rng, image)
+    new = INNER_FACES[source](face_pool, index, rng, image)
     mask = face_mask(face_pool.landmarks[index], face_pool.side, rng)
     new = match_colours(new, image, mask + _FLOOR)
     new = through_low_resolution(new, int(log_uniform(rng, 50, 160) * scale))
@@ -89,17 +130,17 @@ def sharp(face_pool: FacePool, index: int, rng: Generator) -> Forgery:
     return _blend(image, new, mask)
 
 
-def parts(face_pool: FacePool, index: int, rng: Generator) -> Forgery:
-    """Eyes, nose or mouth alone replaced or smeared."""
+def parts(face_pool: FacePool, index: int, rng: Generator) -> PseudoFake:
+    """Replace or smear eyes, nose or mouth alone."""
     image, landmarks = face_pool.image(index), face_pool.landmarks[index]
     source = str(rng.choice(["self", "swap", "mean", "pca"]))
-    new = SOURCES[source](face_pool, index, rng, image)
+    new = INNER_FACES[source](face_pool, index, rng, image)
     new = match_colours(new, image, face_mask(landmarks, face_pool.side, rng) + _FLOOR)
     new = decode_coarsely(gaussian_blur(new, log_uniform(rng, 0.6, 3) * unit(face_pool.side)), rng)
     return _blend(image, new, parts_mask(landmarks, face_pool.side, rng))
 
 
-_KINDS: dict[str, Kind] = {
+_METHODS: dict[str, Method] = {
     "self": partial(composite, source="self", coarse=True),
     "swap": partial(composite, source="swap", coarse=True),
     "swaphi": partial(composite, source="swap", coarse=False),
@@ -111,26 +152,32 @@ _KINDS: dict[str, Kind] = {
     "parts": parts,
 }
 
-KINDS: tuple[str, ...] = tuple(_KINDS)
-"""Names of all kinds. `swaphi` is a swap in full resolution; components are soft without a coarse decoder."""
+PSEUDO_FAKE_METHODS: tuple[str, ...] = tuple(_METHODS)
+"""Names of all methods. `swaphi` is a swap in full resolution; components are soft without a coarse decoder."""
 
 
-def forge_with_mask(face_pool: FacePool, index: int, kind: str, rng: Generator) -> Forgery:
-    """A forgery of the face `index` and where it lies; all that is random comes out of `rng`.
+def make_pseudo_fake(face_pool: FacePool, index: int, method: str, rng: Generator) -> PseudoFake:
+    """Forge the face `index` by a method.
 
-    Raises `InputError` for an unknown kind, `IndexError` for a face that is not there, and `UnreadableImage`.
+    Args:
+        face_pool: real faces.
+        index: the face to forge.
+        method: one of `PSEUDO_FAKE_METHODS`.
+        rng: all that is random comes out of it.
+
+    Raises:
+        InputError: an unknown method.
+        IndexError: a face that is not there.
+        UnreadableImage: a crop that does not decode.
     """
-    if kind not in _KINDS:
-        raise InputError(f"there is no kind of forgery {kind!r}", hint=f"there are: {', '.join(KINDS)}")
+    if method not in _METHODS:
+        raise InputError(
+            f"there is no kind of forgery {method!r}", hint=f"there are: {', '.join(PSEUDO_FAKE_METHODS)}"
+        )
     if not 0 <= index < len(face_pool):
-        raise IndexError(f"face {index} of a crowd of {len(face_pool)}")
-    return _KINDS[kind](face_pool, index, rng)
+        raise IndexError(f"face {index} of a face pool of {len(face_pool)}")
+    return _METHODS[method](face_pool, index, rng)
 
 
-def forge(face_pool: FacePool, index: int, kind: str, rng: Generator) -> Float[Tensor, "3 s s"]:
-    """A forgery of the face `index`, float32 `[3, S, S]` in [0, 255]; see `forge_with_mask`."""
-    return forge_with_mask(face_pool, index, kind, rng).image
-
-
-def _blend(image: Tensor, new: Tensor, mask: Tensor) -> Forgery:
-    return Forgery((image * (1 - mask) + new * mask).clamp(0, 255), mask)
+def _blend(image: Tensor, new: Tensor, mask: Tensor) -> PseudoFake:
+    return PseudoFake((image * (1 - mask) + new * mask).clamp(0, 255), mask)

@@ -10,58 +10,80 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.synthesis.pseudo_fakes.compression_pipeline import compress, draw_compression
+from verovolto.synthesis.pseudo_fakes.corruptions import compress, draw_compression
 from verovolto.synthesis.pseudo_fakes.face_pool import FacePool
-from verovolto.synthesis.pseudo_fakes.methods import KINDS, forge_with_mask
+from verovolto.synthesis.pseudo_fakes.methods import PSEUDO_FAKE_METHODS, make_pseudo_fake
 
 _ORDER = 1  # keeps the generators that order faces apart from those of the pairs themselves
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PseudoPair:
-    """A forgery and its own untouched source, after one and the same chain.
+    """A forgery and its own untouched source, after one and the same compression pipeline.
 
     Attributes:
-        index: number of the face in the crowd.
-        kind: of the forgery, one of `KINDS`.
+        index: of the face in the face pool.
+        method: of the forgery, one of `PSEUDO_FAKE_METHODS`.
         real: uint8 `[3, S, S]`.
         fake: uint8 `[3, S, S]`.
-        mask: float32 `[S, S]`, 0 to 1: how much of the forgery is new at each place, before the chain.
+        mask: float32 `[S, S]`, 0 to 1: how much of the forgery is new at each place, before compression.
     """
 
     index: int
-    kind: str
+    method: str
     real: UInt8[Tensor, "3 s s"]
     fake: UInt8[Tensor, "3 s s"]
     mask: Float[Tensor, "s s"]
 
 
 def pairs(
-    face_pool: FacePool, count: int, *, seed: int, kinds: Sequence[str] = KINDS, start: int = 0
+    face_pool: FacePool,
+    count: int,
+    *,
+    seed: int,
+    methods: Sequence[str] = PSEUDO_FAKE_METHODS,
+    start: int = 0,
 ) -> Iterator[PseudoPair]:
-    """The pairs `start` to `start + count - 1` of a seed.
+    """Make the pairs `start` to `start + count - 1` of a seed.
 
-    The number n and the seed alone decide over pair n, so that processes can share the work, and a stopped one go
-    on. Kinds come in turn. Faces come in a random order that holds each once before any comes again.
+    The number n and the seed alone decide pair n, so that processes can share the work, and a stopped one go on.
+    Methods come in turn. Faces come in a random order that holds each once before any comes again.
 
-    Raises `InputError` for unknown kinds, none, or numbers below 0.
+    Args:
+        face_pool: real faces.
+        count: pairs to make, >= 0.
+        seed: of all draws, >= 0.
+        methods: of forgery, in turn.
+        start: number of the first pair, >= 0.
+
+    Raises:
+        InputError: unknown methods, none, or numbers below 0.
     """
-    _check(kinds, seed=seed, start=start, count=count)
-    return (pair(face_pool, n, seed=seed, kinds=kinds) for n in range(start, start + count))
+    _check(methods, seed=seed, start=start, count=count)
+    return (pair(face_pool, n, seed=seed, methods=methods) for n in range(start, start + count))
 
 
-def pair(face_pool: FacePool, number: int, *, seed: int, kinds: Sequence[str] = KINDS) -> PseudoPair:
-    """One pair of those of a seed, by its number; see `pairs`."""
-    _check(kinds, seed=seed, number=number)
-    index, kind = drawn_face(face_pool, number, seed=seed), kinds[number % len(kinds)]
+def pair(
+    face_pool: FacePool, number: int, *, seed: int, methods: Sequence[str] = PSEUDO_FAKE_METHODS
+) -> PseudoPair:
+    """Make one pair of those of a seed.
+
+    Args:
+        face_pool: real faces.
+        number: of the pair, >= 0.
+        seed: as for `pairs`.
+        methods: as for `pairs`.
+    """
+    _check(methods, seed=seed, number=number)
+    index, method = drawn_face(face_pool, number, seed=seed), methods[number % len(methods)]
     rng = np.random.default_rng([seed, number])
     parameters = draw_compression(rng, int(face_pool.native[index]), side=face_pool.side)
-    forged, mask = forge_with_mask(face_pool, index, kind, rng)
+    fake, mask = make_pseudo_fake(face_pool, index, method, rng)
     return PseudoPair(
         index=index,
-        kind=kind,
+        method=method,
         real=compress(face_pool.pixels(index), parameters),
-        fake=compress(forged, parameters),
+        fake=compress(fake, parameters),
         mask=mask,
     )
 
@@ -73,12 +95,12 @@ def drawn_face(face_pool: FacePool, number: int, *, seed: int) -> int:
     return int(face_pool.targets[order[place]])
 
 
-def _check(kinds: Sequence[str], **numbers: int) -> None:
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
+def _check(methods: Sequence[str], **numbers: int) -> None:
+    unknown = [method for method in methods if method not in PSEUDO_FAKE_METHODS]
+    if unknown or not methods:
         raise InputError(
             f"there is no kind of forgery {unknown[0]!r}" if unknown else "no kind of forgery is named",
-            hint=f"there are: {', '.join(KINDS)}",
+            hint=f"there are: {', '.join(PSEUDO_FAKE_METHODS)}",
         )
     for name, number in numbers.items():
         if number < 0:

@@ -26,7 +26,7 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import make_splits, shared_between_splits
 from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.mtcnn import MTCNNDetector
-from verovolto.synthesis.pseudo_fakes import KINDS
+from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.thesis.experiments.forgeries import page as page
 from verovolto.thesis.other_fakes import others_file
 from verovolto.thesis.plan import Plan
@@ -126,13 +126,21 @@ def test_the_fakes_beside_the_split_share_nobody_with_it(done: Plan) -> None:
 
 def test_forgeries_of_every_kind_are_made_and_meet_their_own_sources(done: Plan) -> None:
     made = part(done.out)["made"]
-    assert (made["each"], made["kinds"], made["reals"], made["landmarks"]) == (EACH, list(KINDS), 12, 12)
+    assert (made["each"], made["kinds"], made["reals"], made["landmarks"]) == (
+        EACH,
+        list(PSEUDO_FAKE_METHODS),
+        12,
+        12,
+    )
     for contestant in made["rows"]:
         for kind, row in by_forgery(made, contestant).items():
-            assert kind in KINDS and row["fake"] == row["real"] == row["pairs"] == EACH
+            assert kind in PSEUDO_FAKE_METHODS and row["fake"] == row["real"] == row["pairs"] == EACH
     step = done.out / "steps" / "forgeries-made"
     table = ScoreTable.read(step / "oc-fakedect1-0001.parquet")
-    assert len(table) == 2 * EACH * len(KINDS) and set(table.strings("label")) == {"real", "fake"}
+    assert len(table) == 2 * EACH * len(PSEUDO_FAKE_METHODS) and set(table.strings("label")) == {
+        "real",
+        "fake",
+    }
     assert {path.suffix for path in step.iterdir()} == {".parquet", ".json"}, "no picture is kept"
 
 
@@ -300,7 +308,9 @@ def test_real_clips_go_from_frames_to_the_matrix(
     assert {name: (one["fake"], one["real"], one["pairs"]) for name, one in rows.items()} == {
         "Deepfakes": (4, 8, 4), "FaceSwap": (4, 8, 4),
     }  # fmt: skip
-    assert found["made"]["landmarks"] == 8 and set(by_forgery(found["made"], "bytes")) == set(KINDS)
+    assert found["made"]["landmarks"] == 8 and set(by_forgery(found["made"], "bytes")) == set(
+        PSEUDO_FAKE_METHODS
+    )
 
 
 def row(forgery: str, low: float | None, high: float | None, clusters: int = 50) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def score_made(
     """
     import numpy as np
 
-    from verovolto.synthesis.pseudo_fakes import KINDS, FacePool, native_sides, pairs
+    from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pairs
     from verovolto.thesis.checkpoints import checkpoint_detector
 
     faces = _test_reals(splits, protocol).take(np.array(face_pool.result["rows"]))
@@ -66,10 +66,10 @@ def score_made(
     gathered = FacePool.gather(faces, landmarks, native=native_sides(faces), seed=plan.seed)
     each = min(EACH, len(gathered.targets))
     detectors = [checkpoint_detector(run_folder(plan, protocol, name), epoch) for name, epoch in networks]
-    made, columns = _scores(pairs(gathered, each * len(KINDS), seed=plan.seed), detectors)
+    made, columns = _scores(pairs(gathered, each * len(PSEUDO_FAKE_METHODS), seed=plan.seed), detectors)
     for (network, epoch), detector, found in zip(networks, detectors, columns, strict=True):
         _table(detector, faces, made, found).write(made_file(folder, network, epoch))
-    return {"each": each, "kinds": list(KINDS), "networks": [list(one) for one in networks]}
+    return {"each": each, "kinds": list(PSEUDO_FAKE_METHODS), "networks": [list(one) for one in networks]}
 
 
 def made_file(folder: Path, network: str, epoch: int) -> Path:
@@ -103,7 +103,7 @@ def _scores(
     parts: list[list[dict[str, np.ndarray]]] = [[] for _ in detectors]
     while block := list(islice(pairs, _BLOCK)):
         batch = _batch(block)
-        made += [(one.index, one.kind) for one in block]
+        made += [(one.index, one.method) for one in block]
         trivial = trivial_scores(batch)
         for detector, blocks in zip(detectors, parts, strict=True):
             columns = trivial | detector.score_batch(batch).columns
@@ -117,7 +117,7 @@ def _batch(block: Sequence[PseudoPair]) -> FaceBatch:
     """Sources and forgeries in turn. Their files are as long as the chain's last compression makes them."""
     from verovolto.data.corruptions import jpeg
     from verovolto.data.face_batch import FaceBatch
-    from verovolto.synthesis.pseudo_fakes.compression_pipeline import LAST_QUALITY
+    from verovolto.synthesis.pseudo_fakes.corruptions import LAST_QUALITY
 
     images = [image for one in block for image in (one.real, one.fake)]
     sizes = [jpeg(image, LAST_QUALITY).encoded_bytes for image in images]

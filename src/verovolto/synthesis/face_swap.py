@@ -1,10 +1,14 @@
-"""A face swap between two photographs: align, cut out the inner face, match its colours, blend.
+"""Landmark-based face swaps between photographs: who is swapped with whom, then align, match colours and blend.
 
-This is the classic landmark-based swap, made to give real forgeries to test with where no collection of
-deepfakes can be shipped. It imitates no particular method and is not fitted to any detector.
+Made to give real forgeries to test with where no collection of deepfakes can be shipped. It imitates no particular
+method and is not fitted to any detector.
 """
 
 from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -46,6 +50,73 @@ _OUTLINE = (
     (3, +0.00, +0.55),
     (4, +0.00, +0.55),
 )
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Swap:
+    """One forgery to make: the face of photograph `donor` goes into photograph `target`."""
+
+    target: str
+    donor: str
+    target_identity: str
+    donor_identity: str
+
+
+def shuffled(names: Sequence[str], seed: int) -> list[str]:
+    """Order names by their set and `seed` alone, alike in every Python version."""
+    rng = random.Random(seed)  # .random() is promised to be reproducible, .shuffle() is not
+    return [name for _, name in sorted((rng.random(), name) for name in sorted(names))]
+
+
+def all_others(people: Sequence[str]) -> dict[str, list[str]]:
+    """Every person's donors: all other people."""
+    return {person: [other for other in people if other != person] for person in people}
+
+
+def partners(people: Sequence[str]) -> dict[str, list[str]]:
+    """Every person's donor: the neighbour in the list; of an odd number the last three swap in a ring.
+
+    A fake belongs to two people, so swaps between all of a group would tie all of it together; couples can
+    still be divided, for instance into faces to choose a model on and faces to calibrate it on.
+
+    Raises:
+        InputError: fewer than two people.
+    """
+    if len(people) < 2:
+        raise InputError(f"a swap needs two people, not {len(people)}")
+    couples = [list(people[i : i + 2]) for i in range(0, len(people) - len(people) % 2, 2)]
+    if len(people) % 2:
+        couples[-1].append(people[-1])
+    return {person: [ring[(i + 1) % len(ring)]] for ring in couples for i, person in enumerate(ring)}
+
+
+def plan_swaps(
+    photos: Mapping[str, Sequence[str]], donors: Mapping[str, Sequence[str]], *, seed: int
+) -> list[Swap]:
+    """Plan one swap for every photograph: a donor and one of their photographs, drawn by `seed`.
+
+    Args:
+        photos: person -> names of their photographs.
+        donors: person -> the people whose face they may get, never themselves.
+        seed: of the draw; the plan depends on nothing else.
+
+    Returns:
+        Swaps in the order of `photos`.
+
+    Raises:
+        InputError: a person has no donor with a photograph, or would be their own.
+    """
+    rng = random.Random(seed)
+    swaps = []
+    for person, own in photos.items():
+        candidates = [other for other in donors.get(person, []) if photos.get(other)]
+        if not candidates or person in candidates:
+            raise InputError(f"nobody else can lend {person} a face", hint="give photographs of more people")
+        for target in own:
+            other = candidates[int(rng.random() * len(candidates))]
+            donor = photos[other][int(rng.random() * len(photos[other]))]
+            swaps.append(Swap(target=target, donor=donor, target_identity=person, donor_identity=other))
+    return swaps
 
 
 def swap_faces(
@@ -91,7 +162,7 @@ def swap_faces(
 
 
 def inner_face_mask(landmarks: Float[Tensor, "5 2"], height: int, width: int) -> Float[Tensor, "h w"]:
-    """Weight of the inner face (brows to chin) at each pixel, float64 `[H, W]` in [0, 1].
+    """Compute the weight of the inner face (brows to chin) at each pixel, float64 `[H, W]` in [0, 1].
 
     1 inside, falling smoothly to 0 at the outline, which is the convex hull of points placed relative to the
     landmarks; 0 outside it.
