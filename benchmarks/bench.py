@@ -42,9 +42,8 @@ from verovolto.detectors.trivial.detector import trivial_scores
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.detectors.vae.scores import vae_scores
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.losses import negative_elbo, second_encoding_error
 from verovolto.networks.registry import NETWORKS, Architecture, build, entry
-from verovolto.networks.vae import VAE
+from verovolto.networks.vae import VAE, negative_elbo, second_encoding_error
 from verovolto.training.config import TrainConfig, resolve
 from verovolto.training.fit import quiet
 from verovolto.training.loader import EpochSampler, TrainingFaces, loader

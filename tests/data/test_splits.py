@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verovolto.core.errors import DataError, InputError, SplitError
-from verovolto.data.layouts.ffpp_splits import official_splits, read_pairs
+from verovolto.data.layouts.ffpp import official_splits, read_pairs
 from verovolto.data.splits import (
     check_disjoint,
     cluster_ids,

@@ -84,7 +84,7 @@ def test_reconstructions_have_the_size_of_the_input(given: dict[str, Any], size:
 
 @pytest.mark.parametrize("given", VARIANTS)
 def test_every_parameter_gets_a_gradient(given: dict[str, Any]) -> None:
-    from verovolto.networks.losses import negative_elbo, second_encoding_error
+    from verovolto.networks.vae import negative_elbo, second_encoding_error
 
     model = build(Architecture.from_dict({**given, "size": 32, "latent": 6}))
     x = torch.randn(4, 3, 32, 32)

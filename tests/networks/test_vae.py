@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from verovolto.networks.losses import negative_elbo, reconstruction_error, second_encoding_error, warmed_beta
 from verovolto.networks.oc_fakedect import OCFakeDect
-from verovolto.networks.vae import Posterior, VAEOutput, draw_noise
+from verovolto.networks.vae import (
+    Posterior,
+    VAEOutput,
+    draw_noise,
+    negative_elbo,
+    reconstruction_error,
+    second_encoding_error,
+    warmed_beta,
+)
 
 SEEDS = st.integers(0, 2**31)
 

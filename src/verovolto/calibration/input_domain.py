@@ -17,8 +17,7 @@ from torch import Tensor
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError
 from verovolto.data.face_batch import FaceBatch
-from verovolto.data.image_stats import laplacian_variance, luma
-from verovolto.data.transforms import resize
+from verovolto.data.transforms import laplacian_variance, luma, resize
 from verovolto.faces.filter import WORKING_SIDE
 
 CONDITIONS = ("sharpness", "brightness", "contrast")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verovolto.core.errors import DataError, InputError
+from verovolto.core.errors import InputError
 from verovolto.core.progress import counting_bar
 
 if TYPE_CHECKING:
@@ -31,8 +30,11 @@ def info(path: Path, *, sheet: Path | None = None, json: bool = False, seed: int
     seed
         Seed of the sample whose headers are read, and of the contact sheet.
     """
+    from json import dumps
+
+    from verovolto.core.files import atomic_path
     from verovolto.data.faceset import FaceSet
-    from verovolto.data.summary import summarise
+    from verovolto.data.summary import contact_sheet, summarise, summary_lines
 
     if seed < 0:
         raise InputError(f"--seed cannot be negative: {seed}")
@@ -40,13 +42,13 @@ def info(path: Path, *, sheet: Path | None = None, json: bool = False, seed: int
         raise InputError(f"the contact sheet is {sheet.name}", hint="name a .png file")
     faces = FaceSet.open(path)
     summary = summarise(faces, seed=seed)
-    print(_to_json(summary) if json else "\n".join(_info_lines(summary)))
+    print(dumps(summary, indent=2, ensure_ascii=False) if json else "\n".join(summary_lines(summary)))
     if sheet is not None:
-        _write_sheet(faces, sheet, seed)
-        if not json:
-            print(f"contact sheet: {sheet}")
-    elif not json:
-        print("see the faces: add --sheet FILE.png")
+        image = contact_sheet(faces, seed=seed)
+        with atomic_path(sheet) as part:
+            image.save(part, format="PNG")
+    if not json:
+        print(f"contact sheet: {sheet}" if sheet else "see the faces: add --sheet FILE.png")
 
 
 def convert(
@@ -125,11 +127,11 @@ def split(
     train
         Share of the faces, or number of faces (as all three).
     val
-        Likewise, for choosing and calibrating.
+        Likewise, for model selection and calibration.
     test
         Likewise, for the report.
     seed
-        Seed of the cut; it is kept in the file.
+        Seed of the split; it is kept in the file.
     official
         Folder of FaceForensics++'s train.json, val.json and test.json, to be followed instead.
     check
@@ -138,16 +140,17 @@ def split(
         Overwrite the split file.
     """
     from verovolto.data.faceset import FaceSet
-    from verovolto.data.layouts.ffpp_splits import official_splits
+    from verovolto.data.layouts.ffpp import official_splits
     from verovolto.data.splits import SPLIT_COLUMNS, make_splits
+    from verovolto.data.summary import check_splits
 
     if not check:
         out = _split_target(path, out, force)
     faces = FaceSet.open(path)
-    table = faces.columns(*SPLIT_COLUMNS)
     if check or out is None:
-        _check(faces)
+        print("\n".join(check_splits(faces)))
         return
+    table = faces.columns(*SPLIT_COLUMNS)
     if official is not None:
         made = official_splits(table, official)
         recipe: dict[str, Any] = {"official": official.name}
@@ -159,7 +162,7 @@ def split(
 
 
 def _split_target(path: Path, out: Path | None, force: bool) -> Path:
-    from verovolto.data.storage.split_file import read_split_file
+    from verovolto.data.storage.base import read_split_file
 
     if out is None or out.suffix != ".parquet":
         raise InputError(
@@ -172,121 +175,19 @@ def _split_target(path: Path, out: Path | None, force: bool) -> Path:
     return out
 
 
-def _check(faces: FaceSet) -> None:
-    """Print the splits that a set has; raise if they share somebody."""
-    from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint
-
-    table = faces.columns(*SPLIT_COLUMNS)
-    if table["split"].null_count == len(table):
-        raise DataError(
-            f"{faces.path} has no splits", hint="make some: verovolto data split SET NAME.parquet"
-        )
-    check_disjoint(table)
-    print("\n".join(_split_lines(faces)))
-    print("no identity and no source video is shared between splits")
-    unknown = table["target_identity"].null_count
-    if unknown:
-        print(f"  {unknown:,} rows of unknown identity could be checked by source video only, or not at all")
-
-
 def _write_split(faces: FaceSet, made: Splits, out: Path, recipe: dict[str, Any]) -> None:
     """Check a split and write it; the file opens as a set, which is then shown."""
     from verovolto.data.faceset import FaceSet
     from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint
-    from verovolto.data.storage.split_file import write_split_file
+    from verovolto.data.storage.base import write_split_file
+    from verovolto.data.summary import split_lines
 
     table = faces.columns(*SPLIT_COLUMNS)
     check_disjoint(table.set_column(table.schema.get_field_index("split"), "split", made.split))
     write_split_file(out, faces.path, table["face"], made.split, recipe=recipe)
-    print("\n".join(_split_lines(FaceSet.open(out))))
+    print("\n".join(split_lines(FaceSet.open(out))))
     print(f"fakes left out, their identities lie in different splits: {made.dropped_fakes:,}")
     print(f"other faces in no split: {made.left_out:,}")
     for note in made.notes:
         print(f"note: {note}")
     print(f"use it as a face set: --data {out}")
-
-
-def _split_lines(faces: FaceSet) -> list[str]:
-    from verovolto.data.summary import count_splits
-
-    rows: list[tuple[str, ...]] = [("split", "faces", "real", "fake", "identities", "videos")]
-    for name, counts in count_splits(faces).items():
-        figures = ("faces", "real", "fake", "target_identities", "source_videos")
-        rows.append((name, *(f"{counts[key]:,}" for key in figures)))
-    return _aligned(rows)
-
-
-def _info_lines(summary: dict[str, Any]) -> list[str]:
-    """The summary as lines for people."""
-    images = summary["images"]
-    sizes = ", ".join(f"{size} ({count})" for size, count in images["sizes_in_sample"].items())
-    lines = [
-        f"{summary['name']}: {summary['faces']:,} faces, {images['total_bytes'] / 1e6:,.1f} MB, "
-        f"{summary['path']}"
-    ]
-    for title, key in (
-        ("split", "counts"),
-        ("method", "methods"),
-        ("compression", "compressions"),
-        ("dataset", "datasets"),
-    ):
-        lines += _count_lines(title, summary[key])
-    lines.append("")
-    for title in ("target_identities", "donor_identities", "source_videos", "pairs"):
-        found = summary[title]
-        lines.append(
-            f"{title.replace('_', ' ')}: {found['distinct']:,} ({found['unknown_rows']:,} rows unknown)"
-        )
-    for kind, found in summary["clusters"].items():
-        lines.append(
-            f"intervals resample, by {kind}: {found['clusters']:,} clusters of {found['rows']:,} rows"
-        )
-    lines.append(f"image sizes in a sample of {images['sampled']}: {sizes or 'none readable'}")
-    if images["unreadable_in_sample"]:
-        lines.append(f"warning: {images['unreadable_in_sample']} images of the sample cannot be read")
-    if summary["crop_size"]:
-        crop = summary["crop_size"]
-        lines.append(
-            f"crops as cut: {crop['p5']:g} / {crop['median']:g} / {crop['p95']:g} px (p5, median, p95)"
-        )
-    for kind, found in summary["shared_between_splits"].items():
-        if found["count"]:
-            first = ", ".join(f"{key} ({', '.join(splits)})" for key, splits in found["first"][:3])
-            lines.append(f"warning: splits share {found['count']:,} {kind}: {first}")
-    lines.append(f"crop rule: {summary['crop_rule'] or 'not recorded'}")
-    lines.append(f"fingerprint: {summary['fingerprint']}")
-    return lines
-
-
-def _count_lines(title: str, counts: list[dict[str, Any]]) -> list[str]:
-    """A table of faces by (value, label); nothing where the column is unknown throughout."""
-    if not counts:
-        return []
-    rows = [(title, "label", "faces")]
-    rows += [(str(row[title] or "-"), str(row["label"]), f"{row['faces']:,}") for row in counts]
-    return ["", *_aligned(rows)]
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows of cells, the first a header, as lines; columns of figures stand to the right."""
-    columns = []
-    for cells in zip(*rows, strict=True):
-        width = max(len(cell) for cell in cells)
-        figures = all(cell.replace(",", "").isdigit() for cell in cells[1:])
-        columns.append([cell.rjust(width) if figures else cell.ljust(width) for cell in cells])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-
-
-def _write_sheet(faces: FaceSet, sheet: Path, seed: int) -> None:
-    from verovolto.core.files import atomic_path
-    from verovolto.data.contact_sheet import contact_sheet
-
-    image = contact_sheet(faces, seed=seed)
-    with atomic_path(sheet) as part:
-        image.save(part, format="PNG")
-
-
-def _to_json(value: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(value, indent=2, ensure_ascii=False)

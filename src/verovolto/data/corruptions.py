@@ -1,8 +1,8 @@
-"""What happens to a face picture between the camera and us, as pure functions of uint8 `[3, H, W]` crops.
+"""Common image corruptions, each with levels from mild to severe, as pure functions of uint8 `[3, H, W]` crops.
 
-Each degradation has a ladder of levels from mild to severe. The mildest step of all, no degradation, is level
-`None`: the very pixels that were given. Only noise is random, and depends on nothing but the seed, the degradation,
-the level and the number of the face: order, batches and what ran before do not matter.
+After Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR
+2019. Only noise is random, and depends on nothing but the seed, the corruption, the level and the number of the
+face.
 """
 
 from __future__ import annotations
@@ -23,27 +23,23 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from verovolto.core.errors import InputError
-from verovolto.data.image_stats import luma
-from verovolto.data.transforms import random_bits
+from verovolto.data.transforms import luma, random_bits
 
 
 class CorruptedImage(NamedTuple):
-    """A degraded crop, uint8 `[3, H, W]` of the size it had, and the bytes of the file it was read from.
-
-    `encoded_bytes` is None where the degradation leaves no file behind.
-    """
+    """A corrupted crop, uint8 `[3, H, W]` of the size it had, and the size of its file in bytes (None without one)."""
 
     image: Tensor
     encoded_bytes: int | None
 
 
 Change = Callable[[Tensor, float, int], CorruptedImage]
-"""From a crop, a level and 64 random bits to the degraded crop."""
+"""From a crop, a level and 64 random bits to the corrupted crop."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corruption:
-    """One kind of damage and its ladder.
+    """One corruption and its levels.
 
     Attributes:
         name: a word, as files and flags spell it.
@@ -69,10 +65,17 @@ class Corruption:
         seed: int = 0,
         face: int,
     ) -> CorruptedImage:
-        """Degrade the crop `image`, whose file had `encoded_bytes` bytes; with the level None it stays as it is.
+        """Corrupt a crop.
 
-        `seed`, >= 0, and `face`, the face's number in its set, decide the noise. Raises `InputError` for what is no
-        crop.
+        Args:
+            image: uint8 `[3, H, W]`.
+            level: value of the parameter; None leaves the crop as it is.
+            encoded_bytes: size of the crop's file.
+            seed: of the noise, >= 0.
+            face: number of the face in its set, which decides the noise together with the seed.
+
+        Raises:
+            InputError: for what is no crop.
         """
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or not image.numel():
             raise InputError(
@@ -141,57 +144,34 @@ def contrast(image: Tensor, factor: float, _: int = 0) -> CorruptedImage:
     return CorruptedImage(_to_bytes(mean + factor * (image.float() - mean)), None)
 
 
+_FACTORS = (0.75, 0.5, 0.25)
 CORRUPTIONS = (
     Corruption(
-        name="jpeg",
-        title="JPEG compression",
-        parameter="quality",
-        phrase="quality {}",
-        levels=(95.0, 75.0, 50.0, 30.0),
-        change=jpeg,
+        name="jpeg", title="JPEG compression", parameter="quality", phrase="quality {}",
+        levels=(95.0, 75.0, 50.0, 30.0), change=jpeg,
     ),
     Corruption(
-        name="downscale",
-        title="Low resolution",
-        parameter="sides, factor",
-        phrase="sides × {}",
-        levels=(0.75, 0.5, 0.25),
-        change=downscale,
+        name="downscale", title="Low resolution", parameter="sides, factor", phrase="sides × {}",
+        levels=_FACTORS, change=downscale,
     ),
     Corruption(
-        name="blur",
-        title="Blur",
-        parameter="sigma, % of the side",
-        phrase="sigma {} % of the side",
-        levels=(0.5, 1.0, 2.0),
-        change=blur,
+        name="blur", title="Blur", parameter="sigma, % of the side", phrase="sigma {} % of the side",
+        levels=(0.5, 1.0, 2.0), change=blur,
     ),
     Corruption(
-        name="noise",
-        title="Noise",
-        parameter="sd, grey levels of 255",
-        phrase="sd {} grey levels",
-        levels=(5.0, 10.0, 20.0),
-        change=noise,
+        name="noise", title="Noise", parameter="sd, grey levels of 255", phrase="sd {} grey levels",
+        levels=(5.0, 10.0, 20.0), change=noise,
     ),
     Corruption(
-        name="darkening",
-        title="Low light",
-        parameter="brightness, factor",
-        phrase="brightness × {}",
-        levels=(0.75, 0.5, 0.25),
-        change=darkening,
+        name="darkening", title="Low light", parameter="brightness, factor", phrase="brightness × {}",
+        levels=_FACTORS, change=darkening,
     ),
     Corruption(
-        name="contrast",
-        title="Low contrast",
-        parameter="contrast, factor",
-        phrase="contrast × {}",
-        levels=(0.75, 0.5, 0.25),
-        change=contrast,
+        name="contrast", title="Low contrast", parameter="contrast, factor", phrase="contrast × {}",
+        levels=_FACTORS, change=contrast,
     ),
-)
-"""What a detector is tried on, each ladder from mild to severe."""
+)  # fmt: skip
+"""What a detector is tried on, each with its levels from mild to severe."""
 
 
 def _to_bytes(x: Tensor) -> Tensor:

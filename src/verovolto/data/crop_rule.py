@@ -1,7 +1,7 @@
-"""Crop rules as data: how a face crop follows from a face detector's box.
+"""Crop rules as data: how a face crop follows from a face detector's box; `faces.crop` applies them.
 
-A detector of forgeries sees every face that was cropped by another rule as an anomaly, so the rule travels with the
-face set and with the detector. What a rule does to an image is in `faces.crop`.
+To a detector of forgeries every face that was cropped by another rule is an anomaly, so the rule travels with the
+face set and with the detector.
 """
 
 from __future__ import annotations
@@ -54,26 +54,20 @@ class CropRule:
 
     @staticmethod
     def from_dict(value: dict[str, Any]) -> CropRule:
-        """Read a rule; missing keys take their defaults. Raises `InputError` for unknown keys, naming the
-        nearest known one, and for values of the wrong type or range."""
-        known: dict[str, type[str] | type[float] | type[bool]] = {
-            "detector": str,
-            "scale": float,
-            "dx": float,
-            "dy": float,
-            "align": bool,
-            "border": str,
-        }
+        """Read a rule; missing keys take their defaults.
+
+        Raises `InputError` for unknown keys, naming the nearest there is, and for values of the wrong type or range.
+        """
+        types = {key: type(default) for key, default in CropRule().to_dict().items()}
         for key, given in value.items():
-            if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            if key not in types:
+                near = get_close_matches(key, types, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(types)}"
                 raise InputError(f"unknown key {key!r} in a crop rule", hint=hint)
-            number = known[key] is float and isinstance(given, int) and not isinstance(given, bool)
-            if not number and not isinstance(given, known[key]):
-                raise InputError(f"{key} in a crop rule must be a {known[key].__name__}, not {given!r}")
-        typed: dict[str, Any] = {key: known[key](given) for key, given in value.items()}
-        return CropRule(**typed)
+            number = types[key] is float and isinstance(given, int) and not isinstance(given, bool)
+            if not number and not isinstance(given, types[key]):
+                raise InputError(f"{key} in a crop rule must be a {types[key].__name__}, not {given!r}")
+        return CropRule(**{key: types[key](given) for key, given in value.items()})
 
 
 FFPP = CropRule(scale=1.3)
@@ -94,6 +88,9 @@ def read_rule(given: str, *, flag: str = "--crop") -> CropRule:
     """A crop rule by its name, or out of a JSON file (the rule itself, or a set's `faceset.json`).
 
     Raises `InputError`, which names `flag`, for what is neither.
+
+    >>> read_rule("tight")
+    CropRule(detector='mtcnn', scale=0.86, dx=0.0, dy=0.0, align=False, border='clip')
     """
     if given in RULES:
         return RULES[given]

@@ -23,10 +23,10 @@ _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 def decode_image(encoded: bytes, *, name: str = "image") -> Tensor:
     """Decode to uint8 `[3, H, W]`, RGB, turned upright by its EXIF orientation.
 
-    JPEG in grey or colour goes through torchvision; CMYK JPEG and other formats (PNG, WebP, PGM/PPM, BMP,
-    GIF, TIFF) through Pillow. 16-bit images keep their high byte, transparent pixels lie on black, of an
-    animation the first frame is taken. Raises `UnreadableImage`, which names `name`, for damaged or
-    truncated data and for more than `MAX_PIXELS` pixels.
+    JPEG in grey or colour goes through torchvision; CMYK JPEG and other formats (PNG, WebP, PGM/PPM, BMP, GIF, TIFF)
+    through Pillow. 16-bit images keep their high byte, transparent pixels lie on black, of an animation the first
+    frame is taken. Raises `UnreadableImage`, which names `name`, for damaged or truncated data and for more than
+    `MAX_PIXELS` pixels.
     """
     if not encoded:
         raise UnreadableImage(f"{name}: the file is empty")

@@ -19,10 +19,11 @@ from verovolto.data.decode import decode_image, to_pixels
 
 @dataclass(frozen=True, kw_only=True)
 class FaceBatch:
-    """Face crops and what is known of their source.
+    """Face crops to score.
 
-    `images`: uint8 `[3, H, W]` RGB tensors, sizes may differ. `encoded_bytes`: size of the encoded image each
-    came from, None where it never was a file.
+    Attributes:
+        images: uint8 `[3, H, W]` RGB tensors, sizes may differ.
+        encoded_bytes: size of the encoded image that each came from, None where it never was a file.
     """
 
     images: Sequence[Tensor]
@@ -38,6 +39,9 @@ def to_batch(images: Any) -> FaceBatch:
     Takes one image or a sequence (or a stacked tensor/array): paths, PIL images, uint8 arrays `[H, W, 3]` or
     `[H, W]`, tensors `[3, H, W]` as uint8 or as floats in [0, 1]. Raises `InputError` for anything else and
     `UnreadableImage` for a file that does not decode.
+
+    >>> [tuple(image.shape) for image in to_batch([np.zeros((48, 40), np.uint8), torch.rand(3, 96, 96)]).images]
+    [(3, 48, 40), (3, 96, 96)]
     """
     faces = [_to_face(image) for image in _as_list(images)]
     return FaceBatch(images=[face for face, _ in faces], encoded_bytes=[size for _, size in faces])

@@ -1,10 +1,4 @@
-"""`FaceSet`: face crops and what is known of each, wherever they lie.
-
-A set is opened from (a) a folder `real/`, `fake/` or a folder a method, (b) a folder with `manifest.csv` or
-`metadata.csv`, (c) a Parquet file or a folder of shards, or (d) a split file, which stands for one of these
-with its splits replaced. `data.schema` describes the columns. Nothing is copied, and images are read one by
-one.
-"""
+"""`FaceSet`: face crops with their metadata, in whatever form they are stored; `data.schema` describes the columns."""
 
 from __future__ import annotations
 
@@ -22,24 +16,31 @@ from torch import Tensor
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.decode import decode_image
 from verovolto.data.schema import COLUMNS
-from verovolto.data.storage.base import Rows, Source, SplitSource
+from verovolto.data.storage.base import Rows, Source, SplitSource, read_split_file
 from verovolto.data.storage.folder import MANIFESTS, find_manifest, open_folder, open_manifest
 from verovolto.data.storage.parquet import open_parquet, parquet_files
-from verovolto.data.storage.split_file import read_split_file
 
 _HASHED = [name for name in COLUMNS if name not in ("box", "image_bytes")]
 _HASH_ROWS = 1 << 16
 
 
 class FaceSet:
-    """A view on rows of a set: rows can be selected and re-ordered, images are read when asked for.
+    """A view on rows of a set: rows can be selected and re-ordered, images are read one by one, when asked for.
 
-    It pickles (files are opened again in the other process), so that loader workers can hold it. Reading is
-    safe from several threads.
+    It pickles (files are opened again in the other process), so that loader workers can hold it. Reading is safe
+    from several threads. Nothing is copied.
 
-    >>> faces = FaceSet.open("faces").select(split="train", label="real")  # doctest: +SKIP
-    >>> faces.image(0).shape, faces.columns("target_identity").num_rows == len(faces)  # doctest: +SKIP
-    (torch.Size([3, 224, 224]), True)
+    >>> from tempfile import mkdtemp
+    >>> from PIL import Image
+    >>> folder = Path(mkdtemp())
+    >>> for name in ("real/anna/1.png", "real/anna/2.png", "fake/Deepfakes/anna/1.png"):
+    ...     (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     Image.new("RGB", (48, 40)).save(folder / name)
+    >>> faces = FaceSet.open(folder)
+    >>> len(faces), faces.image(0).shape, faces.columns("label", "method", "source_video").slice(0, 1).to_pylist()
+    (3, torch.Size([3, 40, 48]), [{'label': 'fake', 'method': 'Deepfakes', 'source_video': 'anna'}])
+    >>> faces.select(label="real").columns("face", "frame").to_pylist()
+    [{'face': 'real/anna/1.png', 'frame': 1}, {'face': 'real/anna/2.png', 'frame': 2}]
     """
 
     def __init__(self, source: Source, rows: Rows | None = None) -> None:
@@ -50,8 +51,11 @@ class FaceSet:
     def open(path: str | Path) -> FaceSet:
         """Open a set of any form.
 
-        Raises `DataError` where there is none, or where it cannot be read as one: no images, wrong columns,
-        unknown labels, missing files, a newer schema, an unfinished conversion.
+        That is a folder `real/`, `fake/` or a folder a method; a folder with `manifest.csv` or `metadata.csv`; a
+        Parquet file or a folder of shards; or a split file, which stands for one of these with its splits replaced.
+
+        Raises `DataError` where there is none, or where it cannot be read as one: no images, wrong columns, unknown
+        labels, missing files, a newer schema, an unfinished conversion.
         """
         return FaceSet(_open_source(Path(path)))
 
@@ -67,7 +71,7 @@ class FaceSet:
 
     @property
     def crop_rule(self) -> dict[str, Any] | None:
-        """The rule by which the crops were cut, None where nobody wrote it down."""
+        """The rule by which the crops were cut, None where it is not recorded."""
         return self._source.crop_rule
 
     @property
@@ -117,10 +121,7 @@ class FaceSet:
     def select(
         self, *, split: str | None = None, label: str | None = None, method: str | None = None
     ) -> FaceSet:
-        """The rows of a split, a label, a method.
-
-        Raises `DataError`, which lists what is there, when there are none.
-        """
+        """The rows of a split, a label, a method; raises `DataError`, which lists what is there, for none."""
         wanted = {"split": split, "label": label, "method": method}
         given = {name: value for name, value in wanted.items() if value is not None}
         if not given:
@@ -140,10 +141,7 @@ class FaceSet:
         return self.take(np.flatnonzero(mask))
 
     def take(self, rows: Sequence[int] | npt.NDArray[Any]) -> FaceSet:
-        """The view of these positions of this view, in this order; positions may repeat.
-
-        Raises `IndexError` for a position outside the view.
-        """
+        """The rows at these positions, in this order, repeats allowed; raises `IndexError` for one outside the view."""
         positions = np.asarray(rows, dtype=np.int64)
         if positions.size and (positions.min() < 0 or positions.max() >= len(self)):
             raise IndexError(f"positions {positions.min()}..{positions.max()} of a view of {len(self)} faces")
@@ -157,19 +155,19 @@ class FaceSet:
     def sizes(self) -> npt.NDArray[np.int64]:
         """Bytes of each encoded image, int64 `[n]`; -1 for a file that is not there.
 
-        Of Parquet files without the column `image_bytes` (written by others) each row's part of the bytes of
-        its row group, so that sums are right but single rows are not.
+        Of Parquet files without the column `image_bytes` (written by others) each row's part of the bytes of its row
+        group, so that sums are right but single rows are not.
         """
         return self._source.sizes(self._all_rows())
 
     def fingerprint(self) -> str:
-        """SHA-256 (64 hexadecimal digits) of the view: of its rows, in their order.
+        """SHA-256 (64 hexadecimal digits) of the rows of the view, in their order.
 
-        Covers the crop rule and, for each row, all columns of the schema and the size of its image in bytes
-        (of Parquet files that others wrote, of its row group). It does not cover the pixels: an
-        image replaced by another of equal size is not noticed, so that millions of images need not be read.
-        Neither the place nor the name of the set nor its extra columns matter; a folder and the Parquet set
-        that `convert` makes of it have one fingerprint if every image could be read.
+        Covers the crop rule and, of each row, all columns of the schema and the size of its image in bytes (of
+        Parquet files that others wrote, of its row group), not the pixels: an image replaced by another of equal size
+        is not noticed, so that millions of images need not be read. Neither the place nor the name of the set nor its
+        extra columns matter; a folder and the Parquet set that `convert` makes of it have one fingerprint if every
+        image could be read.
         """
         digest = hashlib.sha256(repr(sorted((self.crop_rule or {}).items())).encode())
         table = self.columns(*_HASHED, "box")
@@ -208,8 +206,8 @@ def _open_source(path: Path) -> Source:
         return open_manifest(path)
     if path.suffix != ".parquet":
         raise DataError(f"{path} is no face set", hint="give a folder of images or a Parquet file")
-    cut = read_split_file(path)
-    return open_parquet(path) if cut is None else _split_source(path, *cut)
+    split = read_split_file(path)
+    return open_parquet(path) if split is None else _split_source(path, *split)
 
 
 def _split_source(path: Path, target: Path, table: pa.Table) -> SplitSource:

@@ -7,7 +7,7 @@ scores made by another program enters through `read_scores`, so that any detecto
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +26,26 @@ METADATA_KEY = b"verovolto.scores"
 BASELINES = ("bytes", "sharpness", "brightness")
 STATUSES = ("ok", "no_face", "unreadable")
 METADATA_COLUMNS = (
-    "face",
-    "label",
-    "split",
-    "dataset",
-    "method",
-    "compression",
-    "source_video",
-    "target_identity",
-    "donor_identity",
-    "pair",
-    "frame",
-)
+    "face", "label", "split", "dataset", "method", "compression", "source_video", "target_identity", "donor_identity",
+    "pair", "frame",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreTable:
     """Scores of input faces, higher = more likely fake.
 
-    `table` holds one row an input face: the metadata columns of the face set (`METADATA_COLUMNS`, any of them
-    may be absent or null), `status` (one of `STATUSES`), a float column a score (null unless the status is
-    `ok`) and, where the detector is calibrated, its conformal p-value in `p_<score>`. `scores` names the
-    detector's own scores, the default one first; `baselines` the trivial statistics; `metadata` is provenance
-    that JSON can hold (detector, data fingerprint, crop rule, seed, frames a video, ...).
+    Attributes:
+        table: one row an input face: the metadata columns of the face set (`METADATA_COLUMNS`, any of them may be
+            absent or null), `status` (one of `STATUSES`), a float column a score (null unless the status is `ok`)
+            and, where the detector is calibrated, its conformal p-value in `p_<score>`.
+        scores: names of the detector's own scores, the default first.
+        baselines: names of the trivial statistics.
+        metadata: provenance that JSON can hold (detector, data fingerprint, crop rule, seed, frames a video, ...).
+
+    >>> table = pa.table({"label": ["real", "fake"], "status": ["ok", "ok"], "rmse": [0.5, 0.75]})
+    >>> ScoreTable(table=table, scores=("rmse",)).values("rmse")
+    array([0.5 , 0.75])
     """
 
     table: pa.Table
@@ -95,12 +92,7 @@ class ScoreTable:
     def take(self, rows: np.ndarray) -> ScoreTable:
         """The rows at the given positions (or where a boolean array is true), with the same provenance."""
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return ScoreTable(
-            table=self.table.take(pa.array(rows, pa.int64())),
-            scores=self.scores,
-            baselines=self.baselines,
-            metadata=self.metadata,
-        )
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())))
 
     def write(self, path: Path) -> None:
         """Write Parquet, provenance in the schema's metadata (key `verovolto.scores`); it appears whole."""
@@ -142,14 +134,14 @@ class ScoreTable:
 def read_scores(path: Path, *, score: str | None = None) -> ScoreTable:
     """Read a table of scores made elsewhere: CSV (by its name) or Parquet.
 
-    Columns: the score (`score` names it; the default is the column `score`), `label` (`real` or `fake`) and,
-    where present, `face`, `source_video`, `identity` (taken as `target_identity`), `pair`, `method` and the
-    other metadata columns, `status`, and the trivial statistics `bytes`, `sharpness`, `brightness`. When
-    `rmse` is asked for and only `mse` is there, it is derived as sqrt(mse) and `metadata["derived"]` says so. A
-    file written by `ScoreTable.write` keeps all its scores; the asked one becomes the default.
+    Columns: the score (`score` names it; the default is the column `score`), `label` (`real` or `fake`) and, where
+    present, `face`, `source_video`, `identity` (taken as `target_identity`), `pair`, `method` and the other metadata
+    columns, `status`, and the trivial statistics `bytes`, `sharpness`, `brightness`. When `rmse` is asked for and only
+    `mse` is there, it is derived as sqrt(mse) and `metadata["derived"]` says so. A file written by `ScoreTable.write`
+    keeps all its scores; the one asked for becomes the default.
 
-    Raises InputError for a missing column, a label that is neither `real` nor `fake`, a score that is not a
-    finite number, and when only one class is there.
+    Raises `InputError` for a missing column, a label that is neither `real` nor `fake`, a score that is not a finite
+    number, and when only one class is there.
     """
     path = Path(path)
     table = _open_table(path)
@@ -187,9 +179,8 @@ def _with_default(scores: ScoreTable, score: str | None) -> ScoreTable:
         return scores
     scores.values(score)  # raises the error that lists what is there
     others = tuple(name for name in scores.scores if name != score)
-    baselines = tuple(name for name in scores.baselines if name != score)
-    return ScoreTable(
-        table=scores.table, scores=(score, *others), baselines=baselines, metadata=scores.metadata
+    return replace(
+        scores, scores=(score, *others), baselines=tuple(name for name in scores.baselines if name != score)
     )
 
 
@@ -241,16 +232,16 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _labels(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     labels = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.string())))
-    found = set(pc.unique(labels).to_pylist())
-    wrong = sorted("(empty)" if value is None else str(value) for value in found - {"real", "fake"})
+    classes = set(pc.unique(labels).to_pylist())
+    wrong = sorted("(empty)" if value is None else str(value) for value in classes - {"real", "fake"})
     if wrong:
         raise InputError(
             f"{path}: labels must be 'real' or 'fake', found {', '.join(map(repr, wrong[:5]))}",
             hint="0 and 1 mean opposite things in different data sets, so they are not guessed",
         )
-    if len(found) < 2:
+    if len(classes) < 2:
         raise InputError(
-            f"{path}: only the class {', '.join(map(repr, found)) or '(no rows)'} is there",
+            f"{path}: only the class {', '.join(map(repr, classes)) or '(no rows)'} is there",
             hint="an evaluation needs real and fake faces",
         )
     return labels

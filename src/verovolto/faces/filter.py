@@ -14,8 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.data.image_stats import laplacian_variance, luma
-from verovolto.data.transforms import resize
+from verovolto.data.transforms import laplacian_variance, luma, resize
 from verovolto.faces.detection.base import CONFIDENT, Face
 
 TOO_SMALL = "too small"

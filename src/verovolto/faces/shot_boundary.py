@@ -18,8 +18,7 @@ from scipy.signal import correlate
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.data.image_stats import luma
-from verovolto.data.transforms import resize
+from verovolto.data.transforms import luma, resize
 
 SIDE = 48
 """Side of the thumbnail, pixels, whatever the picture's shape. Finer ones tell scenes apart hardly better, and are

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.data.image_stats import LUMA
+from verovolto.data.transforms import LUMA
 
 Region = Literal["whole", "inner", "surround"]
 REGIONS: tuple[Region, ...] = ("whole", "inner", "surround")

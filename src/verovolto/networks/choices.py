@@ -15,7 +15,7 @@ ERROR_TYPICALITY = "error-typicality"
 AnyModel = Literal[
     ModelName, "region-discriminant", "resnet-ocvae2-blend", "mahalanobis", "padim", "patchcore", "error-typicality"
 ]  # fmt: skip
-"""What can be trained: the networks, what is fitted on frozen features, and what is made of a finished network."""
+"""What can be trained: networks, what is fitted on frozen features, and what is made of a trained network."""
 
 BackboneName = Literal["lite0", "lite1", "lite2"]
 Bottleneck = Literal["flat", "spatial", "pooled"]

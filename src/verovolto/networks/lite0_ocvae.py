@@ -1,13 +1,11 @@
-"""Lite0OCVAE: ResNetOCVAE1's heads and decoder behind an EfficientNet-Lite0, whose ImageNet weights come inside a
-package.
+"""Lite0OCVAE: ResNetOCVAE1's heads and decoder behind an EfficientNet-Lite0, whose ImageNet weights are a package.
 
-A control and in no publication: it asks whether a pretrained trunk matters, where torchvision's weights for
-ResNetOCVAE1 cannot be fetched. It is not ResNetOCVAE1, and its figures are not to be read as that one's.
+A control that is in no publication: does a pretrained backbone matter, where torchvision's weights for ResNetOCVAE1
+cannot be fetched? It is not ResNetOCVAE1, and its figures are not that one's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from jaxtyping import Float
@@ -20,10 +18,8 @@ from verovolto.networks.resnet_ocvae1 import PooledHeads, SmallDecoderVAE, check
 
 CHANNELS = 1280
 """Of the feature maps that ImageNet's classifier pools."""
-
-_MOMENTUM = (
-    0.1  # of the trunk's batch norms, as in a ResNet-18; the library's 0.01 needs hundreds of steps to follow
-)
+_MOMENTUM = 0.1
+"""Of the backbone's batch norms, as in a ResNet-18; the library's 0.01 needs hundreds of steps to follow."""
 
 
 class Lite0Block(nn.Module):
@@ -34,6 +30,7 @@ class Lite0Block(nn.Module):
         self.block = block
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d H W"]:
+        """Feature maps `[B, C, h, w]` to `[B, D, H, W]`."""
         out: Tensor = self.block(x)
         return out
 
@@ -54,8 +51,9 @@ def lite0_features(weights: str) -> nn.Sequential:
         *(Lite0Block(block) for block in net._blocks),
         nn.Sequential(net._conv_head, net._bn1, nn.ReLU6(inplace=True)),
     )
-    for norm in _norms(backbone):
-        norm.momentum = _MOMENTUM
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = _MOMENTUM
     return backbone.train()
 
 
@@ -80,7 +78,3 @@ def _untrained() -> Any:
             f"EfficientNet-Lite0 is not installed ({error})", hint="pip install efficientnet-lite-pytorch"
         ) from error
     return EfficientNet.from_name("efficientnet-lite0")
-
-
-def _norms(backbone: nn.Module) -> Iterator[nn.BatchNorm2d]:
-    return (module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d))

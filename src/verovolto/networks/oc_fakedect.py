@@ -39,6 +39,7 @@ class Encoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"] | None]:
+        """Mu and logvar (None without that head) of images."""
         h = self.dense(self.features(x).flatten(1))
         return self.mu(h), None if self.logvar is None else self.logvar(h)
 
@@ -46,10 +47,15 @@ class Encoder(nn.Module):
 class OCFakeDect(VAE):
     """The network of OC-FakeDect1 and 2; without logvar it is OC-AE.
 
-    `size` is a multiple of 4 (published: 100), `latent` the number of latent dimensions (published: 1024).
-    `separate_encoder` adds a second encoder (no logvar head: only its mean is used) for OC-FakeDect2; by
-    default the first encoder encodes the reconstruction too, as the authors' history did.
-    Raises `InputError` for a size that the network cannot take.
+    Args:
+        size: side of the images in pixels, a multiple of 4 from 8 on (published: 100).
+        latent: number of latent dimensions (published: 1024).
+        variational: whether the encoder has a logvar head.
+        separate_encoder: add a second encoder (without logvar head: only its mean is used) for OC-FakeDect2; by
+            default the first encoder encodes the reconstruction too, as in the authors' published code.
+
+    Raises:
+        InputError: for a size that the network cannot take.
     """
 
     def __init__(
@@ -71,10 +77,12 @@ class OCFakeDect(VAE):
             self.second_encoder = Encoder(size, latent, with_logvar=False)
 
     def encode(self, x: Float[Tensor, "b 3 h w"]) -> Posterior:
+        """See `VAE.encode`."""
         mu, logvar = self.encoder(x)
         return Posterior(mu=mu.float(), logvar=None if logvar is None else logvar.float())
 
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 3 h w"]:
+        """See `VAE.decode`."""
         side = self.size // 4
         x_hat: Tensor = self.decoder(self.dense(z).unflatten(1, (_CHANNELS, side, side)))
         return x_hat

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from verovolto.core.errors import InputError
+from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
 from verovolto.networks.backbones.resnet18 import NONE
 from verovolto.networks.choices import Bottleneck, Flips, ModelName, SecondEncoder
 from verovolto.networks.lite0_ocvae import Lite0OCVAE
@@ -16,7 +17,6 @@ from verovolto.networks.resnet_ocvae1 import FlatOCVAE1, ResNetOCVAE1
 from verovolto.networks.resnet_ocvae2 import ResNetOCVAE2
 from verovolto.networks.vae import VAE
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -35,11 +35,12 @@ class Architecture:
     second_encoder: SecondEncoder = "shared"
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Architecture:
-        """Raises `InputError` for an unknown model, `TypeError` for unknown keys."""
+        """Read `to_dict`; raises `InputError` for an unknown model, `TypeError` for unknown keys."""
         entry(given["model"])
         return cls(**given)
 
@@ -99,7 +100,7 @@ def _resnet_entry(
     pretrained: bool = False,
 ) -> Entry:  # fmt: skip
     return Entry(
-        build=build, size=224, latent=256, mean=IMAGENET_MEAN, std=IMAGENET_STD, score=score, lr=3e-4,
+        build=build, size=224, latent=256, mean=MEAN, std=STD, score=score, lr=3e-4,
         batch_size=100, flips="none", source=source, twin=twin, pretrained=pretrained,
     )  # fmt: skip
 
@@ -123,7 +124,7 @@ NETWORKS: dict[str, Entry] = {
 
 
 def entry(model: str) -> Entry:
-    """A model's catalogue entry; `InputError` with the list of names when there is none."""
+    """A model's entry; raises `InputError` with the list of names where there is none."""
     if model not in NETWORKS:
         raise InputError(f"no model is called {model!r}", hint=f"there are {', '.join(NETWORKS)}")
     return NETWORKS[model]
@@ -141,13 +142,16 @@ def has_second_encoder(model: str) -> bool:
 
 
 def network_name(model: str) -> ModelName:
-    """The name of a network; `InputError` for any other."""
+    """The name of a network; raises `InputError` for any other."""
     entry(model)
     return cast(ModelName, model)
 
 
 def build(arch: Architecture, *, weights: str = NONE, cache: Path | None = None) -> VAE:
-    """Build a network with random weights, or a pretrained trunk where the model has one (see `backbone`)."""
+    """Build a network with random weights, or, where it has a pretrained backbone, with `weights` there.
+
+    See `backbones.resnet18.load_backbone` for `weights` and `cache`.
+    """
     return entry(arch.model).build(arch, weights, cache)
 
 

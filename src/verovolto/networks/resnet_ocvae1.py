@@ -38,6 +38,7 @@ class PooledHeads(nn.Module):
         self.logvar = nn.Linear(768, latent)
 
     def forward(self, h: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
+        """Mu and logvar of feature maps."""
         pooled = self.dense(h.mean((2, 3)))
         return self.mu(pooled), self.logvar(pooled)
 
@@ -51,13 +52,13 @@ class FlatHeads(nn.Module):
         self.logvar = nn.Linear(512 * side * side, latent)
 
     def forward(self, h: Float[Tensor, "b 512 s s"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
+        """Mu and logvar of feature maps."""
         flat = h.flatten(1)
         return self.mu(flat), self.logvar(flat)
 
 
 class SmallDecoderVAE(VAE):
-    """A trunk and heads of one's choice before ResNetOCVAE1's decoder: 64x4x4 by three transposed convolutions to
-    3x39x39, then resized.
+    """Any backbone and heads before ResNetOCVAE1's decoder: 64x4x4, three transposed convolutions, 3x39x39, resized.
 
     `backbone` maps `[B, 3, size, size]` to feature maps, `heads` those to mu and logvar `[B, latent]`.
     """
@@ -80,10 +81,12 @@ class SmallDecoderVAE(VAE):
         return [up, nn.BatchNorm2d(c_out, momentum=_MOMENTUM), nn.ReLU(inplace=True)]
 
     def encode(self, x: Float[Tensor, "b 3 h w"]) -> Posterior:
+        """See `VAE.encode`."""
         mu, logvar = self.heads(self.features(x))
         return Posterior(mu=mu.float(), logvar=logvar.float())
 
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 3 h w"]:
+        """See `VAE.decode`."""
         small = self.decoder(self.dense(z).unflatten(1, (64, 4, 4)))
         return F.interpolate(small, (self.size, self.size), mode="bilinear", align_corners=False)
 
@@ -91,8 +94,15 @@ class SmallDecoderVAE(VAE):
 class ResNetOCVAE1(SmallDecoderVAE):
     """Encoder: ResNet-18, fine-tuned, average pooling and heads; the small decoder.
 
-    `size` is a multiple of 32 (published: 224), `latent` the number of latent dimensions (published: 256).
-    `weights`: see `backbone.load_backbone`. Raises `InputError` for a wrong size, `WeightsError` for the weights.
+    Args:
+        size: side of the images in pixels, a multiple of 32 (published: 224).
+        latent: number of latent dimensions (published: 256).
+        weights: of the backbone, and
+        cache: where fetched ones are kept; see `load_backbone`.
+
+    Raises:
+        InputError: for a size that is no multiple of 32.
+        WeightsError: where the weights cannot be had or do not fit.
     """
 
     def __init__(
@@ -105,10 +115,10 @@ class ResNetOCVAE1(SmallDecoderVAE):
 
 
 class FlatOCVAE1(SmallDecoderVAE):
-    """The control of symmetry: ResNetOCVAE2's encoder from scratch with the way into its `flat` bottleneck, and
-    ResNetOCVAE1's small decoder. Set beside ResNetOCVAE2, only what follows z differs. In no publication.
+    """The control of symmetry: ResNetOCVAE2's encoder and `flat` bottleneck up to z, then ResNetOCVAE1's decoder.
 
-    `size` is a multiple of 32; raises `InputError` for another.
+    Set beside ResNetOCVAE2, only what follows z differs. In no publication. `size` is a multiple of 32; raises
+    `InputError` for another.
     """
 
     def __init__(self, *, size: int = 224, latent: int = 256) -> None:

@@ -16,10 +16,10 @@ from verovolto.networks.vae import VAE, Posterior
 
 
 class DecoderBlock(nn.Module):
-    """The basic residual block turned round: transposed convolutions, the second one upsampling where asked.
+    """The basic residual block turned round: transposed convolutions, the second upsampling by `stride`.
 
-    `[B, c_in, h, w] -> [B, c_out, h * stride, w * stride]`; the shortcut of an upsampling block is a 1x1
-    transposed convolution with batch norm.
+    `[B, c_in, h, w] -> [B, c_out, h * stride, w * stride]`; the shortcut of an upsampling block is a 1x1 transposed
+    convolution with batch norm.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
@@ -38,6 +38,7 @@ class DecoderBlock(nn.Module):
             self.shortcut = nn.Sequential(up, nn.BatchNorm2d(c_out))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d H W"]:
+        """Feature maps `[B, c_in, h, w]` to those above."""
         return F.relu(self.body(x) + self.shortcut(x))
 
 
@@ -52,10 +53,12 @@ class FlatBottleneck(nn.Module):
         self.back = nn.Linear(latent, 512 * side * side)
 
     def encode(self, h: Float[Tensor, "b 512 s s"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
+        """Mu and logvar of feature maps."""
         flat = h.flatten(1)
         return self.mu(flat), self.logvar(flat)
 
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 512 s s"]:
+        """Feature maps of a latent."""
         h: Tensor = self.back(z)
         return h.view(-1, 512, self.side, self.side)
 
@@ -71,9 +74,11 @@ class SpatialBottleneck(nn.Module):
     def encode(
         self, h: Float[Tensor, "b 512 s s"]
     ) -> tuple[Float[Tensor, "b 512 s s"], Float[Tensor, "b 512 s s"]]:
+        """Mu and logvar of feature maps."""
         return self.mu(h), self.logvar(h)
 
     def decode(self, z: Float[Tensor, "b 512 s s"]) -> Float[Tensor, "b 512 s s"]:
+        """The latent itself."""
         return z
 
 
@@ -87,10 +92,12 @@ class PooledBottleneck(nn.Module):
         self.back = nn.Sequential(dense(latent, 768), dense(768, 1024), dense(1024, 512))
 
     def encode(self, h: Float[Tensor, "b 512 s s"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
+        """Mu and logvar of feature maps."""
         mu, logvar = self.heads(h)
         return mu, logvar
 
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 512 s s"]:
+        """Feature maps of a latent."""
         h: Tensor = self.back(z)
         return h[:, :, None, None].expand(-1, -1, self.side, self.side)
 
@@ -109,18 +116,12 @@ class ResNetOCVAE2(VAE):
         self.features = resnet18_features()
         side = size // 32
         self.bottleneck: FlatBottleneck | SpatialBottleneck | PooledBottleneck
-        if bottleneck == "flat":
-            self.bottleneck = FlatBottleneck(side, latent)
-        elif bottleneck == "spatial":
+        if bottleneck == "spatial":
             self.bottleneck = SpatialBottleneck()
         else:
-            self.bottleneck = PooledBottleneck(side, latent)
-        self.decoder = nn.Sequential(
-            *self._layer(512, 256, 2),
-            *self._layer(256, 128, 2),
-            *self._layer(128, 64, 2),
-            *self._layer(64, 64, 1),
-        )
+            self.bottleneck = (FlatBottleneck if bottleneck == "flat" else PooledBottleneck)(side, latent)
+        layers = ((512, 256, 2), (256, 128, 2), (128, 64, 2), (64, 64, 1))
+        self.decoder = nn.Sequential(*(block for layer in layers for block in self._layer(*layer)))
         # Linear and without bias: a batch norm and ReLU here could not give the negative values of normalised pixels.
         self.to_pixels = nn.ConvTranspose2d(64, 3, 7, 2, 3, output_padding=1, bias=False)
 
@@ -129,10 +130,12 @@ class ResNetOCVAE2(VAE):
         return [DecoderBlock(c_in, c_in), DecoderBlock(c_in, c_out, stride)]
 
     def encode(self, x: Float[Tensor, "b 3 h w"]) -> Posterior:
+        """See `VAE.encode`."""
         mu, logvar = self.bottleneck.encode(self.features(x))
         return Posterior(mu=mu.float(), logvar=logvar.float())
 
     def decode(self, z: Float[Tensor, "b ..."]) -> Float[Tensor, "b 3 h w"]:
+        """See `VAE.decode`."""
         h = self.decoder(self.bottleneck.decode(z))
         x_hat: Tensor = self.to_pixels(F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False))
         return x_hat

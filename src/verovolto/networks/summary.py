@@ -1,4 +1,4 @@
-"""A network taken apart: its stages with their shapes and parameters, found by running it once.
+"""A network's stages with their shapes and parameters, traced by running it once.
 
 Nothing is written down twice: modules are watched by hooks, what is done between them (flattening, resizing) by a
 `TorchFunctionMode`, so that a description cannot differ from the network. On the `meta` device nothing is computed.
@@ -75,6 +75,7 @@ class NetworkSummary:
 
     @property
     def parameters(self) -> int:
+        """Of all stages together."""
         return sum(stage.parameters for stage in self.stages)
 
     def of(self, role: Role) -> list[Stage]:
@@ -83,14 +84,14 @@ class NetworkSummary:
 
 
 def summarize(architecture: Architecture) -> NetworkSummary:
-    """Take apart the network of a catalogue entry; `InputError` where there is no such network."""
+    """Trace the network of an architecture; raises `InputError` where there is no such network."""
     with torch.device("meta"):  # shapes without memory or arithmetic
         network = build(architecture)
     return trace(network)
 
 
 def trace(network: VAE) -> NetworkSummary:
-    """Take apart a network by running one empty face through it, on the device where its weights are.
+    """Trace a network by running one empty face through it, on the device where its weights are.
 
     The network is left as it was. Raises `ValueError` where mu or logvar is made by an operation that gives
     several tensors at once, which is not followed.
@@ -174,9 +175,9 @@ class _Recorder:
         def note(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             self._inside -= 1
             kind, layers, kernel = _module_in_words(module)
-            new = [one for one in module.parameters() if id(one) not in self._counted]
+            new = [weights for weights in module.parameters() if id(weights) not in self._counted]
             self._counted.update(map(id, new))
-            parameters = sum(one.numel() for one in new)
+            parameters = sum(weights.numel() for weights in new)
             self._add(name, kind, layers, list(args), output, parameters, kernel, (name,))
 
         return note
@@ -200,7 +201,7 @@ class _Recorder:
 
 
 class _Operations(TorchFunctionMode):
-    """Tells a recorder of the operations that are called while it is active."""
+    """Passes the operations called while it is active on to a recorder."""
 
     def __init__(self, record: _Recorder) -> None:
         super().__init__()
@@ -209,7 +210,7 @@ class _Operations(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
         if isinstance(output, Tensor):
-            inputs = [one for one in (*args, *(kwargs or {}).values()) if isinstance(one, Tensor)]
+            inputs = [value for value in (*args, *(kwargs or {}).values()) if isinstance(value, Tensor)]
             self._record.operation(func.__name__, inputs, output)
         return output
 
@@ -238,8 +239,7 @@ def _merged(before: Stage, after: Stage) -> Stage | None:
 
 
 def _units(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The modules that count as one step: residual blocks, convolutions (which may pad by a module of their own), and
-    layers without layers inside."""
+    """The modules that count as one step: residual blocks, convolutions, and layers without layers inside."""
     for part, module in network.named_children():
         full = f"{name}.{part}" if name else part
         if isinstance(module, _RESIDUAL + _CONVOLUTIONS) or not any(module.children()):
@@ -251,20 +251,20 @@ def _units(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
 def _module_in_words(module: nn.Module) -> tuple[Kind, str, int]:
     """Kind, words and kernel of a module."""
     if isinstance(module, _RESIDUAL):
-        filters = [one for one in module.modules() if isinstance(one, _CONVOLUTIONS)]
+        filters = [inner for inner in module.modules() if isinstance(inner, _CONVOLUTIONS)]
         up = "transposed " if isinstance(filters[0], nn.ConvTranspose2d) else ""
-        kernel = max(one.kernel_size[0] for one in filters)
+        kernel = max(inner.kernel_size[0] for inner in filters)
         words = f"residual block of {kernel}×{kernel} {up}convolutions"
         if isinstance(module, Lite0Block):
             words = f"inverted residual block, {kernel}×{kernel} depthwise"
-        return "residual", words + _stride(max(one.stride[0] for one in filters)), kernel
+        return "residual", words + _stride(max(inner.stride[0] for inner in filters)), kernel
     if isinstance(module, _CONVOLUTIONS):
         kind: Kind = "convolution" if isinstance(module, nn.Conv2d) else "transposed convolution"
         kernel = module.kernel_size[0]
         return kind, f"{kind} {kernel}×{kernel}{_stride(module.stride[0])}", kernel
     if isinstance(module, nn.MaxPool2d):
         kernel, stride = (
-            one if isinstance(one, int) else one[0] for one in (module.kernel_size, module.stride)
+            side if isinstance(side, int) else side[0] for side in (module.kernel_size, module.stride)
         )
         return "pooling", f"max pooling {kernel}×{kernel}{_stride(stride)}", kernel
     if isinstance(module, nn.Linear):

@@ -32,7 +32,7 @@ def cut_others(plan: Plan, splits: Done, folder: Path) -> dict[str, Any]:
 
     from verovolto.data.faceset import FaceSet
     from verovolto.data.splits import check_disjoint
-    from verovolto.data.storage.split_file import write_split_file
+    from verovolto.data.storage.base import write_split_file
     from verovolto.thesis.unsplit_fakes import OTHERS, other_fakes
 
     faces = FaceSet.open(split_file(splits.folder, "honest"))

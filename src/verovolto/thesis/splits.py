@@ -35,7 +35,7 @@ def cut_splits(plan: Plan, folder: Path) -> dict[str, Any]:
     Raises `SplitError` and `InputError` for sets that are too small, or hold no fake of the method.
     """
     from verovolto.data.faceset import FaceSet
-    from verovolto.data.storage.split_file import write_split_file
+    from verovolto.data.storage.base import write_split_file
     from verovolto.thesis.random_split import keep_train
 
     faces = FaceSet.open(plan.data)

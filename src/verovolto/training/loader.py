@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from verovolto.core.errors import UnreadableImage
 from verovolto.data.faceset import FaceSet
-from verovolto.data.shuffle import epoch_order
-from verovolto.data.transforms import flip, random_bits, resize
+from verovolto.data.transforms import epoch_order, flip, random_bits, resize
 from verovolto.networks.choices import Flips
 
 

@@ -11,9 +11,14 @@ from torch import Tensor
 
 from verovolto.core.errors import DataError, Diverged
 from verovolto.data.transforms import normalise, random_bits
-from verovolto.networks.losses import negative_elbo, reconstruction_error, second_encoding_error, warmed_beta
 from verovolto.networks.registry import entry
-from verovolto.networks.vae import VAE
+from verovolto.networks.vae import (
+    VAE,
+    negative_elbo,
+    reconstruction_error,
+    second_encoding_error,
+    warmed_beta,
+)
 from verovolto.training.config import TrainConfig
 from verovolto.training.loader import Batch
 

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from verovolto.core.errors import DataError, SplitError
 from verovolto.data.layouts import list_media
-from verovolto.data.layouts.base import split_of_people
+from verovolto.data.layouts.base import People
 from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, TWICE
-from verovolto.data.layouts.ffpp import METHODS, NO_DFD_SPLIT, NO_LISTS, TORN, UNKNOWN_FOLDER, parse_name
+from verovolto.data.layouts.ffpp import (
+    METHODS,
+    NO_DFD_SPLIT,
+    NO_LISTS,
+    TORN,
+    UNKNOWN_FOLDER,
+    parse_name,
+    split_by_people,
+)
 
 LISTS = {"train": [["000", "003"], ["001", "870"]], "val": [["010", "011"]], "test": [["020", "021"]]}
 ORIGINALS = [
@@ -174,7 +182,7 @@ def test_any_name_is_read_or_refused(name: str, dfd: bool, fake: bool) -> None:
 def test_a_fake_is_in_a_split_only_with_both_people(
     split_of: dict[str, str], target: str, donor: str | None
 ) -> None:
-    split = split_of_people(split_of, target, donor, fake=True)
+    split = split_by_people(People(source_video=target, target=target, donor=donor), split_of)
     assert split is None or split == split_of[target] == (split if donor is None else split_of[donor])
 
 

@@ -12,8 +12,8 @@ from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.detectors.base import Detector
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
+from verovolto.experimental.blend.network import BlendVAE
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.blend_vae import BlendVAE
 
 HALF = (0.5, 0.5, 0.5)
 

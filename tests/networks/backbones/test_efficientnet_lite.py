@@ -52,7 +52,7 @@ def test_it_stops_at_the_last_tap_and_learns_nothing() -> None:
 
 @pytest.mark.parametrize("layers", [(), (3, 1), (1, 1), (16,), (-2,)])
 def test_impossible_taps_are_refused(layers: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="taps are ascending"):
+    with pytest.raises(InputError, match="layers are ascending"):
         Lite("lite0", layers)
 
 
@@ -75,5 +75,5 @@ def test_a_damaged_file_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: A
 
 
 def test_an_unknown_trunk_is_refused() -> None:
-    with pytest.raises(InputError, match="no trunk is called 'lite9'"):
+    with pytest.raises(InputError, match="no backbone is called 'lite9'"):
         Lite("lite9", (0,))

@@ -1,8 +1,4 @@
-"""How people's data lies on disk: each collection's layout, recognised by itself, one file a collection.
-
-`recognise(root)` says which it is; `list_media(root)` gives its videos and photographs with their labels, methods,
-people and official splits, and counts what is not as it should be. Only names and lists are read, never media.
-"""
+"""How collections of deepfakes lie on disk, one file a collection; only names and lists are read, never media."""
 
 from __future__ import annotations
 
@@ -16,27 +12,14 @@ from verovolto.data.layouts.base import Layout, Listing, MediaItem, Problems
 from verovolto.data.layouts.disk import entries, frame_number
 
 __all__ = [
-    "AUTO",
-    "LAYOUTS",
-    "Layout",
-    "Listing",
-    "MediaItem",
-    "Problems",
-    "by_name",
-    "frame_number",
-    "list_media",
+    "AUTO", "LAYOUTS", "Layout", "Listing", "MediaItem", "Problems", "by_name", "frame_number", "list_media",
     "recognise",
-]
+]  # fmt: skip
 
 AUTO = "auto"
 _COLLECTIONS = (
-    ffpp.LAYOUT,
-    celebdf.LAYOUT,
-    dfdc.LAYOUT,
-    dfdc_preview.LAYOUT,
-    deepfakebench.LAYOUT,
-    uadfv.LAYOUT,
-)
+    ffpp.LAYOUT, celebdf.LAYOUT, dfdc.LAYOUT, dfdc_preview.LAYOUT, deepfakebench.LAYOUT, uadfv.LAYOUT,
+)  # fmt: skip
 LAYOUTS: dict[str, Layout] = {each.name: each for each in (*_COLLECTIONS, plain.LAYOUT)}
 """All layouts by name. The plain folder comes last: it is what `real/` and `fake/` are where nothing else fits."""
 
@@ -48,22 +31,22 @@ def recognise(root: Path) -> Layout:
     all that was looked for, and a folder below that would be) or two collections are.
     """
     _check_folder(root)
-    found = [layout for layout in _COLLECTIONS if layout.matches(root)]
-    if len(found) > 1:
-        names = " and ".join(layout.name for layout in found)
+    matching = [layout for layout in _COLLECTIONS if layout.matches(root)]
+    if len(matching) > 1:
+        names = " and ".join(layout.name for layout in matching)
         raise DataError(
             f"{root} looks like {names}",
-            hint=f"say which with layout={found[0].name}, or give one's own folder",
+            hint=f"say which with layout={matching[0].name}, or give one's own folder",
         )
-    if found:
-        return found[0]
+    if matching:
+        return matching[0]
     if plain.LAYOUT.matches(root):
         return plain.LAYOUT
     raise DataError(f"{root} is laid out like no known data set", hint=_what_was_looked_for(root))
 
 
 def by_name(name: str) -> Layout:
-    """The layout called `name`. Raises `InputError`, naming those there are."""
+    """The layout called `name`; raises `InputError`, with the names there are, for any other."""
     if name not in LAYOUTS:
         close = difflib.get_close_matches(name, LAYOUTS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are: {AUTO}, {', '.join(LAYOUTS)}"
@@ -74,8 +57,8 @@ def by_name(name: str) -> Layout:
 def list_media(root: Path, *, layout: str = AUTO) -> Listing:
     """The media below `root`, read lazily, by the layout recognised or by the one named.
 
-    Raises as `recognise` and `by_name` do, at once; `DataError` or `SplitError` while items are read if an official
-    list without which nothing can be told is damaged. All else is counted in `problems`.
+    Raises as `recognise` and `by_name` do, at once; `DataError` or `SplitError` while items are read, where an
+    official list that everything depends on is damaged. All else is counted in `problems`.
     """
     _check_folder(root)
     return (recognise(root) if layout == AUTO else by_name(layout)).listing(root)

@@ -1,4 +1,4 @@
-"""What every layout gives: media items with what is known of each, and a count of what was not as it should be."""
+"""What every layout gives: media items with their metadata, and a count of what was not as it should be."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MediaItem:
-    """One video, one photograph, or one video's extracted frames, and what its place and the lists say of it.
+    """One video, one photograph, or one video's extracted frames, with the metadata of its place and of the lists.
 
-    Names are those of a face set's columns; what nobody says is None.
+    Names are those of a face set's columns; what is unknown is None.
 
     Attributes:
         path: the video or image file; of extracted frames, their folder.
@@ -54,6 +54,51 @@ class MediaItem:
         return self.dataset, self.label, self.method, self.compression, self.video
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class People:
+    """What a video's name says: the video it was made of, who is seen, whose face was put in."""
+
+    source_video: str
+    target: str | None = None
+    donor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """A video file (`frames` is None) or a folder of frames; `name` is the file's stem or the folder's name."""
+
+    name: str
+    path: Path
+    frames: tuple[Path, ...] | None = None
+
+    def item(
+        self,
+        label: Literal["real", "fake"],
+        dataset: str,
+        people: People | None = None,
+        *,
+        method: str | None = None,
+        compression: str | None = None,
+        split: str | None = None,
+    ) -> MediaItem:
+        """The item of this clip.
+
+        Args:
+            label: its class.
+            dataset: the collection.
+            people: what its name says; without, it is its own source video and nobody is known.
+            method: see `MediaItem`.
+            compression: likewise.
+            split: likewise.
+        """
+        people = people or People(source_video=self.name)
+        return MediaItem(
+            path=self.path, frames=self.frames, label=label, dataset=dataset, video=self.name,
+            source_video=people.source_video, method=method, compression=compression,
+            target_identity=people.target, donor_identity=people.donor, split=split,
+        )  # fmt: skip
+
+
 class Problems:
     """Counts of what was not as it should be, by kind, with the first examples; filled while items are read."""
 
@@ -63,14 +108,14 @@ class Problems:
         self._notes: dict[str, None] = {}
 
     def add(self, kind: str, example: object) -> None:
-        """Count one problem of a kind, told in words such as `listed, but not there`."""
+        """Count one problem of a kind, such as `listed, but not there`."""
         self._counts[kind] += 1
         examples = self._examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
             examples.append(str(example))
 
     def note(self, text: str) -> None:
-        """Say something of the whole set, once however often it is said."""
+        """Note something of the whole set, once however often it is called."""
         self._notes[text] = None
 
     @property
@@ -80,7 +125,7 @@ class Problems:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is said of the whole set, such as why its splits are empty."""
+        """Notes on the whole set, such as why its splits are empty."""
         return tuple(self._notes)
 
     def examples(self, kind: str) -> tuple[str, ...]:
@@ -92,11 +137,11 @@ class Problems:
 
     def lines(self) -> list[str]:
         """One line a kind, with number and examples, then the notes."""
-        found = []
+        lines = []
         for kind, count in self._counts.items():
             shown = ", ".join(self._examples[kind])
-            found.append(f"{count} {kind}: {shown}" + (", ..." if count > EXAMPLES else ""))
-        return [*found, *self._notes]
+            lines.append(f"{count} {kind}: {shown}" + (", ..." if count > EXAMPLES else ""))
+        return [*lines, *self._notes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +178,3 @@ class Layout:
         """The same items, with a count of the problems met on the way."""
         problems = Problems()
         return Listing(layout=self.name, root=root, items=self.walk(root, problems), problems=problems)
-
-
-def split_of_people(
-    split_of: dict[str, str], target: str | None, donor: str | None, *, fake: bool
-) -> str | None:
-    """The split of an item by its people: of a fake, only where target and donor are in the same one."""
-    split = split_of.get(target) if target is not None else None
-    if fake and donor is not None and split_of.get(donor) != split:
-        return None
-    return split

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from verovolto.data.layouts.base import Layout, MediaItem, Problems
-from verovolto.data.layouts.disk import BAD_LIST, NAME, NO_FILE, Clip, clips, entries, subfolders
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
+from verovolto.data.layouts.disk import BAD_LIST, NAME, NO_FILE, clips, entries, subfolders
 
 FOLDERS = {"celeb-real": "Celeb-real", "celeb-synthesis": "Celeb-synthesis", "youtube-real": "YouTube-real"}
 SYNTHESIS = "celeb-synthesis"
@@ -31,43 +30,34 @@ SPLIT_NOTE = (
 NO_LIST_NOTE = f"Celeb-DF: {LIST} is not there: splits are empty"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Name:
-    """What a video's name says: the real video it was made of, who is seen, whose face was put in."""
-
-    source_video: str
-    target: str | None = None
-    donor: str | None = None
-
-
-def parse_name(name: str) -> Name | None:
+def parse_name(name: str) -> People | None:
     """Read `id0_0000`, `id0_id16_0000` or `00170` (a stranger: nobody says who); None for another form."""
     match = re.fullmatch(r"(id[0-9]+)(?:_(id[0-9]+))?_([0-9]+)", name)
     if match:
         target, donor, number = match.groups()
-        return Name(source_video=f"{target}_{number}", target=target, donor=donor)
-    return Name(source_video=name) if re.fullmatch(r"[0-9]+", name) else None
+        return People(source_video=f"{target}_{number}", target=target, donor=donor)
+    return People(source_video=name) if re.fullmatch(r"[0-9]+", name) else None
 
 
 def describe(
     clip: Clip, *, fake: bool, dataset: str, test: dict[str, str] | None, problems: Problems
 ) -> MediaItem:
-    """The item of a clip, out of its name; `test` holds the listed videos by name, if the list is there."""
-    name = parse_name(clip.name)
-    if name is None or fake != (name.donor is not None):
+    """The item of a clip, by its name.
+
+    Args:
+        clip: the video or its frames.
+        fake: its class.
+        dataset: the version.
+        test: the listed videos by name; None without the list.
+        problems: counts a name of another form.
+    """
+    people = parse_name(clip.name)
+    if people is None or fake != (people.donor is not None):
         problems.add(NAME, clip.path)
-        name = Name(source_video=clip.name)
-    return MediaItem(
-        path=clip.path,
-        frames=clip.frames,
-        label="fake" if fake else "real",
-        dataset=dataset,
-        video=clip.name,
-        source_video=name.source_video,
-        method="Celeb-synthesis" if fake else None,
-        target_identity=name.target,
-        donor_identity=name.donor,
-        split="test" if test is not None and clip.name in test else None,
+        people = None
+    split = "test" if test is not None and clip.name in test else None
+    return clip.item(
+        "fake" if fake else "real", dataset, people, method="Celeb-synthesis" if fake else None, split=split
     )
 
 
@@ -76,12 +66,12 @@ def read_list(file: Path, problems: Problems) -> dict[str, str]:
 
     Lines of another form are counted and passed over, and so are labels (1 = real) that contradict the folder.
     """
-    found: dict[str, str] = {}
+    listed: dict[str, str] = {}
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         problems.add(BAD_LIST, f"{file} ({error})")
-        return found
+        return listed
     for line in filter(str.strip, lines):
         match = re.fullmatch(r"\s*([01])\s+(?:.*[/\\])?([^/\\]+)[/\\]([^/\\]+?)(?:\.[A-Za-z0-9]+)?\s*", line)
         if not match or match[2].lower() not in FOLDERS:
@@ -89,8 +79,8 @@ def read_list(file: Path, problems: Problems) -> dict[str, str]:
             continue
         if (match[1] == "1") == (match[2].lower() == SYNTHESIS):
             problems.add(CONTRADICTION, line.strip())
-        found[match[3]] = match[2].lower()
-    return found
+        listed[match[3]] = match[2].lower()
+    return listed
 
 
 def find_list(folder: Path) -> Path | None:
@@ -127,8 +117,5 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
 
 
 LAYOUT = Layout(
-    name="celebdf",
-    looks_for="Celeb-real/ or Celeb-synthesis/ (Celeb-DF)",
-    matches=_matches,
-    walk=_walk,
+    name="celebdf", looks_for="Celeb-real/ or Celeb-synthesis/ (Celeb-DF)", matches=_matches, walk=_walk
 )

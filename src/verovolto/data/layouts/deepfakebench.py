@@ -21,12 +21,11 @@ from typing import Any
 
 from verovolto.core.errors import DataError
 from verovolto.data.layouts import celebdf, ffpp, uadfv
-from verovolto.data.layouts.base import Layout, MediaItem, Problems
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, Problems
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     NO_FILE,
     NO_FRAMES,
-    Clip,
     beginning,
     entries,
     in_order,
@@ -34,16 +33,9 @@ from verovolto.data.layouts.disk import (
 )
 
 FFPP_LABELS = {
-    "FF-real": None,
-    "FF-DF": "Deepfakes",
-    "FF-F2F": "Face2Face",
-    "FF-FS": "FaceSwap",
-    "FF-NT": "NeuralTextures",
-    "FF-FH": "FaceShifter",
-    "FF-SH": "FaceShifter",
-    "DFD_real": None,
-    "DFD_fake": "DeepFakeDetection",
-}
+    "FF-real": None, "FF-DF": "Deepfakes", "FF-F2F": "Face2Face", "FF-FS": "FaceSwap", "FF-NT": "NeuralTextures",
+    "FF-FH": "FaceShifter", "FF-SH": "FaceShifter", "DFD_real": None, "DFD_fake": "DeepFakeDetection",
+}  # fmt: skip
 METHODS = {"DFDCP_FakeA": "method_A", "DFDCP_FakeB": "method_B", "DF_fake": "DF-VAE"}
 BAD_ENTRY = "entries that are not a video with frames"
 BAD_LABEL = "labels that are neither real nor fake (left out)"
@@ -125,15 +117,15 @@ class Finder:
             parts = parse_path(text)
             if parts:
                 wanted.setdefault(parts[:-1], set()).add(parts[-1])
-        found: list[Path] = []
+        present: list[Path] = []
         for parts, names in wanted.items():
             folder = self._folder(parts, absolute=frames[0].strip().startswith("/"))
             there = set(entries(folder)[1]) if folder else set()
             for name in sorted(names - there):
                 problems.add(NO_FRAME, "/".join((*parts, name)))
             if folder:
-                found += [folder / name for name in names & there]
-        return (found[0].parent, in_order(found)) if found else None
+                present += [folder / name for name in names & there]
+        return (present[0].parent, in_order(present)) if present else None
 
     def _folder(self, parts: tuple[str, ...], *, absolute: bool) -> Path | None:
         """The folder that `parts` name: where the last one was rooted, else as written, else below a base.
@@ -218,11 +210,11 @@ class _Describer:
             self.problems.add(NO_FRAMES, f"{entry.label}/{entry.video}")
             return None
         seen.add(key)
-        found = finder.find(entry.frames, self.problems)
-        if found is None:
+        located = finder.find(entry.frames, self.problems)
+        if located is None:
             self.problems.add(NO_FILE, f"{entry.label}/{entry.video}")
             return None
-        clip = Clip(name=entry.video, path=found[0], frames=found[1])
+        clip = Clip(name=entry.video, path=located[0], frames=located[1])
         return self._describe(_collection(dataset, entry.label), entry, clip, fake=fake)
 
     def _describe(self, dataset: str, entry: Entry, clip: Clip, *, fake: bool) -> MediaItem:
@@ -241,16 +233,8 @@ class _Describer:
         if dataset == uadfv.DATASET:
             return uadfv.describe(clip, fake=fake, problems=self.problems)
         self.problems.note(f"{dataset}: no official list is read here, its splits are empty")
-        return MediaItem(
-            path=clip.path,
-            frames=clip.frames,
-            label="fake" if fake else "real",
-            dataset=dataset,
-            video=clip.name,
-            source_video=clip.name,
-            method=METHODS.get(entry.label) if fake else None,
-            compression=entry.compression,
-        )
+        method = METHODS.get(entry.label) if fake else None
+        return clip.item("fake" if fake else "real", dataset, method=method, compression=entry.compression)
 
     def _celeb_tests(self, dataset: str) -> dict[str, str] | None:
         """The official test videos of a version of Celeb-DF, if its list lies in its folder."""

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from verovolto.core.errors import DataError
-from verovolto.data.layouts.base import Layout, MediaItem, Problems
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     NO_FILE,
     NO_LIST,
     TWICE,
-    Clip,
     beginning,
     clips,
     entries,
@@ -61,56 +60,52 @@ def read_metadata(file: Path, problems: Problems) -> dict[str, dict[str, Any]]:
     except DataError as error:
         problems.add(BAD_LIST, error.message)
         return {}
-    found: dict[str, dict[str, Any]] = {}
+    listed: dict[str, dict[str, Any]] = {}
     for name, entry in value.items():
         video = stem(name)
         if video is None or not isinstance(entry, dict) or _label(entry) is None:
             problems.add(BAD_ENTRY, f"{file}: {name}")
         else:
-            found[video] = entry
-    return found
+            listed[video] = entry
+    return listed
 
 
 def read_labels(file: Path, problems: Problems) -> dict[str, Literal["real", "fake"]]:
     """`{video: label}` of the test set's `labels.csv`, where 1 is fake; a damaged file is counted, and empty."""
-    found: dict[str, Literal["real", "fake"]] = {}
+    listed: dict[str, Literal["real", "fake"]] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as handle:
             rows = list(csv.DictReader(handle))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         problems.add(BAD_LIST, f"{file} ({error})")
-        return found
+        return listed
     for row in rows:
         video, value = stem(row.get("filename")), (row.get("label") or "").strip()
         if video is None or value not in ("0", "1", "0.0", "1.0"):
             problems.add(BAD_ENTRY, f"{file}: {row.get('filename')}")
         else:
-            found[video] = "fake" if value.startswith("1") else "real"
-    return found
+            listed[video] = "fake" if value.startswith("1") else "real"
+    return listed
 
 
 def _label(entry: dict[str, Any]) -> Literal["real", "fake"] | None:
-    match str(entry.get("label", "")).strip().upper():
-        case "REAL":
-            return "real"
-        case "FAKE":
-            return "fake"
-    return None
+    labels: dict[str, Literal["real", "fake"]] = {"REAL": "real", "FAKE": "fake"}
+    return labels.get(str(entry.get("label", "")).strip().upper())
 
 
 def _parts(root: Path) -> list[Path]:
     """Folders with a `metadata.json`: parts by their number, then the sample; the folder itself may be one."""
     if _has_metadata(root):
         return [root]
-    found: list[tuple[int, Path]] = []
+    parts: list[tuple[int, Path]] = []
     for folder in (root, root / "train"):
         for name in entries(folder)[0]:
             number = part_number(name)
             if number is not None:
-                found += [(number, part) for part in _unpacked(folder / name) if _has_metadata(part)]
+                parts += [(number, part) for part in _unpacked(folder / name) if _has_metadata(part)]
     if _has_metadata(root / SAMPLE):
-        found.append((10**9, root / SAMPLE))
-    return [part for _, part in sorted(found, key=lambda each: (each[0], natural(str(each[1]))))]
+        parts.append((10**9, root / SAMPLE))
+    return [part for _, part in sorted(parts, key=lambda each: (each[0], natural(str(each[1]))))]
 
 
 def _unpacked(part: Path) -> list[Path]:
@@ -186,15 +181,7 @@ def _test_items(folder: Path, problems: Problems) -> Iterator[MediaItem]:
 
 
 def _item(clip: Clip, label: Literal["real", "fake"], original: str | None, split: str | None) -> MediaItem:
-    return MediaItem(
-        path=clip.path,
-        frames=clip.frames,
-        label=label,
-        dataset=DATASET,
-        video=clip.name,
-        source_video=original or clip.name,
-        split=split,
-    )
+    return clip.item(label, DATASET, People(source_video=original or clip.name), split=split)
 
 
 LAYOUT = Layout(

@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from verovolto.data.layouts.base import Layout, MediaItem, Problems
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
 from verovolto.data.layouts.dfdc import BAD_ENTRY
 from verovolto.data.layouts.disk import (
     LEVELS,
     NO_FILE,
     NO_LIST,
     NO_MEDIA,
-    Clip,
     beginning,
     entries,
     image_files,
@@ -60,9 +59,9 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
         taken.add(clip.path)
         yield _item(clip, path, entry, fake=label == "fake")
     for folder in sorted(folders):
-        for found in _media(root / folder, problems):
-            if found not in taken:
-                problems.add(NO_LIST, found)
+        for medium in _media(root / folder, problems):
+            if medium not in taken:
+                problems.add(NO_LIST, medium)
 
 
 def _relative(name: str) -> PurePosixPath | None:
@@ -91,16 +90,12 @@ def _item(clip: Clip, path: PurePosixPath, entry: dict[str, Any], *, fake: bool)
         actor = path.parts[1] if path.parts[0] == ORIGINALS and len(path.parts) > 2 else None
         target, donor = target or actor, None
     split = entry.get("set")
-    return MediaItem(
-        path=clip.path,
-        frames=clip.frames,
-        label="fake" if fake else "real",
-        dataset=DATASET,
-        video=clip.name,
-        source_video=clip.name,
+    people = People(source_video=clip.name, target=target, donor=donor)
+    return clip.item(
+        "fake" if fake else "real",
+        DATASET,
+        people,
         method=path.parts[0] if fake else None,
-        target_identity=target,
-        donor_identity=donor,
         split=split if isinstance(split, str) and split else None,
     )
 

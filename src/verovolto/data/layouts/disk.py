@@ -1,4 +1,4 @@
-"""Looking into folders: sorted names, videos and folders of frames, lists. Nothing here decodes anything."""
+"""Folders on disk: sorted names, videos and folders of frames, lists. Nothing here decodes anything."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verovolto.core.errors import DataError
-from verovolto.data.layouts.base import Problems
+from verovolto.data.layouts.base import Clip, Problems
 from verovolto.data.storage import folder as face_folder
 
 VIDEO_SUFFIXES = frozenset(
@@ -31,15 +30,6 @@ NO_FILE = "listed, but not there"
 NO_LIST = "there, but in no list"
 BAD_LIST = "lists that cannot be read (what they name is left out)"
 _PEEK = 4096
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
-    """A video file (`frames` is None) or a folder of frames; `name` is the file's stem or the folder's name."""
-
-    name: str
-    path: Path
-    frames: tuple[Path, ...] | None = None
 
 
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -67,8 +57,8 @@ def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], 
     folders: list[str] = []
     files: list[str] = []
     try:
-        with os.scandir(folder) as found:
-            for entry in found:
+        with os.scandir(folder) as below:
+            for entry in below:
                 if not entry.name.startswith("."):
                     (folders if entry.is_dir() else files).append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
@@ -81,10 +71,10 @@ def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], 
 
 def subfolders(folder: Path, problems: Problems | None = None) -> dict[str, Path]:
     """Folders in `folder` by their name in lower case: people spell `Celeb-real` and `celeb-real`."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for name in entries(folder, problems)[0]:
-        found.setdefault(name.lower(), folder / name)
-    return found
+        paths.setdefault(name.lower(), folder / name)
+    return paths
 
 
 def is_video(name: str) -> bool:
@@ -137,8 +127,8 @@ def _clip_paths(folder: Path, problems: Problems) -> tuple[dict[str, Path], dict
     return videos, frames
 
 
-def _put(found: dict[str, Path], name: str, path: Path, problems: Problems) -> None:
-    if found.setdefault(name, path) != path:
+def _put(paths: dict[str, Path], name: str, path: Path, problems: Problems) -> None:
+    if paths.setdefault(name, path) != path:
         problems.add(TWICE, path)
 
 

@@ -7,21 +7,27 @@ manipulated_sequences/<method>/masks/videos/*.mp4      (not faces: left alone)
 train.json, val.json, test.json                        (at the root, or in splits/)
 ```
 A fake `<target>_<source>` shows the scene of `target` with the face of `source`. `c0` is another name of `raw`.
+The official lists hold pairs of videos: [a, b] covers the reals a and b and the fakes a_b and b_a, of every method
+and compression.
 Actors and DeepFakeDetection are a collection of their own: its people are not those of the 1,000 videos, and no
 official list covers them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from verovolto.data.layouts.base import Layout, MediaItem, Problems, split_of_people
-from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, Clip, clips, subfolders
-from verovolto.data.layouts.ffpp_splits import FILES, read_pairs
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from verovolto.core.errors import DataError, SplitError
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
+from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, clips, subfolders
+from verovolto.data.splits import Splits
 
 DATASET = "FaceForensics++"
 DFD = "DeepFakeDetection"
@@ -31,19 +37,11 @@ METHODS = {
 }
 COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
 SOURCES = ("youtube", "actors")
+SPLIT_FILES = {"train": "train.json", "val": "val.json", "test": "test.json"}
 NO_LISTS = "FaceForensics++: train.json, val.json, test.json are not beside it: splits are empty"
 NO_DFD_SPLIT = "DeepFakeDetection and its actors have no official split: theirs is empty"
 TORN = "fakes of no official split (target and donor are not in the same one)"
 UNKNOWN_FOLDER = "folders that are no part of FaceForensics++ (left out)"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class People:
-    """What a video's name says: the video it was made of, who is seen, whose face was put in."""
-
-    source_video: str
-    target: str | None = None
-    donor: str | None = None
 
 
 def parse_name(name: str, *, dfd: bool, fake: bool) -> People | None:
@@ -72,7 +70,16 @@ def describe(
     split_of: dict[str, str] | None,
     problems: Problems,
 ) -> MediaItem:
-    """The item of a clip, out of its name; `split_of` is `{video: split}` of the official lists, if they are there."""
+    """The item of a clip, by its name.
+
+    Args:
+        clip: the video or its frames.
+        method: how a fake was made; None for a real video.
+        dfd: whether it is of DeepFakeDetection.
+        compression: of the video.
+        split_of: `{video: split}` of the official lists; None without them.
+        problems: counts a name of another form and a video of no split.
+    """
     label: Literal["real", "fake"] = "real" if method is None else "fake"
     people = parse_name(clip.name, dfd=dfd, fake=label == "fake")
     if people is None:
@@ -84,33 +91,30 @@ def describe(
     elif split_of is None:
         problems.note(NO_LISTS)
     else:
-        split = split_of_people(split_of, people.target, people.donor, fake=label == "fake")
+        split = split_by_people(people, split_of)
         if split is None:
             problems.add(TORN if label == "fake" else NO_LIST, clip.path)
-    return MediaItem(
-        path=clip.path,
-        frames=clip.frames,
-        label=label,
-        dataset=DFD if dfd else DATASET,
-        video=clip.name,
-        source_video=people.source_video,
-        method=method,
-        compression=compression,
-        target_identity=people.target,
-        donor_identity=people.donor,
-        split=split,
+    return clip.item(
+        label, DFD if dfd else DATASET, people, method=method, compression=compression, split=split
     )
+
+
+def split_by_people(people: People, split_of: dict[str, str]) -> str | None:
+    """The split of an item by its people: of a fake, only where target and donor are in the same one."""
+    split = split_of.get(people.target) if people.target is not None else None
+    if people.donor is not None and split_of.get(people.donor) != split:
+        return None
+    return split
 
 
 def find_official(*folders: Path) -> dict[str, str] | None:
     """`{video: split}` of the first folder that has all three official lists, in it or in its `splits/`.
 
-    Raises `DataError` or `SplitError` for lists that are there and damaged: a split made of half a list is
-    none.
+    Raises `DataError` or `SplitError` for damaged lists: a split made of half a list is none.
     """
     for folder in folders:
         for place in (folder, folder / "splits"):
-            if all((place / name).is_file() for name in FILES.values()):
+            if all((place / name).is_file() for name in SPLIT_FILES.values()):
                 return read_pairs(place)
     return None
 
@@ -165,6 +169,68 @@ def _compressions(folder: Path, problems: Problems) -> Iterator[tuple[str, Path]
             continue
         taken.add(COMPRESSIONS[name])
         yield COMPRESSIONS[name], place
+
+
+def official_splits(table: pa.Table, folder: Path) -> Splits:
+    """Split rows by the official pair files in `folder`.
+
+    Rows are found by their `source_video` (`000`, `000_003`, also with path or suffix); a fake named by its target
+    alone (`000`) also by its donor, where that is known. A row whose video is in no pair (actors, videos of other
+    sets) is left out; a fake whose two videos are not one official pair is dropped and counted.
+
+    Raises:
+        DataError: for missing or damaged files.
+        SplitError: if no row belongs to any pair, or two lists share a video.
+    """
+    split_of = read_pairs(folder)
+    video = pc.replace_substring_regex(_column(table, "source_video"), r"^.*[/\\]", "")
+    video = pc.replace_substring_regex(video, r"\.[A-Za-z0-9]+$", "")
+    video = pc.coalesce(_with_donor(video, table), video)
+    keys = pa.array(list(split_of), pa.string())
+    split = pa.array(list(split_of.values()), pa.string()).take(pc.index_in(video, keys, skip_nulls=True))
+    if isinstance(split, pa.ChunkedArray):
+        split = split.combine_chunks()
+    if split.null_count == len(table):
+        raise SplitError(
+            f"no source_video of the set is in the official lists of {folder}",
+            hint="they name videos such as 000 and 000_003",
+        )
+    lost = table.filter(pc.is_null(split))
+    dropped = int(pc.sum(pc.equal(lost["label"], "fake")).as_py() or 0)
+    return Splits(split=split, dropped_fakes=dropped, left_out=len(lost) - dropped)
+
+
+def _with_donor(video: Any, table: pa.Table) -> Any:
+    """`000_003` for a fake of target video `000` and donor `003`; null for all other rows."""
+    alone = pc.and_(pc.equal(table["label"], "fake"), pc.invert(pc.match_substring(video, "_")))
+    named = pc.binary_join_element_wise(video, _column(table, "donor_identity"), "_")
+    return pc.if_else(alone, named, pa.scalar(None, pa.string()))
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    return table[name] if name in table.column_names else pa.nulls(len(table), pa.string())
+
+
+def read_pairs(folder: Path) -> dict[str, str]:
+    """`{video: split}` for the reals `a`, `b` and the fakes `a_b`, `b_a` of every pair."""
+    split_of: dict[str, str] = {}
+    for split, name in SPLIT_FILES.items():
+        for a, b in _pairs(folder / name):
+            for video in (a, b, f"{a}_{b}", f"{b}_{a}"):
+                if split_of.setdefault(video, split) != split:
+                    raise SplitError(f"{folder / name}: video {video} is in {split_of[video]} too")
+    return split_of
+
+
+def _pairs(file: Path) -> list[tuple[str, str]]:
+    try:
+        return [(str(a), str(b)) for a, b in json.loads(file.read_text(encoding="utf-8"))]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{file} does not exist", hint="give the folder of train.json, val.json, test.json"
+        ) from error
+    except (ValueError, TypeError, OSError) as error:
+        raise DataError(f"{file} is not a list of pairs of videos: {error}") from error
 
 
 LAYOUT = Layout(

@@ -5,7 +5,7 @@
 [train/ | val/ | test/]{real, fake, <method>}/x.jpg                 a photograph
 [train/ | val/ | test/]{real, fake, <method>}/<video>/0001.png      frames of a video
 ```
-`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, no folder tells.
+`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, is unknown.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class _Class:
 
 
 def _matches(root: Path) -> bool:
-    """Some folder says real or fake (or names a method of FaceForensics++), possibly below `train/`, ..."""
+    """Some folder is called real or fake (or as a method of FaceForensics++), possibly below `train/`, ..."""
     names = entries(root)[0]
     below = [folder for name in names if name.lower() in SPLIT_FOLDERS for folder in entries(root / name)[0]]
-    known = REAL_FOLDERS | FAKE_FOLDERS | FFPP_METHODS
-    return any(name.lower() in known for name in (*names, *below))
+    labelled = REAL_FOLDERS | FAKE_FOLDERS | FFPP_METHODS
+    return any(name.lower() in labelled for name in (*names, *below))
 
 
 def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
@@ -74,15 +74,15 @@ def _labelled(
 ) -> Iterator[_Class]:
     """The folders of one level by their label; any other name is a method only where `real/` stands beside it."""
     methods = any(name.lower() in REAL_FOLDERS for name in names)
-    known = partial(_Class, split=split, root=root, dataset=root.resolve().name)
+    labelled = partial(_Class, split=split, root=root, dataset=root.resolve().name)
     for name in names:
         place, lower = folder / name, name.lower()
         if lower in REAL_FOLDERS:
-            yield known(folder=place, label="real", method=None)
+            yield labelled(folder=place, label="real", method=None)
         elif lower in FAKE_FOLDERS:
-            yield known(folder=place, label="fake", method=None)
+            yield labelled(folder=place, label="fake", method=None)
         elif lower in FFPP_METHODS or (methods and lower not in NO_MEDIA | LEVELS):
-            yield known(folder=place, label="fake", method=name)
+            yield labelled(folder=place, label="fake", method=name)
         else:
             problems.add(OUTSIDE, place)
 

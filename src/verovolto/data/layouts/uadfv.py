@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from verovolto.data.layouts.base import Layout, MediaItem, Problems
-from verovolto.data.layouts.disk import LEVELS, NAME, Clip, clips, is_video, subfolders
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
+from verovolto.data.layouts.disk import LEVELS, NAME, clips, is_video, subfolders
 
 DATASET = "UADFV"
 METHOD = "FakeApp"
@@ -27,20 +27,13 @@ def parse_name(name: str, *, fake: bool) -> str | None:
 
 
 def describe(clip: Clip, *, fake: bool, problems: Problems) -> MediaItem:
-    """The item of a clip, out of its name."""
+    """The item of a clip, by its name."""
     source = parse_name(clip.name, fake=fake)
     if source is None:
         problems.add(NAME, clip.path)
     problems.note(NO_SPLIT)
-    return MediaItem(
-        path=clip.path,
-        frames=clip.frames,
-        label="fake" if fake else "real",
-        dataset=DATASET,
-        video=clip.name,
-        source_video=source or clip.name,
-        method=METHOD if fake else None,
-    )
+    people = People(source_video=source or clip.name)
+    return clip.item("fake" if fake else "real", DATASET, people, method=METHOD if fake else None)
 
 
 def _matches(root: Path) -> bool:
@@ -63,10 +56,10 @@ def _levels(folder: Path) -> list[Path]:
 
 
 def _some(folder: Path) -> list[str]:
-    """Some names of a folder: enough to know, however many there are."""
+    """Names of a folder, as many as it takes to recognise the form."""
     try:
-        with os.scandir(folder) as found:
-            return [entry.name for entry in islice(found, _LOOK) if not entry.name.startswith(".")]
+        with os.scandir(folder) as below:
+            return [entry.name for entry in islice(below, _LOOK) if not entry.name.startswith(".")]
     except OSError:
         return []
 
@@ -80,8 +73,5 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
 
 
 LAYOUT = Layout(
-    name="uadfv",
-    looks_for="real/0000.mp4 and fake/0000_fake.mp4 (UADFV)",
-    matches=_matches,
-    walk=_walk,
+    name="uadfv", looks_for="real/0000.mp4 and fake/0000_fake.mp4 (UADFV)", matches=_matches, walk=_walk
 )

@@ -1,0 +1,1 @@
+"""The forms that a face set is stored in: folders of images, Parquet shards, and split files over either."""

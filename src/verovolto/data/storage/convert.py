@@ -1,4 +1,4 @@
-"""Any face set to Parquet shards: each appears whole, and a conversion that was killed goes on."""
+"""Any face set to Parquet shards; each appears whole, and a conversion that was killed goes on."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ SHARD_ROWS = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a conversion did: shards in all, shards that stood there already, and the faces left out."""
+    """What a conversion did.
+
+    Attributes:
+        shards: in all.
+        resumed: shards that an earlier run had written.
+        faces: in the Parquet set.
+        unreadable: `face: why` of each image that could not be read; those faces are left out.
+    """
 
     shards: int
     resumed: int
     faces: int
     unreadable: tuple[str, ...]
-    """`face: why` of each image that could not be read; those faces are not in the Parquet set."""
 
 
 def convert_set(
@@ -40,16 +46,22 @@ def convert_set(
     crop_rule: dict[str, Any] | None = None,
     on_progress: Callable[[int], None] = lambda rows: None,
 ) -> Conversion:
-    """Write `faces` as Parquet shards of `shard_rows` rows into the folder `out`; image bytes stay as they
-    are.
+    """Write a set as Parquet shards; image bytes stay as they are.
 
-    Every image is decoded once, so that what cannot be read is known: such faces are left out, named and
-    counted. `crop_rule` is written into the set (by default the rule of `faces`). `on_progress` hears of rows
-    done. Shards that an earlier conversion of the same rows wrote are kept. Memory holds the metadata of
-    one shard and the images of 64 rows.
+    Every image is decoded once; faces that cannot be read are left out, named and counted. Shards that an earlier
+    conversion of the same rows wrote are kept. Memory holds the metadata of one shard and the images of 64 rows.
 
-    Raises `DataError` if more than the share `max_unreadable` of the images cannot be read, or if `out` holds
-    anything else; `InputError` for options out of range.
+    Args:
+        faces: the set.
+        out: folder for the shards, new or of the same conversion.
+        shard_rows: faces in a shard, >= 64.
+        max_unreadable: largest share of images that may be unreadable, 0 to 1.
+        crop_rule: written into the set; by default the rule of `faces`.
+        on_progress: called with the number of rows done since the last call.
+
+    Raises:
+        DataError: if more images cannot be read, or if `out` holds anything else.
+        InputError: for options out of range.
     """
     if shard_rows < BLOCK or not 0 <= max_unreadable <= 1:
         raise InputError(
@@ -145,8 +157,8 @@ def _check_out(out: Path, meta: dict[str, Any]) -> None:
                 f"{out} holds {file.name}, which is not of this conversion", hint="give a new folder"
             )
     for file in parquet_files(out):
-        found = shard_metadata(file)
-        different = [key for key, value in meta.items() if found.get(key) != value]
+        written = shard_metadata(file)
+        different = [key for key, value in meta.items() if written.get(key) != value]
         if different:
             raise DataError(
                 f"{file} was made of other content ({', '.join(different)} differs)", hint="give a new folder"

@@ -1,8 +1,8 @@
 """Face sets that are folders of images, with or without a manifest.
 
-Without a manifest the folders tell: `real/`, `fake/` or a folder a method, possibly under `train/`, `val/`,
-`test/`. Below them a folder stands for a video, `real/<video>/<frame>.png`; `fake/Deepfakes/...` names the
-method. A folder that holds only images is a set of unknown labels.
+Without a manifest the names of folders decide: `real/`, `fake/` or a folder a method, possibly under `train/`, `val/`,
+`test/`. Below them a folder is a video, `real/<video>/<frame>.png`; `fake/Deepfakes/...` names the method. A folder
+that holds only images is a set of unknown labels.
 """
 
 from __future__ import annotations
@@ -30,14 +30,9 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff"}
 )
 SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
-}
+}  # fmt: skip
 REAL_FOLDERS = frozenset({"real", "reals", "original", "originals"})
 FAKE_FOLDERS = frozenset({"fake", "fakes"})
 FFPP_METHODS = frozenset(
@@ -59,13 +54,16 @@ class FolderSource:
         return len(self._table)
 
     def names(self) -> list[str]:
+        """See `Source.names`."""
         return column_names(self._table.column_names)
 
     def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
+        """See `Source.table`."""
         check_names(names, self._table.column_names, where=str(self.path))
         return self._table.select(list(names)).slice(start, stop - start)
 
     def encoded(self, row: int) -> bytes:
+        """See `Source.encoded`."""
         name = str(self._paths[row].as_py())
         try:
             return (self.path / name).read_bytes()
@@ -73,28 +71,30 @@ class FolderSource:
             raise UnreadableImage(f"{name}: {error.strerror}") from error
 
     def blocks(self, rows: Rows) -> Rows:
+        """See `Source.blocks`."""
         return rows // BLOCK
 
     def sizes(self, rows: Rows) -> Rows:
+        """See `Source.sizes`."""
         return np.fromiter(
             (_size(self.path / self._paths[int(row)].as_py()) for row in rows), np.int64, len(rows)
         )
 
 
 def open_folder(path: Path) -> FolderSource:
-    """Open a folder of images without a manifest (see the module's words for the layouts).
+    """Open a folder of images without a manifest, laid out as above.
 
-    Raises `DataError` for a folder without images and for folders whose label nobody can tell.
+    Raises `DataError` for a folder without images and for folders of unknown label.
     """
-    found = list(_scan(path))
-    if not found:
+    images = list(_scan(path))
+    if not images:
         raise DataError(
             f"{path} holds no images",
             hint="a set is a folder real/ and fake/, a folder with manifest.csv, or Parquet files",
         )
-    found.sort(key=lambda face: face.path)
-    fields = {name: pa.array([getattr(face, name) for face in found], COLUMNS[name]) for name in _FIELDS}
-    paths = pa.chunked_array([pa.array([face.path for face in found], pa.string())])
+    images.sort(key=lambda face: face.path)
+    fields = {name: pa.array([getattr(face, name) for face in images], COLUMNS[name]) for name in _FIELDS}
+    paths = pa.chunked_array([pa.array([face.path for face in images], pa.string())])
     table = conform(pa.table({"face": paths, **fields}), COLUMNS, where=str(path))
     return FolderSource(path, table, paths)
 
@@ -102,8 +102,8 @@ def open_folder(path: Path) -> FolderSource:
 def open_manifest(manifest: Path) -> FolderSource:
     """Open a folder by its manifest: a CSV file with a header, `path` (or `file_name`) and `label` at least.
 
-    Paths are relative to the manifest's folder. Raises `DataError` for missing columns, unknown labels, ids
-    that occur twice, paths that leave the folder, and files that are not there (counted, the first named).
+    Paths are relative to the manifest's folder. Raises `DataError` for missing columns, unknown labels, ids that occur
+    twice, paths that leave the folder, and files that are not there (counted, the first named).
     """
     where = str(manifest)
     raw = _read_csv(manifest)
@@ -213,9 +213,7 @@ def _read_csv(manifest: Path) -> pa.Table:
         if len(set(header)) != len(header):
             raise DataError(f"{manifest}: a column name occurs twice", hint=f"header: {', '.join(header)}")
         options = pcsv.ConvertOptions(
-            column_types={name: pa.string() for name in header},
-            strings_can_be_null=True,
-            null_values=[""],
+            column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
         )
         table: Any = pcsv.read_csv(manifest, convert_options=options)
     except UnicodeDecodeError as error:
@@ -229,9 +227,9 @@ def separator_hint(header: Sequence[str]) -> str | None:
     """What to do about a CSV file whose whole header was read as one column; None for any other."""
     if len(header) != 1:
         return None
-    named = {";": "semicolons", "\t": "tabs", "|": "bars"}
-    found = next((words for mark, words in named.items() if mark in header[0]), None)
-    return None if found is None else f"its columns are separated by {found}: write it with commas"
+    marks = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    mark = next((words for mark, words in marks.items() if mark in header[0]), None)
+    return None if mark is None else f"its columns are separated by {mark}: write it with commas"
 
 
 def _check_paths(root: Path, paths: pa.ChunkedArray, where: str) -> None:

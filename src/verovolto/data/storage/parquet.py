@@ -1,9 +1,9 @@
-"""Face sets in Parquet: row groups of 64 rows, read when an image is asked for; nothing is copied anywhere.
+"""Face sets in Parquet: row groups of 64 rows, read when an image is asked for.
 
-The image column is stored plain, uncompressed, without dictionary or statistics: it is compressed already.
-Any Parquet reader can read these files; the key `verovolto` of their metadata holds a JSON object with
-`schema_version`, `name`, `crop_rule`, and, for shards that `convert` wrote, the fingerprint of what they were
-made from and which part of it they hold.
+The image column is stored plain, uncompressed, without dictionary or statistics: it is compressed already. Any Parquet
+reader can read these files; the key `verovolto` of their metadata holds a JSON object with `schema_version`, `name`,
+`crop_rule`, and, for shards that `convert` wrote, the fingerprint of what they were made from and which part of it
+they hold.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class ParquetSource:
         self._cached_bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        passing = ("_process", "_lock", "_handles", "_cache", "_cached_bytes")
-        return {key: value for key, value in self.__dict__.items() if key not in passing}
+        transient = ("_process", "_lock", "_handles", "_cache", "_cached_bytes")
+        return {key: value for key, value in self.__dict__.items() if key not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -85,11 +85,13 @@ class ParquetSource:
         return int(self._starts[-1])
 
     def names(self) -> list[str]:
+        """See `Source.names`."""
         return column_names(self._present)
 
     def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
+        """See `Source.table`."""
         check_names(names, self._present, where=str(self.path))
-        physical = [found for name in names if (found := physical_name(name, self._present)) is not None]
+        physical = [column for name in names if (column := physical_name(name, self._present)) is not None]
         first = int(np.searchsorted(self._starts, start, side="right")) - 1
         last = int(np.searchsorted(self._starts, stop, side="left"))
         parts = [conform(self._read(0, 0, 0, physical), names, where=str(self.path))]
@@ -113,6 +115,7 @@ class ParquetSource:
         return pa.table({"": pa.nulls(int(self._starts[offset + high] - self._starts[offset + low]))})
 
     def encoded(self, row: int) -> bytes:
+        """See `Source.encoded`."""
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         with self._lock_here():
             value = self._images(group)[row - int(self._starts[group])].as_py()
@@ -121,9 +124,11 @@ class ParquetSource:
         return bytes(value)
 
     def blocks(self, rows: Rows) -> Rows:
+        """See `Source.blocks`."""
         return np.asarray(np.searchsorted(self._starts, rows, side="right") - 1, dtype=np.int64)
 
     def sizes(self, rows: Rows) -> Rows:
+        """See `Source.sizes`."""
         if "image_bytes" in self._present:
             column = self.table(["image_bytes"], 0, len(self))["image_bytes"]
             return np.asarray(pc.fill_null(column, -1).to_numpy(), dtype=np.int64)[rows]
@@ -207,10 +212,13 @@ def shard_name(index: int, count: int) -> str:
 
 
 def write_shard(path: Path, rows: Iterable[pa.Table], schema: pa.Schema, *, metadata: dict[str, Any]) -> None:
-    """Write one shard so that it appears whole.
+    """Write one shard; the file appears whole.
 
-    `rows` yields tables of `schema` (metadata columns and `image`), a table a row group, which is all that
-    memory holds. `metadata`, our JSON object, is written last: what is found out on the way can be in it.
+    Args:
+        path: the file.
+        rows: tables of `schema` (metadata columns and `image`), one a row group, which is all that memory holds.
+        schema: of the file.
+        metadata: our JSON object, written last: what is found out while `rows` are made can be in it.
     """
     others = [name for name in schema.names if name != IMAGE]
     with (

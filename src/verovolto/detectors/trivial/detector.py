@@ -12,8 +12,8 @@ from torch import Tensor
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.data.face_batch import FaceBatch
-from verovolto.data.image_stats import laplacian_variance, luma
 from verovolto.data.score_table import BASELINES
+from verovolto.data.transforms import laplacian_variance, luma
 from verovolto.detectors.base import Detector
 from verovolto.detectors.types import Scores
 

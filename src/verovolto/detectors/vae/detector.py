@@ -18,9 +18,8 @@ from verovolto.detectors.types import Explanation, Scores
 from verovolto.detectors.vae.scores import VAE_SCORES, vae_scores
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.choices import Precision
-from verovolto.networks.precision import arithmetic
 from verovolto.networks.registry import Architecture, build
-from verovolto.networks.vae import VAE, VAEOutput
+from verovolto.networks.vae import VAE, VAEOutput, arithmetic
 
 
 @dataclass

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verovolto.networks.losses import negative_elbo
-from verovolto.networks.vae import VAE, VAEOutput
+from verovolto.networks.vae import VAE, VAEOutput, negative_elbo
 
 VAE_SCORES = ("rmse", "mse", "rmse_unit", "latent", "kl", "elbo")
 

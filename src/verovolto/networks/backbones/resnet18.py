@@ -1,4 +1,4 @@
-"""The ResNet-18 trunk of torchvision and its pretrained weights."""
+"""The ResNet-18 of torchvision and its pretrained weights."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def resnet18_features() -> nn.Sequential:
 
 
 def load_backbone(features: nn.Sequential, weights: str, *, cache: Path) -> None:
-    """Fill a `resnet18_features` trunk with pretrained weights.
+    """Fill `resnet18_features` with pretrained weights.
 
-    `weights` is `imagenet` (torchvision's IMAGENET1K_V1, from torch's own cache if it is there, else fetched
-    into `cache`), `none` (leave the random initialisation), or a file: a ResNet-18 state dict as `.pth` (read
-    without running code) or `.safetensors`. Raises `WeightsError` when they cannot be had or do not fit.
+    `weights` is `imagenet` (torchvision's IMAGENET1K_V1, from torch's own cache if it is there, else fetched into
+    `cache`), `none` (leave the random initialisation), or a file: a ResNet-18 state dict as `.pth` (read without
+    running code) or `.safetensors`. Raises `WeightsError` where the weights cannot be had or do not fit.
     """
     if weights == NONE:
         return
     state = _imagenet_state(cache) if weights == IMAGENET else _file_state(Path(weights))
     net = resnet18(weights=None)
-    # Old state dicts lack the batch counters, and a trunk saved without its classifier lacks `fc`.
+    # Old state dicts lack the batch counters, and a backbone saved without its classifier lacks `fc`.
     missing, unexpected = net.load_state_dict(
         {k: v for k, v in state.items() if not k.startswith("fc.")}, strict=False
     )
@@ -64,9 +64,9 @@ def load_backbone(features: nn.Sequential, weights: str, *, cache: Path) -> None
 
 
 def _imagenet_state(cache: Path) -> dict[str, Tensor]:
-    known = Path(torch.hub.get_dir()) / "checkpoints" / _FILE_NAME
-    if known.is_file():
-        return _file_state(known)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILE_NAME
+    if cached.is_file():
+        return _file_state(cached)
     try:
         with _network_timeout():
             state: dict[str, Tensor] = _WEIGHTS.get_state_dict(
@@ -85,7 +85,7 @@ def _imagenet_state(cache: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def _network_timeout() -> Iterator[None]:
-    """torch.hub opens the address without a time limit; a dead network would hang for ever."""
+    """A limit for torch.hub, which opens the address without one: a dead network would hang for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_S)
     try:

@@ -3,8 +3,8 @@
 | part | layers | shape at 96 px |
 |---|---|---|
 | encoder, bottleneck, decoder | those of `ResNetOCVAE2` | `[3, 96, 96]` and back |
-| taps | outputs of the encoder's four residual stages | 64 x 24², 128 x 12², 256 x 6², 512 x 3² |
-| laterals | 1x1 convolution of each tap | 64 channels |
+| layers | outputs of the encoder's four residual stages | 64 x 24², 128 x 12², 256 x 6², 512 x 3² |
+| laterals | 1x1 convolution of each | 64 channels |
 | merges | from the deepest on: twice the side (bilinear), plus the next lateral; 3x3 conv, norm, ReLU | 64 x 24² |
 | output | 1x1 convolution | `[24, 24]` |
 
@@ -50,6 +50,7 @@ class BlendHead(nn.Module):
         self.logit = nn.Conv2d(_WIDTH, 1, 1)
 
     def forward(self, stages: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b h w"]:
+        """Logits `[B, h, w]` at the places of the finest stage."""
         merged = self.laterals[-1](stages[-1])
         for level in reversed(range(len(_LAYERS) - 1)):
             finer = self.laterals[level](stages[level])
@@ -68,14 +69,14 @@ class BlendVAE(ResNetOCVAE2):
 
     def stages(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Outputs of the encoder's residual stages, finest first: sides of a 4th, an 8th, a 16th, a 32nd."""
-        found, h = [], self.features[0](x)
+        stages, h = [], self.features[0](x)
         for stage in list(self.features)[1:]:
             h = stage(h)
-            found.append(h)
-        return found
+            stages.append(h)
+        return stages
 
     def posterior(self, stages: list[Float[Tensor, "b _ _ _"]]) -> Posterior:
-        """The posterior of images whose stages are known."""
+        """The posterior of images, out of their stages."""
         mu, logvar = self.bottleneck.encode(stages[-1])
         return Posterior(mu=mu.float(), logvar=logvar.float())
 
@@ -97,6 +98,8 @@ def blend_map_error(logits: Float[Tensor, "b h w"], masks: Float[Tensor, "b h w"
 
 
 def ranking_error(real: Float[Tensor, " b"], fake: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """`log(1 + exp(real - fake))` of the pooled logits of a pair: falls as the forgery is put above its source
-    (RankNet, Burges et al., ICML 2005, eq. 3)."""
+    """`log(1 + exp(real - fake))` of the pooled logits of a pair (RankNet, Burges et al., ICML 2005, eq. 3).
+
+    It falls as the forgery is put above its source.
+    """
     return F.softplus(real - fake)
