@@ -1,4 +1,4 @@
-"""What each part of the region discriminant gives: the table of variants in docs/detector.md.
+"""What each part of the region discriminant gives: the table of variants in docs/lab-notebook.md.
 
     python benchmarks/discriminant.py --data DATA --work DIR [--only NAME...]
 
@@ -29,8 +29,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from verovolto.calibration.input_domain import conditions
 from verovolto.calibration.thresholds import Calibration
+from verovolto.core.chunks import compute_chunks
 from verovolto.core.files import write_text
-from verovolto.core.workdir import compute_chunks
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable

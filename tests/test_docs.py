@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,15 @@ def check() -> ModuleType:
 
 def test_what_is_named_is_there(check: ModuleType) -> None:
     assert list(check.faults()) == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in (ROOT / "docs").rglob("*.md") if ">>> " in page.read_text(encoding="utf-8")],
+    ids=str,
+)
+def test_examples_run(page: Path) -> None:
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -138,14 +138,14 @@ def _without_network() -> list[tuple[str, str, str, str, str, str]]:
 
     rows = [
         (DISCRIMINANT, f"--trunk {backbone}", f"{parameters(backbone):,}", f"{variant(backbone).size} px", SCORE,
-         "docs/detector.md; frozen features")
+         "docs/detectors; frozen features")
         for backbone in VARIANTS
     ]  # fmt: skip
-    rows.append((BLEND_VAE, "", *described(), "docs/detector.md; resnet-ocvae2 with a second head"))
+    rows.append((BLEND_VAE, "", *described(), "docs/detectors; resnet-ocvae2 with a second head"))
     vectors = len(CONTROLS) + len(VALUES)
     numbers = 2 * vectors + vectors * (vectors + 1) // 2
     rows.append(
-        (ERROR_TYPICALITY, "", f"{numbers:,}", "its VAE's", TYPICALITY, "docs/detector.md; of a finished VAE")
+        (ERROR_TYPICALITY, "", f"{numbers:,}", "its VAE's", TYPICALITY, "docs/detectors; of a finished VAE")
     )
     for name, source in normality.SOURCES.items():
         numbers = normality.fitted_numbers(name)

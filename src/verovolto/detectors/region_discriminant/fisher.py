@@ -49,7 +49,7 @@ def fisher(
         differences: features of forgeries minus those of their sources after the same chain `[m, D]`.
         kinds: of each difference, `[m]`.
         worn: features of worn real faces minus those of the same untouched `[k, D]` (see
-            `synthesis.pseudo_fakes.benign_corruptions`).
+            `synthesis.pseudo_fakes.corruptions`).
         wear: how much of what wear does is counted, 0 or more; at 0 nothing.
         shrinkage: above 0; the larger, the less a direction along which reals hardly differ is trusted.
 
