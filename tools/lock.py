@@ -50,6 +50,7 @@ def pinned(name: str) -> str:
 
 
 def main() -> None:
+    """Write the file named on the command line."""
     lines = sorted(pinned(name) for name in needed(ROOT, EXTRAS))
     Path(sys.argv[1]).write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
 

@@ -15,10 +15,10 @@ import pytest
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import plan, tables
 from verovolto.commands.reproduce import reproduce, run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.core.config import read_toml
 from verovolto.core.errors import InputError, SplitError
-from verovolto.core.steps import Done
+from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
@@ -85,14 +85,14 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def look(whole: Plan) -> Found:
     """Run it, and read what it left."""
     done: list[str] = []
-    real = steps_module.finish
+    real = workdir.finish
 
     def noted(path: Path, value: dict[str, Any]) -> None:
         done.append(path.parent.name)
         real(path, value)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps_module, "finish", noted)
+        patch.setattr(workdir, "finish", noted)
         run_reproduction(whole)
     cut = FaceSet.open(split_file(whole.out / "steps" / "splits", "thesis")).columns("face", "split")
     with (whole.out / "tables.csv").open(newline="") as handle:

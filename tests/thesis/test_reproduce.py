@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import write_set
 from verovolto.commands.reproduce import reproduce, run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.core.errors import InputError, SplitError, TrainingError, WeightsError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
@@ -168,7 +168,7 @@ def test_nothing_is_done_twice(
     done: Plan, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {name: (done.out / name).read_bytes() for name in ("tables.json", "tables.csv", "report.html")}
-    monkeypatch.setattr(steps_module, "finish", lambda *_: pytest.fail("a step was done again"))
+    monkeypatch.setattr(workdir, "finish", lambda *_: pytest.fail("a step was done again"))
     run_reproduction(done)
     assert {name: (done.out / name).read_bytes() for name in before} == before
     assert "…" not in capsys.readouterr().out
@@ -183,7 +183,7 @@ def test_killed_at_every_step_it_ends_with_the_same_tables(
 ) -> None:
     unbroken, broken = (plan(faces, tmp_path / name / "out", epochs=1) for name in ("unbroken", "broken"))
     run_reproduction(unbroken)
-    real, kills = steps_module.finish, []
+    real, kills = workdir.finish, []
 
     def killed_before(path: Path, value: dict[str, Any]) -> None:
         if path not in kills:
@@ -191,7 +191,7 @@ def test_killed_at_every_step_it_ends_with_the_same_tables(
             raise Killed
         real(path, value)
 
-    monkeypatch.setattr(steps_module, "finish", killed_before)
+    monkeypatch.setattr(workdir, "finish", killed_before)
     for _ in range(100):
         try:
             run_reproduction(broken)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from verovolto.core.steps import Done, Steps
+    from verovolto.core.workdir import Done, Steps
     from verovolto.thesis.context import Arm
     from verovolto.thesis.plan import Plan, Protocol
 
@@ -147,7 +147,7 @@ def run_reproduction(plan: Plan) -> Path:
 
     Raises VerovoltoError for whatever a user can mend.
     """
-    from verovolto.core.steps import Steps
+    from verovolto.core.workdir import Steps
     from verovolto.data.faceset import FaceSet
     from verovolto.thesis.context import Context, take_part
     from verovolto.thesis.document import write_document

@@ -66,23 +66,6 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def claim(path: Path, metadata: dict[str, Any], *, what: str) -> None:
-    """Write down in `path` what the folder's kept work is of, or check that it is the same.
-
-    `what` names the work in the error: `landmarks of other crops`. Raises `InputError` where it is other work.
-    """
-    if not path.is_file():
-        write_json(path, metadata)
-        return
-    there = read_json_object(path)
-    other = [key for key in metadata if there.get(key) != metadata[key]]
-    if other:
-        raise InputError(
-            f"{path.parent} holds {what} ({', '.join(other)} differ)",
-            hint="give another folder, or delete it",
-        )
-
-
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as handle:

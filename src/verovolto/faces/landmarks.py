@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from verovolto.core.errors import DataError, UnreadableImage
-from verovolto.core.files import atomic_path, claim
-from verovolto.core.parallel import run_jobs
+from verovolto.core.errors import UnreadableImage
+from verovolto.core.workdir import compute_chunks, record_or_verify
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
 from verovolto.faces.detection.base import LANDMARKS, FaceDetector, main_face
@@ -63,7 +61,7 @@ def crop_landmarks(
     side: int = SIDE,
     workers: int = 0,
     block: int = BLOCK,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
     """Landmarks of all crops of a set, float32 `[N, 5, 2]`; see `landmarks_of_crop`.
 
@@ -78,44 +76,44 @@ def crop_landmarks(
         side: pixels that the landmarks are stated in.
         workers: processes; with 0 everything happens in this one.
         block: crops to a file; a killed run loses the one that it was at.
-        advance: told how many more crops are done.
+        on_progress: called with how many more crops are done.
 
     Raises:
         InputError: the folder holds landmarks of other crops, of another detector, size or block.
         DataError: a process died twice at one block, or a file in the folder is damaged.
     """
-    _claim(folder, faces, detector, side=side, block=block)
-    blocks = [range(start, min(start + block, len(faces))) for start in range(0, len(faces), block)]
-    tell = on_progress or (lambda _: None)
-    todo = [rows for rows in blocks if not _path(folder, rows).exists()]
-    if len(todo) < len(blocks):
-        tell(len(faces) - sum(map(len, todo)))
-    work = _Finder(faces=faces, detector=detector, folder=folder, side=side)
-    for finished in run_jobs(todo, work, workers=workers):
-        rows = finished.job
-        if finished.died is not None:
-            raise DataError(
-                f"no landmarks of crops {rows.start + 1} to {rows.stop} of {faces.name}: {finished.died}",
-                hint="what is done is kept: run it again, with fewer workers",
-            )
-        tell(len(rows))
-    none = np.empty((0, len(LANDMARKS), 2), dtype=np.float32)
-    return np.concatenate([none, *(_read(_path(folder, rows), len(rows)) for rows in blocks)])
+    settings = {
+        "schema_version": _SCHEMA,
+        "faces": faces.fingerprint(),
+        "detector": detector.name,
+        "side": side,
+        "block": block,
+    }
+    record_or_verify(folder / _ABOUT, settings, what="landmarks of other crops ({} differ)")
+    if not len(faces):
+        return np.empty((0, len(LANDMARKS), 2), dtype=np.float32)
+    return compute_chunks(
+        len(faces),
+        _Finder(faces=faces, detector=detector, side=side),
+        folder,
+        chunk=block,
+        name="landmarks-{:09d}.npy",
+        what="landmarks",
+        workers=workers,
+        on_progress=on_progress,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Finder:
-    """Finds the landmarks of a block of crops and keeps them in its file; picklable."""
+    """Finds the landmarks of some crops; picklable."""
 
     faces: FaceSet
     detector: FaceDetector
-    folder: Path
     side: int
 
-    def __call__(self, rows: range) -> None:
-        found = np.stack([self._one(i) for i in rows])
-        with atomic_path(_path(self.folder, rows)) as part, part.open("wb") as file:
-            np.save(file, found)
+    def __call__(self, rows: range) -> NDArray[np.float32]:
+        return np.stack([self._one(i) for i in rows])
 
     def _one(self, i: int) -> NDArray[np.float32]:
         try:
@@ -123,28 +121,3 @@ class _Finder:
         except UnreadableImage:
             return np.full((len(LANDMARKS), 2), np.nan, dtype=np.float32)
         return landmarks_of_crop(image, self.detector, side=self.side)
-
-
-def _claim(folder: Path, faces: FaceSet, detector: FaceDetector, **numbers: int) -> None:
-    """Write down what the folder's landmarks are of and how they are cut, or check that this is the same."""
-    metadata: dict[str, Any] = {
-        "schema_version": _SCHEMA,
-        "faces": faces.fingerprint(),
-        "detector": detector.name,
-        **numbers,
-    }
-    claim(folder / _ABOUT, metadata, what="landmarks of other crops")
-
-
-def _path(folder: Path, rows: range) -> Path:
-    return folder / f"landmarks-{rows.start:09d}.npy"
-
-
-def _read(path: Path, rows: int) -> NDArray[np.float32]:
-    try:
-        block = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint="delete it and run again") from error
-    if block.shape != (rows, len(LANDMARKS), 2) or block.dtype != np.float32:
-        raise DataError(f"{path} is no block of {rows} landmarks", hint="delete it and run again")
-    return np.asarray(block)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from verovolto.core.steps import Done, Steps
+from verovolto.core.workdir import Done, Steps
 from verovolto.thesis.plan import Plan, Protocol, network_of
 
 

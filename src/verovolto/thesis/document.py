@@ -12,7 +12,7 @@ from verovolto.thesis.deviations import told
 from verovolto.thesis.plan import Plan, Protocol
 
 if TYPE_CHECKING:
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
 
 SCHEMA_VERSION = 1
 

@@ -10,7 +10,7 @@ from verovolto.thesis.plan import Plan, Protocol
 
 if TYPE_CHECKING:
     from verovolto.calibration.thresholds import Threshold
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.data.score_table import ScoreTable
     from verovolto.evaluation.groups import Sample
     from verovolto.thesis.ablation import Shortcut

@@ -11,7 +11,7 @@ from verovolto.thesis.plan import Plan, Protocol, network_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.data.faceset import FaceSet
     from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.vae.detector import VAEDetector

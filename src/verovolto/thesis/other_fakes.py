@@ -11,7 +11,7 @@ from verovolto.thesis.plan import Plan, Protocol
 from verovolto.thesis.splits import split_file
 
 if TYPE_CHECKING:
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
 
 EACH = 2000
 """Fakes of a method that are judged at most: the interval depends on the people, not on their frames."""

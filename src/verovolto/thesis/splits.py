@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.core.errors import InputError
-from verovolto.core.steps import Done
+from verovolto.core.workdir import Done
 from verovolto.thesis.plan import Plan, Protocol
 
 if TYPE_CHECKING:

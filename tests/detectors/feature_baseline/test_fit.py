@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from tests.conftest import Command, write_set
 from verovolto import Detector
-from verovolto.core import chunks as blocks
+from verovolto.core import workdir
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
@@ -87,7 +87,7 @@ def test_what_is_fitted_is_what_was_asked_for(small: Path, tmp_path: Path) -> No
 def test_stopped_while_features_are_taken_it_ends_the_same(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", 5)
+    monkeypatch.setattr(workdir, "CHUNK", 5)
     whole = weights(train(config(small, tmp_path / "whole", model=model)))
     real = normality.read_image
 

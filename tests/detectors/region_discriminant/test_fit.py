@@ -13,8 +13,8 @@ from rich.progress import Progress
 
 from tests.conftest import write_set
 from verovolto import Detector
-from verovolto.core.chunks import BLOCK, compute_chunks
 from verovolto.core.errors import DataError, InputError, TrainingError
+from verovolto.core.workdir import CHUNK, compute_chunks
 from verovolto.data.crop_rule import TIGHT
 from verovolto.detectors.region_discriminant import fit as discriminant
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
@@ -149,10 +149,10 @@ class TestBlocks:
             return np.arange(block.start, block.stop, dtype=np.float16)[:, None]
 
         done: list[int] = []
-        count = 2 * BLOCK + 5
+        count = 2 * CHUNK + 5
         found = compute_chunks(count, rows, tmp_path, on_progress=done.append)
         assert found[:, 0].tolist() == list(range(count)) and sum(done) == count
-        (tmp_path / f"{BLOCK:07d}.npy").unlink()
+        (tmp_path / f"{CHUNK:07d}.npy").unlink()
         asked.clear()
         again = compute_chunks(count, rows, tmp_path)
-        assert asked == [range(BLOCK, 2 * BLOCK)] and (again == found).all()
+        assert asked == [range(CHUNK, 2 * CHUNK)] and (again == found).all()

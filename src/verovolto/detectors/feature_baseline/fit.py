@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from verovolto.core.chunks import compute_chunks
+from verovolto.core.workdir import compute_chunks
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector

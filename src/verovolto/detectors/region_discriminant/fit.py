@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from verovolto.core.chunks import compute_chunks
 from verovolto.core.errors import InputError
+from verovolto.core.workdir import compute_chunks
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from verovolto.core.chunks import compute_chunks
-from verovolto.core.files import atomic_path, claim, read_json_object, write_json
+from verovolto.core.files import atomic_path, read_json_object, write_json
+from verovolto.core.workdir import compute_chunks, record_or_verify
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
 from verovolto.faces.detection.registry import open_detector
@@ -184,4 +184,4 @@ def _claim(folder: Path, faces: FaceSet, asked: Asked) -> None:
         "mask_size": asked.mask_size,
         "seed": asked.seed,
     }
-    claim(folder / "pairs.json", metadata, what="other pairs")
+    record_or_verify(folder / "pairs.json", metadata, what="other pairs ({} differ)")

@@ -13,7 +13,7 @@ from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.compare import compare
 from verovolto.commands.reproduce import run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.thesis.experiments.comparison import page as page
 from verovolto.thesis.plan import PROTOCOLS, Plan
 
@@ -120,16 +120,16 @@ def test_killed_in_the_middle_it_goes_on(
     shutil.rmtree(out / "steps" / "compare-honest")
     again = plan(faces, out, models=MODELS, parts=("comparison",), epochs=1, latent=3)
     (out / "tables.json").unlink()
-    real = steps_module.finish
+    real = workdir.finish
 
     def killed(path: Path, value: dict[str, Any]) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps_module, "finish", killed)
+        patch.setattr(workdir, "finish", killed)
         with pytest.raises(Killed):
             run_reproduction(again)
-    assert not (out / "tables.json").exists() and steps_module.finish is real
+    assert not (out / "tables.json").exists() and workdir.finish is real
     run_reproduction(again)
     assert tables(out)["parts"] == tables(done.out)["parts"]
 

@@ -13,7 +13,7 @@ from markupsafe import escape
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.reproduce import run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.registry import load_detector
@@ -111,7 +111,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_figures_and_then_nothing_is_
     done: Plan, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = plan(faces, tmp_path, models=MODELS, parts=("contamination",), protocols=("honest",))
-    real, kills = steps_module.finish, []
+    real, kills = workdir.finish, []
 
     def killed_before(path: Path, value: dict[str, Any]) -> None:
         if "contaminat" in value["step"] and path not in kills:
@@ -119,7 +119,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_figures_and_then_nothing_is_
             raise Killed
         real(path, value)
 
-    monkeypatch.setattr(steps_module, "finish", killed_before)
+    monkeypatch.setattr(workdir, "finish", killed_before)
     for _ in range(20):
         try:
             run_reproduction(again)
@@ -128,7 +128,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_figures_and_then_nothing_is_
             continue
     assert len(kills) == 1 + 2 * len(RUNS) + len(MODELS)  # drawn, trained and scored, judged
     assert found(tmp_path) == found(done.out)
-    monkeypatch.setattr(steps_module, "finish", lambda *_: pytest.fail("a step was done again"))
+    monkeypatch.setattr(workdir, "finish", lambda *_: pytest.fail("a step was done again"))
     run_reproduction(again)
 
 

@@ -14,7 +14,7 @@ import torch
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.reproduce import run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.core.errors import Diverged, InputError
 from verovolto.detectors.registry import load_detector
 from verovolto.networks.registry import build
@@ -122,7 +122,7 @@ def test_asked_for_twice_nothing_is_done_again(
     done: Plan, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (done.out / "tables.json").read_bytes()
-    monkeypatch.setattr(steps_module, "finish", lambda *_: pytest.fail("a step was done again"))
+    monkeypatch.setattr(workdir, "finish", lambda *_: pytest.fail("a step was done again"))
     run_reproduction(done)
     assert (done.out / "tables.json").read_bytes() == before
     assert "…" not in capsys.readouterr().out
@@ -132,7 +132,7 @@ def test_killed_at_every_step_it_ends_with_the_same_tables(
     faces: Path, done: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = asked(faces, tmp_path / "out")
-    real, kills = steps_module.finish, []
+    real, kills = workdir.finish, []
 
     def killed_before(path: Path, value: dict[str, Any]) -> None:
         if path not in kills and "control" in path.parent.name:
@@ -140,7 +140,7 @@ def test_killed_at_every_step_it_ends_with_the_same_tables(
             raise Killed
         real(path, value)
 
-    monkeypatch.setattr(steps_module, "finish", killed_before)
+    monkeypatch.setattr(workdir, "finish", killed_before)
     for _ in range(20):
         try:
             run_reproduction(broken)

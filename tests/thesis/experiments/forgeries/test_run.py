@@ -20,7 +20,7 @@ from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.prepare import prepare
 from verovolto.commands.reproduce import reproduce, run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import make_splits, shared_between_splits
@@ -172,7 +172,7 @@ def test_killed_at_each_of_its_steps_it_goes_on(
     own = [path for path in (out / "steps").iterdir() if "others" in path.name or "forgeries" in path.name]
     for folder in own:
         shutil.rmtree(folder)
-    real, killed = steps_module.finish, set[Path]()
+    real, killed = workdir.finish, set[Path]()
 
     def kill_once(path: Path, value: dict[str, Any]) -> None:
         if path not in killed:
@@ -180,7 +180,7 @@ def test_killed_at_each_of_its_steps_it_goes_on(
             raise Killed
         real(path, value)
 
-    monkeypatch.setattr(steps_module, "finish", kill_once)
+    monkeypatch.setattr(workdir, "finish", kill_once)
     for _ in range(20):
         try:
             run_reproduction(wanted(faces, out))

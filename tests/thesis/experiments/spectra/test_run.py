@@ -12,7 +12,7 @@ from markupsafe import escape
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.reproduce import run_reproduction
-from verovolto.core import steps as steps_module
+from verovolto.core import workdir
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.paired import compare_scores
 from verovolto.thesis.experiments.spectra import page as page
@@ -111,24 +111,24 @@ def test_killed_it_goes_on_and_asked_for_twice_nothing_is_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     again = plan(faces, tmp_path, parts=("spectra",), protocols=("honest",), epochs=1)
-    real = steps_module.finish
+    real = workdir.finish
 
     def killed(path: Path, value: dict[str, Any]) -> None:
         if value["step"].startswith("spectra"):
             raise Killed
         real(path, value)
 
-    monkeypatch.setattr(steps_module, "finish", killed)
+    monkeypatch.setattr(workdir, "finish", killed)
     with pytest.raises(Killed):
         run_reproduction(again)
-    monkeypatch.setattr(steps_module, "finish", real)
+    monkeypatch.setattr(workdir, "finish", real)
     capsys.readouterr()
     run_reproduction(again)
     taken = [line for line in capsys.readouterr().out.splitlines() if line.endswith("…")]
     assert taken == ["spectra-honest-oc-fakedect1 …"]
     # The same network, judged for one model: the figures of the spectra are the same.
     assert found(tmp_path)["networks"][0]["comparisons"] == found(done.out)["networks"][0]["comparisons"]
-    monkeypatch.setattr(steps_module, "finish", lambda *_: pytest.fail("a step was done again"))
+    monkeypatch.setattr(workdir, "finish", lambda *_: pytest.fail("a step was done again"))
     run_reproduction(again)
 
 

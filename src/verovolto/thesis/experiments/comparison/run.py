@@ -8,7 +8,7 @@ from verovolto.thesis.networks import scores
 from verovolto.thesis.plan import Protocol
 
 if TYPE_CHECKING:
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.evaluation.paired import Candidate
     from verovolto.thesis.context import Context
 

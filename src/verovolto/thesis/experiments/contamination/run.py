@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from verovolto.thesis.plan import network_of
 
 if TYPE_CHECKING:
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.thesis.context import Context
     from verovolto.thesis.experiments.contamination.mix import Contamination
     from verovolto.thesis.experiments.contamination.statistics import Level

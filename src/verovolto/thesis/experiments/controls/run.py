@@ -14,7 +14,7 @@ from verovolto.thesis.networks import noise_of, run_folder, scores
 from verovolto.thesis.splits import cut_of, split_file
 
 if TYPE_CHECKING:
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.data.faceset import FaceSet
     from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.vae.detector import VAEDetector

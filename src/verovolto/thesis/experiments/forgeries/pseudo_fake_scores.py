@@ -14,7 +14,7 @@ from verovolto.thesis.splits import split_file
 if TYPE_CHECKING:
     import numpy as np
 
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.data.face_batch import FaceBatch
     from verovolto.data.faceset import FaceSet
     from verovolto.data.score_table import ScoreTable

@@ -12,7 +12,7 @@ from verovolto.thesis.plan import network_of
 
 if TYPE_CHECKING:
     from verovolto.calibration.thresholds import Threshold
-    from verovolto.core.steps import Done
+    from verovolto.core.workdir import Done
     from verovolto.data.score_table import ScoreTable
     from verovolto.thesis.context import Context
     from verovolto.thesis.experiments.forgeries.statistics import Forgery
