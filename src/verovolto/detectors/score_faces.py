@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
-from rich.progress import track
 
 from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.core.progress import track
 from verovolto.data.decode import decode_image
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
@@ -37,9 +36,7 @@ def score_faces(
     columns = {name: np.full(len(faces), np.nan, dtype=np.float32) for name in names}
     readable = np.zeros(len(faces), dtype=bool)
     starts = range(0, len(faces), batch_size)
-    console = Console(stderr=True)
-    hide = quiet or not console.is_terminal
-    for start in track(starts, f"scoring {len(faces)} faces", console=console, disable=hide):
+    for start in track(starts, f"scoring {len(faces)} faces", quiet=quiet):
         rows, batch = read_batch(faces, start, min(start + batch_size, len(faces)))
         if len(batch):
             found = trivial_scores(batch) | detector.score_batch(batch).columns
