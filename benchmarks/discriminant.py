@@ -29,8 +29,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from verovolto.calibration.input_domain import conditions
 from verovolto.calibration.thresholds import Calibration
-from verovolto.core.chunks import compute_chunks
 from verovolto.core.files import write_text
+from verovolto.core.workdir import compute_chunks
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
