@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
     from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.base import Detector
+    from verovolto.evaluation.run import evaluate
     from verovolto.scanning.run import scan
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "scan"]
+__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "evaluate", "scan"]
 
 _HOMES = {
     "Detector": "verovolto.detectors.base",
     "FaceSet": "verovolto.data.faceset",
     "ScoreTable": "verovolto.data.score_table",
+    "evaluate": "verovolto.evaluation.run",
     "scan": "verovolto.scanning.run",
 }
 

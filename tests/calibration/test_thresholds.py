@@ -19,7 +19,6 @@ from verovolto.calibration.thresholds import (
     needed,
     one_class_thresholds,
     pooled_percentile,
-    rate_name,
     refused_rates,
     supervised_thresholds,
 )
@@ -118,7 +117,7 @@ def test_unsupported_rates_are_reported(caplog: pytest.LogCaptureFixture) -> Non
     assert {t.kind for t in thresholds} == {"one-class"} and {t.chosen_on for t in thresholds} == {"val"}
     assert thresholds[0].false_alarm == 0.1 and thresholds[-1].false_alarm is None
     assert thresholds[-1].value == pytest.approx(np.percentile(np.arange(20.0), 80))
-    assert rate_name(0.05) == "far_0.05"
+    assert held_out.at_rate(0.05).name == "far_0.05"
 
 
 @given(real=tied, fake=tied, positive=st.sampled_from(["fake", "real"]))

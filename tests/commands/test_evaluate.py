@@ -12,11 +12,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from verovolto.calibration.thresholds import Calibration, one_class_thresholds
+from verovolto.calibration.thresholds import Calibration, find_threshold, one_class_thresholds
 from verovolto.commands.compare import compare
-from verovolto.commands.evaluate import Options, _cut, evaluate, evaluate_table, run_evaluation
+from verovolto.commands.evaluate import evaluate
 from verovolto.core.errors import CalibrationError, InputError, SplitError
 from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.run import evaluate as evaluate_detector
+from verovolto.report.evaluation_page import write_report
 
 THESIS = Path(__file__).parents[1] / "evaluation" / "thesis_scores.csv"
 
@@ -25,21 +27,33 @@ def read(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "metrics.json").read_text()))
 
 
-def test_the_thesis_s_scores_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate(scores=THESIS, score="rmse", positive="real", out=tmp_path / "out", resamples=100)
+@pytest.mark.parametrize("options", [{"score": "rmse", "positive": "real"}, {"score": "mse"}])
+def test_the_thesis_s_scores_through_the_command(
+    options: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(scores=THESIS, protocol="thesis", out=tmp_path / "out", resamples=100, **options)
     metrics = read(tmp_path / "out")
     (pooled,) = [one for one in metrics["thresholds"] if one["name"] == "p80_pooled"]
     assert [pooled[name] for name in ("tp", "fp", "tn", "fn")] == [207, 193, 57, 43]
-    assert pooled["value"] == pytest.approx(0.354, abs=5e-4)
+    score = options["score"]
+    assert pooled["value"] == pytest.approx(0.354 if score == "rmse" else 0.354**2, abs=5e-4)
     assert metrics["auroc"]["value"] == pytest.approx(0.5925, abs=5e-5)
     assert metrics["ap_real"]["value"] == pytest.approx(0.6045, abs=5e-5)
-    assert metrics["schema_version"] == 1 and metrics["score"] == "rmse"
+    assert metrics["schema_version"] == 1 and metrics["score"] == score
     assert {one["kind"] for one in metrics["thresholds"]} == {"supervised", "thesis"}
-    assert metrics["about"]["derived"] == "rmse = sqrt(mse)"
-    assert "--positive real" in metrics["command"]
-    assert ScoreTable.read(tmp_path / "out" / "scores.parquet").scores == ("rmse",)
+    assert metrics["about"].get("derived") == ("rmse = sqrt(mse)" if score == "rmse" else None)
+    assert "--positive real" in metrics["command"] and "--protocol thesis" in metrics["command"]
+    assert ScoreTable.read(tmp_path / "out" / "scores.parquet").scores == (score,)
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == f"report: {tmp_path / 'out' / 'report.html'}"
+
+
+def test_no_threshold_is_taken_from_the_scores_that_are_evaluated(tmp_path: Path) -> None:
+    evaluate(scores=split_csv(tmp_path), out=tmp_path / "out", resamples=20)
+    metrics = read(tmp_path / "out")
+    assert "thesis" not in {one["kind"] for one in metrics["thresholds"]}
+    assert "--protocol" not in metrics["command"] and "--positive fake" in metrics["command"]
+    assert "p80_pooled" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def split_csv(folder: Path, reals: int = 40) -> Path:
@@ -76,7 +90,7 @@ def test_held_out_rows_that_share_people_with_the_judged_ones_are_refused(tmp_pa
     table = split_csv(tmp_path)
     table.write_text(table.read_text().replace(",val,val3,", ",val,test3,"))
     with pytest.raises(SplitError, match=r"1 identities: test3 \(test, val\)"):
-        evaluate_table(table, out=tmp_path / "out")
+        evaluate(scores=table, out=tmp_path / "out")
 
 
 def test_the_faces_shown_as_confused_lie_at_the_threshold_of_the_judged_score() -> None:
@@ -85,8 +99,9 @@ def test_the_faces_shown_as_confused_lie_at_the_threshold_of_the_judged_score() 
         for name, factor in (("rmse", 1), ("latent", 100))
     ]
     thresholds = [one for known in held_out for one in one_class_thresholds(known, (0.1,))]
-    assert [_cut(thresholds, score, 0.1) for score in ("rmse", "latent")] == [27.0, 2700.0]
-    assert _cut(thresholds, "rmse", 0.2) == float("inf")
+    cuts = [find_threshold(thresholds, score, 0.1) for score in ("rmse", "latent")]
+    assert [cut.value for cut in cuts if cut is not None] == [27.0, 2700.0]
+    assert find_threshold(thresholds, "rmse", 0.2) is None
 
 
 def test_a_rate_that_the_sample_cannot_support_is_refused(tmp_path: Path) -> None:
@@ -118,7 +133,7 @@ def test_wrong_use_is_told(tmp_path: Path, options: dict[str, Any], message: str
 
 def test_an_unknown_split_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="test, val"):
-        evaluate_table(split_csv(tmp_path), out=tmp_path / "out", split="dev")
+        evaluate(scores=split_csv(tmp_path), out=tmp_path / "out", split="dev")
 
 
 class _Faces:
@@ -187,22 +202,15 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     faces = _Faces()
     monkeypatch.setattr("verovolto.data.faceset.FaceSet.open", lambda _: faces)
     monkeypatch.setattr("verovolto.detectors.base.Detector.load", lambda _: _detector({"scale": 1.3}))
-    monkeypatch.setattr(
-        "verovolto.detectors.score_faces.score_faces", lambda _, faces, **__: _scores(faces.n)
-    )
+    monkeypatch.setattr("verovolto.evaluation.run.score_faces", lambda _, faces, **__: _scores(faces.n))
 
 
 def test_a_detector_with_reconstructions(toy: None, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "metrics.csv").write_text("epoch,train_loss,val_loss\n0,3.5,\n0,,3.1\n1,2.5,\n1,,2.2\n")
-    report = run_evaluation(
-        run,
-        data=Path("drawn"),
-        out=tmp_path / "out",
-        notice="A demonstration.",
-        options=Options(resamples=20),
-    )
+    evaluation = evaluate_detector(run, Path("drawn"), resamples=20)
+    report = write_report(evaluation, tmp_path / "out", notice="A demonstration.")
     html = report.read_text()
     figures = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"gallery_best", "gallery_worst", "gallery_confused", "tsne", "latent_use", "training"} <= figures
@@ -217,10 +225,9 @@ def test_faces_cropped_by_another_rule_are_refused(
     toy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("verovolto.detectors.base.Detector.load", lambda _: _detector({"scale": 0.86}))
-    options = Options(resamples=20)
     with pytest.raises(InputError, match="--any-crop"):
-        run_evaluation(tmp_path, data=Path("drawn"), out=tmp_path / "out", options=options)
-    run_evaluation(tmp_path, data=Path("drawn"), out=tmp_path / "out", options=options, any_crop=True)
+        evaluate(tmp_path, data=Path("drawn"), out=tmp_path / "out", resamples=20)
+    evaluate(tmp_path, data=Path("drawn"), out=tmp_path / "out", resamples=20, any_crop=True)
     assert "warning" in capsys.readouterr().err
 
 

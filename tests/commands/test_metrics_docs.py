@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.detectors.conftest import make_detector
-from verovolto.commands.evaluate import Options, run_evaluation
+from verovolto.commands.evaluate import evaluate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics-schema.md").read_text(encoding="utf-8")
 
@@ -28,8 +28,8 @@ def documented(heading: str) -> set[str]:
 def out(face_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluated")
     make_detector().save(folder / "detector")
-    options = Options(resamples=20, robustness=24)
-    run_evaluation(folder / "detector", data=face_set, out=folder / "out", options=options)
+    asked = {"resamples": 20, "robustness": True, "robustness_faces": 24}
+    evaluate(folder / "detector", data=face_set, out=folder / "out", **asked)
     return folder / "out"
 
 

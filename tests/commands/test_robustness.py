@@ -12,12 +12,12 @@ import pytest
 
 from tests.conftest import write_set
 from tests.detectors.conftest import make_detector
-from verovolto.commands.evaluate import Options, evaluate, run_evaluation
+from verovolto.commands.evaluate import evaluate
 from verovolto.core.errors import InputError
 from verovolto.data.corruptions import CORRUPTIONS
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation import corrupted_scores as scoring
-from verovolto.evaluation.robustness_run import PARTS, RESULT, SETTINGS
+from verovolto.evaluation.corrupted_scores import PARTS, RESULT, SETTINGS
 
 LEVELS = sum(len(one.levels) for one in CORRUPTIONS)
 
@@ -32,8 +32,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tried(
     saved: Path, data: Path, out: Path, *, seed: int = 0, count: int = 20, **options: Any
 ) -> dict[str, Any]:
-    asked = Options(resamples=30, robustness=count, seed=seed)
-    run_evaluation(saved, data=data, out=out, options=asked, **options)
+    asked = {"robustness": True, "robustness_faces": count, "resamples": 30, "seed": seed}
+    evaluate(saved, data=data, out=out, **asked, **options)
     return dict(json.loads((out / "metrics.json").read_text()))
 
 
@@ -101,7 +101,7 @@ def test_parts_of_other_settings_are_refused_before_anything_is_scored(
     def stopped(*_: Any, **__: Any) -> ScoreTable:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("verovolto.detectors.score_faces.score_faces", stopped)
+    monkeypatch.setattr("verovolto.evaluation.run.score_faces", stopped)
     out = tmp_path / "out"
     for seed in (7, 0):  # before its first part is done, a run may be replaced
         with pytest.raises(KeyboardInterrupt):

@@ -50,7 +50,7 @@ def test_unchanged_faces_have_the_scores_of_the_evaluation(
     nothing = Corruption(
         name="nothing", title="Nothing", parameter="", phrase="{}", levels=(1.0, 2.0), change=unchanged
     )
-    found = score_corrupted(detector, faces, ROWS, folder=tmp_path, seed=0, degradations=[nothing])
+    found = score_corrupted(detector, faces, ROWS, folder=tmp_path, seed=0, corruptions=[nothing])
     main = score_faces(detector, faces, quiet=True)
     for name in (*detector.score_names, "sharpness", "brightness"):
         for version in found.columns[name]:
@@ -63,7 +63,7 @@ def test_batches_change_nothing_and_the_size_of_a_jpeg_is_known(
 ) -> None:
     one, many = (
         score_corrupted(
-            detector, faces, ROWS, folder=tmp_path / str(size), seed=3, degradations=NOISE, batch_size=size
+            detector, faces, ROWS, folder=tmp_path / str(size), seed=3, corruptions=NOISE, batch_size=size
         )
         for size in (1, 64)
     )
@@ -77,9 +77,9 @@ def test_batches_change_nothing_and_the_size_of_a_jpeg_is_known(
 def test_the_noise_of_a_face_does_not_depend_on_who_else_is_tried(
     detector: VAEDetector, faces: FaceSet, tmp_path: Path
 ) -> None:
-    all_of_them = score_corrupted(detector, faces, ROWS, folder=tmp_path / "a", seed=3, degradations=NOISE)
-    some = score_corrupted(detector, faces, ROWS[4:7], folder=tmp_path / "b", seed=3, degradations=NOISE)
-    other = score_corrupted(detector, faces, ROWS[4:7], folder=tmp_path / "c", seed=4, degradations=NOISE)
+    all_of_them = score_corrupted(detector, faces, ROWS, folder=tmp_path / "a", seed=3, corruptions=NOISE)
+    some = score_corrupted(detector, faces, ROWS[4:7], folder=tmp_path / "b", seed=3, corruptions=NOISE)
+    other = score_corrupted(detector, faces, ROWS[4:7], folder=tmp_path / "c", seed=4, corruptions=NOISE)
     np.testing.assert_allclose(some.columns["rmse"], all_of_them.columns["rmse"][:, 4:7], rtol=2e-5)
     assert (some.columns["rmse"][4:] != other.columns["rmse"][4:]).all(), "another seed, other noise"
     assert (some.columns["rmse"][:4] == other.columns["rmse"][:4]).all(), "JPEG knows no chance"
@@ -88,7 +88,7 @@ def test_the_noise_of_a_face_does_not_depend_on_who_else_is_tried(
 def test_a_killed_run_goes_on_to_the_same_scores(
     detector: VAEDetector, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = score_corrupted(detector, faces, ROWS, folder=tmp_path / "whole", seed=3, degradations=NOISE)
+    whole = score_corrupted(detector, faces, ROWS, folder=tmp_path / "whole", seed=3, corruptions=NOISE)
     scored = 0
 
     def killed(pictures: int) -> None:
@@ -97,7 +97,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
         if scored > 50:  # in the second of three parts: 5 faces x 7 versions are one
             raise KeyboardInterrupt
 
-    options = {"folder": tmp_path / "killed", "seed": 3, "degradations": NOISE}
+    options = {"folder": tmp_path / "killed", "seed": 3, "corruptions": NOISE}
     with pytest.raises(KeyboardInterrupt):
         score_corrupted(detector, faces, ROWS, on_progress=killed, **options)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["part-00000.parquet"]
@@ -115,9 +115,9 @@ robustness_read = robustness.read_batch
 
 
 def test_a_part_of_other_faces_is_made_again(detector: VAEDetector, faces: FaceSet, tmp_path: Path) -> None:
-    score_corrupted(detector, faces, ROWS[1:], folder=tmp_path, seed=3, degradations=NOISE)
-    again = score_corrupted(detector, faces, ROWS, folder=tmp_path, seed=3, degradations=NOISE)
-    fresh = score_corrupted(detector, faces, ROWS, folder=tmp_path / "fresh", seed=3, degradations=NOISE)
+    score_corrupted(detector, faces, ROWS[1:], folder=tmp_path, seed=3, corruptions=NOISE)
+    again = score_corrupted(detector, faces, ROWS, folder=tmp_path, seed=3, corruptions=NOISE)
+    fresh = score_corrupted(detector, faces, ROWS, folder=tmp_path / "fresh", seed=3, corruptions=NOISE)
     assert same(again, fresh)
 
 
@@ -129,7 +129,7 @@ def test_an_unreadable_face_has_no_scores_and_does_not_stop_the_rest(
     monkeypatch.setattr(
         FaceSet, "encoded", lambda self, i: b"" if self.face(i) == faces.face(3) else encoded(self, i)
     )
-    found = score_corrupted(make_detector(), faces, ROWS, folder=tmp_path, seed=0, degradations=NOISE)
+    found = score_corrupted(make_detector(), faces, ROWS, folder=tmp_path, seed=0, corruptions=NOISE)
     assert np.isnan(found.columns["rmse"][:, 1]).all()
     assert np.isfinite(np.delete(found.columns["rmse"], 1, axis=1)).all()
 
@@ -137,7 +137,7 @@ def test_an_unreadable_face_has_no_scores_and_does_not_stop_the_rest(
 def test_the_table_says_row_degradation_and_level(
     detector: VAEDetector, faces: FaceSet, tmp_path: Path
 ) -> None:
-    found = score_corrupted(detector, faces, ROWS[:3], folder=tmp_path, seed=0, degradations=NOISE)
+    found = score_corrupted(detector, faces, ROWS[:3], folder=tmp_path, seed=0, corruptions=NOISE)
     table = found.table()
     assert table.num_rows == 3 * 7 and len(found) == 3
     first = table.slice(0, 3).to_pydict()

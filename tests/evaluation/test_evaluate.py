@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from verovolto.calibration.thresholds import Calibration, one_class_thresholds
 from verovolto.core.errors import InputError
 from verovolto.data.score_table import ScoreTable, read_scores
-from verovolto.evaluation.evaluate import evaluate_scores
+from verovolto.evaluation.evaluate import correlations, evaluate_scores, spearman
 
 THESIS = Path(__file__).parent / "thesis_scores.csv"
 
@@ -21,7 +24,7 @@ THESIS = Path(__file__).parent / "thesis_scores.csv"
 @pytest.mark.parametrize("strict", [False, True])
 def test_the_thesis_s_numbers(strict: bool) -> None:
     scores = read_scores(THESIS, score="rmse")
-    result = evaluate_scores(scores, positive="real", strict=strict, resamples=200)
+    result = evaluate_scores(scores, protocol="thesis", positive="real", strict=strict, resamples=200)
     (pooled,) = result["thresholds"]
     assert pooled["value"] == pytest.approx(0.354, abs=5e-4) and pooled["kind"] == "thesis"
     assert {name: pooled[name] for name in ("tp", "fp", "tn", "fn")} == {
@@ -64,7 +67,7 @@ def test_a_full_evaluation(make_table: Callable[..., ScoreTable]) -> None:
         "redrawn": 0,
         "seed": 7,
     }
-    assert [one["name"] for one in result["thresholds"]] == ["far_0.1", "far_0.05", "p80_reals", "p80_pooled"]
+    assert [one["name"] for one in result["thresholds"]] == ["far_0.1", "far_0.05", "p80_reals"]
     at = result["thresholds"][0]
     assert at["fp"] == int((rmse[~fake] > at["value"]).sum()) and at["tp"] == int(
         (rmse[fake] > at["value"]).sum()
@@ -125,3 +128,31 @@ def test_clusters_of_partly_known_identity_are_named(make_table: Callable[..., S
 def test_unknown_scores_are_refused(make_table: Callable[..., ScoreTable]) -> None:
     with pytest.raises(InputError, match="rmse, mse, bytes"):
         evaluate_scores(make_table(), score="elbo")
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("values", [RNG.normal(size=50), RNG.integers(0, 4, 50).astype(float)])
+def test_spearman_is_the_correlation_of_mean_ranks(values: np.ndarray) -> None:
+    other = values + RNG.normal(size=50)
+    assert spearman(values, other) == pytest.approx(np.corrcoef(rankdata(values), rankdata(other))[0, 1])
+    assert spearman(np.ones(5), np.arange(5.0)) is None
+    assert spearman(np.arange(2.0), np.arange(2.0)) is None, "two ranks always agree or disagree"
+
+
+def test_statistics_that_faces_lack_have_no_correlation(make_table: Callable[..., ScoreTable]) -> None:
+    table = make_table()
+    assert set(correlations(table, "rmse")) == {"bytes"}
+    lost = table.table.set_column(table.table.column_names.index("bytes"), "bytes", [[None, *range(119)]])
+    assert correlations(replace(table, table=lost), "rmse") == {}
+
+
+@pytest.mark.parametrize("protocol", ["sound", "thesis"])
+def test_the_pooled_percentile_is_a_matter_of_protocol(
+    make_table: Callable[..., ScoreTable], protocol: Any
+) -> None:
+    result = evaluate_scores(make_table(), protocol=protocol, resamples=20)
+    every = [result, *result["other_scores"].values(), *result["baselines"].values()]
+    names = [[threshold["name"] for threshold in figures["thresholds"]] for figures in every]
+    assert names == [["p80_pooled"] if protocol == "thesis" else []] * 3

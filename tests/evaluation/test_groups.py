@@ -53,8 +53,8 @@ def test_pairs_are_ordered_within_their_frame_and_ties_count_half() -> None:
     pairs = find_pairs(scores, scores.values("rmse"), scores.strings("label") == "fake")
     assert pairs.rows.tolist() == [2, 3, 4]
     assert pairs.ordered.tolist() == [1.0, 0.0, 0.5]
-    assert pairs.share(np.ones((1, 7)))["pairs_ordered"].tolist() == [0.5]
-    assert pairs.share(np.array([[1.0, 1, 3, 1, 0, 1, 1]]))["pairs_ordered"].tolist() == [0.75]
+    assert pairs.pairwise_accuracy(np.ones((1, 7)))["pairs_ordered"].tolist() == [0.5]
+    assert pairs.pairwise_accuracy(np.array([[1.0, 1, 3, 1, 0, 1, 1]]))["pairs_ordered"].tolist() == [0.75]
 
 
 def test_several_reals_of_a_pair_share_its_vote() -> None:
@@ -79,4 +79,4 @@ def test_frames_of_a_pair_meet_their_own_frame() -> None:
 def test_no_pairs_at_all(make_table: Callable[..., ScoreTable]) -> None:
     scores = make_table(8, pair=[None] * 16)
     pairs = find_pairs(scores, scores.values("rmse"), scores.strings("label") == "fake")
-    assert pairs.rows.size == 0 and np.isnan(pairs.share(np.ones((2, 16)))["pairs_ordered"]).all()
+    assert pairs.rows.size == 0 and np.isnan(pairs.pairwise_accuracy(np.ones((2, 16)))["pairs_ordered"]).all()

@@ -16,8 +16,8 @@ from verovolto.calibration.thresholds import Threshold
 from verovolto.core.errors import DataError
 from verovolto.data.corruptions import CORRUPTIONS
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.corrupted_scores import CorruptedScores, versions_of
-from verovolto.evaluation.robustness import draw_faces, evaluate_robustness
+from verovolto.evaluation.corrupted_scores import CorruptedScores, draw_faces, versions_of
+from verovolto.evaluation.robustness import evaluate_robustness
 
 
 def rows(reals: int, fakes: int, paired: bool = True) -> pa.Table:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import spearmanr
 
 from verovolto.report import figures
-from verovolto.report.evaluation_page import Latents, ReportData, build, spearman
+from verovolto.report.evaluation_page import Latents, ReportData, build
 from verovolto.report.galleries import CELL, Face, Gallery, pick, png, strips
 from verovolto.report.html import Page, data_uri
 
@@ -124,13 +123,6 @@ def test_pick_takes_the_best_the_worst_and_the_confused() -> None:
     best, worst, confused = pick(scores, fake, 0.55, each=1)
     assert best.rows.tolist() == [0, 5] and worst.rows.tolist() == [2, 3] and confused.rows.tolist() == [1, 4]
     assert len(pick(scores, fake, float("inf"), each=4)[2].rows) == 6
-
-
-@pytest.mark.parametrize("values", [RNG.normal(size=50), RNG.integers(0, 4, 50).astype(float)])
-def test_spearman_equals_scipy_s(values: np.ndarray) -> None:
-    other = values + RNG.normal(size=50)
-    assert spearman(values, other) == pytest.approx(spearmanr(values, other).statistic)
-    assert spearman(np.ones(5), np.arange(5.0)) is None
 
 
 def test_odd_scores_are_drawn_too() -> None:

@@ -1,0 +1,1 @@
+"""Calibration on held-out real faces: thresholds, conformal p-values, input domain."""

@@ -1,9 +1,9 @@
-"""From held-out scores to thresholds that say what they promise.
+"""Split-conformal calibration on held-out real faces, and thresholds that state what they promise.
 
-The one-class way needs real faces alone: the threshold at a stated false-alarm rate, and the conformal
-p-value of a face, come from the scores of real faces that neither training nor any choice has seen. The
-supervised ways (largest F1, Youden, equal error rate) need fakes as well, and the thesis's way (a percentile
-of the pooled test scores) needs the test itself; each threshold carries its kind and what it was chosen on.
+One-class thresholds need real faces alone: the threshold at a stated false-alarm rate, and the conformal
+p-value of a face, come from the scores of real faces that neither training nor any selection has used.
+Supervised thresholds (largest F1, Youden, equal error rate) need fakes as well, and that of the protocol `thesis` (a
+percentile of the pooled test scores) needs the test set itself; each carries its kind and what it was chosen on.
 
 Throughout, higher = more likely fake, and a face is flagged unless `score <= threshold`.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,14 +32,26 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Scores of held-out real faces, of one score; and of known fakes, to say how many of them are missed.
+    """Held-out real faces by their score, from which thresholds and p-values follow.
 
-    `values` is float64 `[n]`, ascending; `clusters` of kind `cluster` ("identity", "source video", "face")
-    lie behind them: many faces of few people say less about a new person than their number suggests. `fakes` are
-    scores of known fakes by method, ascending, on which no one-class threshold depends. `videos`, where there are
-    several frames of a video, is the same for videos: each value is the mean over the frames of one.
+    Attributes:
+        score: Name of the score.
+        values: float64 `[n]`, ascending: the score of each held-out real face.
+        clusters: Number of independent groups of these faces: many faces of few people say less about a new person
+            than their number suggests.
+        cluster: Kind of these groups: "identity", "source video" or "face".
+        fakes: Scores of known fakes by method, ascending, on which no one-class threshold depends.
+        videos: The same for videos, where some have several frames: each value is the mean over the frames of one.
 
-    Raises CalibrationError when `values` is empty, not one-dimensional, not sorted or not finite.
+    Raises:
+        CalibrationError: When values are missing, not one-dimensional, not sorted or not finite.
+
+    >>> scores_of_reals = np.arange(99.0)  # of 99 real faces that the detector has not learned from
+    >>> calibration = Calibration.of(scores_of_reals, score="rmse", clusters=99, cluster="face")
+    >>> calibration.threshold(0.05)  # at most 5 % of real faces score above it
+    94.0
+    >>> calibration.p_values([50.0, 120.0])  # how often a real face scores as high: not rare, rare
+    array([0.5 , 0.01])
     """
 
     score: str
@@ -73,7 +85,15 @@ class Calibration:
         cluster: str,
         fakes: Mapping[str, ArrayLike] | None = None,
     ) -> Calibration:
-        """Calibration from real scores `[n]` in any order, and those of fakes by method."""
+        """Calibration from scores in any order.
+
+        Args:
+            scores: Of held-out real faces, `[n]`.
+            score: Name of the score.
+            clusters: Number of independent groups of these faces.
+            cluster: Kind of these groups.
+            fakes: Scores of known fakes by method.
+        """
         by_method = {method: _ascending(values) for method, values in (fakes or {}).items()}
         return Calibration(
             score=score, values=_ascending(scores), clusters=clusters, cluster=cluster, fakes=by_method
@@ -87,7 +107,10 @@ class Calibration:
 
         The k-th largest of the n values, k = floor(false_alarm * (n + 1)): the split-conformal quantile (Lei
         et al., J. Am. Stat. Assoc. 113, 2018, sec. 2.2), exact for exchangeable faces whatever their
-        distribution. Raises CalibrationError, with the n it would need, when k is 0.
+        distribution.
+
+        Raises:
+            CalibrationError: When k is 0, with the n that the rate would need.
         """
         if not 0.0 < false_alarm < 1.0:
             raise CalibrationError(f"a false-alarm rate lies between 0 and 1, not {false_alarm:g}")
@@ -101,6 +124,17 @@ class Calibration:
             )
         return float(self.values[n - k]) if k <= n else -math.inf
 
+    def at_rate(self, false_alarm: float, chosen_on: str = "held-out real faces") -> Threshold:
+        """The threshold of a false-alarm rate as a `Threshold`. Raises as `threshold`."""
+        return Threshold(
+            name=f"far_{false_alarm:g}",
+            score=self.score,
+            value=self.threshold(false_alarm),
+            kind="one-class",
+            chosen_on=chosen_on,
+            false_alarm=false_alarm,
+        )
+
     def p_values(self, scores: ArrayLike) -> np.ndarray:
         """Conformal p-values, float64 in (0, 1], of scores of any shape: (1 + #{values >= s}) / (n + 1).
 
@@ -112,10 +146,7 @@ class Calibration:
         return np.asarray(np.where(np.isnan(scores), np.nan, (1.0 + at_least) / (len(self) + 1.0)))
 
     def missed(self, false_alarm: float) -> dict[str, Missed]:
-        """How many of the known fakes pass at the threshold of `false_alarm`, by method.
-
-        Raises CalibrationError as `threshold` does.
-        """
+        """How many of the known fakes pass at the threshold of `false_alarm`, by method. Raises as `threshold`."""
         threshold = self.threshold(false_alarm)
         return {
             method: Missed(missed=int((~flagged(values, threshold)).sum()), of=len(values))
@@ -125,7 +156,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class Missed:
-    """So many known fakes, of so many, score no higher than a threshold."""
+    """How many known fakes score no higher than a threshold: `missed` out of `of`."""
 
     missed: int
     of: int
@@ -140,8 +171,13 @@ class Missed:
 class Threshold:
     """A threshold of one score, and what it is.
 
-    `value` may be infinite (every face passes); `chosen_on` names the data it was chosen on; `false_alarm` is
-    the rate it promises on real faces, None where it promises none.
+    Attributes:
+        name: `far_0.1` for a false-alarm rate of 10 %, or a rule.
+        score: The score that it cuts.
+        value: Where; infinite: every face passes.
+        kind: What choosing it needs: real faces alone, fakes as well, or the test set itself.
+        chosen_on: The data it was chosen on.
+        false_alarm: The rate that it promises on real faces; None: it promises none.
     """
 
     name: str
@@ -182,18 +218,20 @@ def needed(false_alarm: float) -> int:
 
 
 def flagged(scores: ArrayLike, threshold: float, *, strict: bool = False) -> np.ndarray:
-    """Boolean array: which scores are flagged as suspect.
+    """Boolean array: which scores, none of them NaN, are flagged as suspect.
 
-    A face passes iff `score <= threshold`; with `strict`, the thesis's rule, iff `score < threshold`. NaN (no
-    score) is neither: do not ask.
+    A face passes iff `score <= threshold`; with `strict`, the thesis's rule, iff `score < threshold`.
+
+    >>> flagged([1.0, 2.0, 3.0], 2.0)
+    array([False, False,  True])
     """
     scores = np.asarray(scores, dtype=np.float64)
     return np.asarray(scores >= threshold if strict else scores > threshold)
 
 
-def rate_name(false_alarm: float) -> str:
-    """Name of the one-class threshold at a false-alarm rate: `far_0.1` for 10 %."""
-    return f"far_{false_alarm:g}"
+def find_threshold(thresholds: Iterable[Threshold], score: str, false_alarm: float) -> Threshold | None:
+    """The threshold of a score at a false-alarm rate; None where there is no such one."""
+    return next((t for t in thresholds if (t.score, t.false_alarm) == (score, false_alarm)), None)
 
 
 def refused_rates(calibration: Calibration, false_alarms: Sequence[float] = FALSE_ALARMS) -> dict[float, int]:
@@ -208,7 +246,7 @@ def one_class_thresholds(
 ) -> list[Threshold]:
     """Thresholds that need real faces only: one a supported rate, and the 80th percentile of reals.
 
-    Rates that the sample cannot support are logged as a warning and listed by `refused_rates`.
+    Rates that the sample cannot support are logged as a warning.
     """
     refused = refused_rates(calibration, false_alarms)
     for rate, size in refused.items():
@@ -219,18 +257,7 @@ def one_class_thresholds(
             size,
             len(calibration),
         )
-    at_rates = [
-        Threshold(
-            name=rate_name(rate),
-            score=calibration.score,
-            value=calibration.threshold(rate),
-            kind="one-class",
-            chosen_on=chosen_on,
-            false_alarm=rate,
-        )
-        for rate in false_alarms
-        if rate not in refused
-    ]
+    at_rates = [calibration.at_rate(rate, chosen_on) for rate in false_alarms if rate not in refused]
     p80 = Threshold(
         name="p80_reals",
         score=calibration.score,
@@ -251,10 +278,19 @@ def supervised_thresholds(
 ) -> list[Threshold]:
     """Thresholds that need fakes too, so no longer one-class: largest F1, Youden's J, equal error rate.
 
-    `positive` is the class whose F1 is largest ("real" is the thesis's orientation; it degenerates to letting
-    everything pass for a weak score: value +inf). Youden (Cancer 3, 1950): largest detection rate minus
-    false-alarm rate. EER: least |false-alarm rate - share of fakes missed|. Ties go to the higher threshold,
-    the one with fewer false alarms. Raises CalibrationError when a class is empty or a score is not finite.
+    Youden (Cancer 3, 1950): largest detection rate minus false-alarm rate. EER: least |false-alarm rate - share
+    of fakes missed|. Ties go to the higher threshold, the one with fewer false alarms.
+
+    Args:
+        real_scores: Scores of real faces, `[n]`.
+        fake_scores: Scores of fakes, `[m]`.
+        score: Name of the score.
+        chosen_on: What these faces are.
+        positive: Class whose F1 is largest ("real" is the thesis's orientation; for a weak score it degenerates to
+            letting everything pass: value +inf).
+
+    Raises:
+        CalibrationError: When a class is empty or a score is not finite.
     """
     real = np.sort(np.asarray(real_scores, dtype=np.float64).ravel())
     fake = np.sort(np.asarray(fake_scores, dtype=np.float64).ravel())
@@ -287,12 +323,19 @@ def supervised_thresholds(
 def every_supervised_threshold(
     real_scores: ArrayLike, fake_scores: ArrayLike, *, score: str, chosen_on: str
 ) -> list[Threshold]:
-    """`supervised_thresholds` with fake as positive, and the thesis's: the largest F1 of the reals."""
-    ours, theirs = (
+    """`supervised_thresholds` with fake as positive, and the thesis's: the largest F1 of the reals.
+
+    Args:
+        real_scores: Scores of real faces, `[n]`.
+        fake_scores: Scores of fakes, `[m]`.
+        score: Name of the score.
+        chosen_on: What these faces are.
+    """
+    of_fake, of_real = (
         supervised_thresholds(real_scores, fake_scores, score=score, chosen_on=chosen_on, positive=positive)
         for positive in POSITIVES
     )
-    return [*ours, theirs[0]]  # Youden's and the EER's do not depend on which class is positive
+    return [*of_fake, of_real[0]]  # Youden's and the EER's do not depend on which class is positive
 
 
 def pooled_percentile(
@@ -305,6 +348,12 @@ def pooled_percentile(
     """The thesis's threshold: the q-th percentile of the pooled test scores, chosen on the test itself.
 
     By construction (100 - q) % of all faces are flagged, whatever their labels.
+
+    Args:
+        scores: Scores of the evaluated faces, `[n]`.
+        q: The percentile, in [0, 100].
+        score: Name of the score.
+        chosen_on: What these faces are.
     """
     value = float(np.percentile(np.asarray(scores, dtype=np.float64), q))
     return Threshold(name=f"p{q:g}_pooled", score=score, value=value, kind="thesis", chosen_on=chosen_on)

@@ -49,10 +49,11 @@ def run_demo(out: Path, *, epochs: int, seed: int, force: bool = False) -> Path:
 
     Raises `InputError` when the photographs are not installed, or when `out` holds something else.
     """
-    from verovolto.commands.evaluate import run_evaluation
     from verovolto.commands.train import run_training
     from verovolto.data.crop_rule import TIGHT
+    from verovolto.evaluation.run import evaluate
     from verovolto.faces.detection.mtcnn import MTCNNDetector
+    from verovolto.report.evaluation_page import summary, write_report
     from verovolto.training.config import TrainConfig
 
     photos = orl_photos()
@@ -74,7 +75,10 @@ def run_demo(out: Path, *, epochs: int, seed: int, force: bool = False) -> Path:
     )
     run = run_training(config)
     notice = NOTICE.format(train=_count_trained(faces), size=SIZE, epochs=epochs)
-    return run_evaluation(run, data=faces, split="test", out=out / RESULT, notice=notice)
+    evaluation = evaluate(run, faces)
+    report = write_report(evaluation, out / RESULT, notice=notice)
+    print(summary(evaluation.metrics, evaluation.settings.false_alarm))
+    return report
 
 
 def _begin(out: Path, seed: int, force: bool) -> None:

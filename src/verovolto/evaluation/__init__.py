@@ -1,0 +1,1 @@
+"""Evaluation of detectors: metrics with intervals, paired comparisons, robustness against corruptions."""

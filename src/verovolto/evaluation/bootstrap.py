@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 LEVEL = 0.95
-# An interval is not shown when the figure is undefined in more than this share of the resamples.
 UNDEFINED = 0.5
+"""An interval is not shown when the figure is undefined in more than this share of the resamples."""
 _CHUNK = 4_000_000
 _TRIES = 100
 
@@ -24,7 +24,7 @@ Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its interval; None stands for an undefined value and for an interval not shown."""
+    """A figure with its interval; None stands for an undefined value and for an interval not shown."""
 
     value: float | None
     low: float | None = None
@@ -39,9 +39,13 @@ class Estimate:
 class Resamples:
     """How often each cluster is drawn in each resample.
 
-    `counts` `[R, C]` (small integers), `cluster_of` `[n]` the number of each face's cluster. `kind` says what
-    a cluster is. `redrawn` counts resamples that held only one class and were drawn again; when that goes on
-    for `_TRIES` rounds (a class lives in very few clusters), R shrinks to those that succeeded.
+    Attributes:
+        counts: int32 `[R, C]`.
+        cluster_of: `[n]`, number of each face's cluster.
+        kind: Kind of the clusters.
+        seed: Seed of the draw.
+        redrawn: Number of resamples that held only one class and were drawn again; when that goes on for `_TRIES`
+            rounds (a class lives in very few clusters), R shrinks to those that succeeded.
     """
 
     counts: np.ndarray
@@ -52,6 +56,7 @@ class Resamples:
 
     @property
     def clusters(self) -> int:
+        """Number of clusters."""
         return int(self.counts.shape[1])
 
     def weights(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -62,7 +67,7 @@ class Resamples:
             yield self.counts[start : start + step][:, cluster_of].astype(np.float64)
 
     def metadata(self) -> dict[str, Any]:
-        """What stands beside the intervals."""
+        """How the intervals were made, as `metrics.json` holds it."""
         return {
             "level": LEVEL,
             "method": "percentile bootstrap over clusters",
@@ -77,10 +82,21 @@ class Resamples:
 def draw_resamples(
     clusters: np.ndarray, fake: np.ndarray, *, kind: str, resamples: int, seed: int
 ) -> Resamples:
-    """Draw `resamples` bootstrap resamples of the clusters `[n]` (any hashable names) of faces `fake` `[n]`.
+    """Draw bootstrap resamples of clusters; those without both classes are drawn again and counted.
 
-    A function of its arguments alone: clusters are numbered in sorted order of their names. Resamples without
-    both classes are drawn again and counted.
+    A function of its arguments alone: clusters are numbered in sorted order of their names.
+
+    Args:
+        clusters: `[n]`, name of each face's cluster.
+        fake: Boolean `[n]`.
+        kind: Kind of the clusters.
+        resamples: Number of resamples.
+        seed: Seed of the draw.
+
+    >>> fake = np.array([False, True, False, True])
+    >>> resamples = draw_resamples(np.array(["ann", "ann", "bob", "bob"]), fake, kind="identity", resamples=30, seed=0)
+    >>> with_intervals(lambda weights: {"share of fakes": weights @ fake / weights.sum(axis=1)}, resamples)
+    {'share of fakes': Estimate(value=0.5, low=0.5, high=0.5)}
     """
     names, cluster_of = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     size = len(names)

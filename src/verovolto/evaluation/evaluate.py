@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from verovolto.calibration.thresholds import (
     FALSE_ALARMS,
@@ -26,9 +27,18 @@ from verovolto.core.errors import CalibrationError
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import video_keys
 from verovolto.evaluation.bootstrap import Estimate, draw_resamples, with_intervals
-from verovolto.evaluation.groups import Sample, by_video, clusters_of, coverage, find_pairs
+from verovolto.evaluation.groups import (
+    Sample,
+    by_video,
+    class_counts,
+    clusters_of,
+    coverage,
+    find_pairs,
+    scored_rows,
+)
 from verovolto.evaluation.metrics import Positive, counts, decision_rates, divide, ranking_statistics
 
+Protocol = Literal["sound", "thesis"]
 SCHEMA_VERSION = 1
 NOMINAL_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 UNKNOWN_VIDEOS = "the source videos are not known, so there is no video level"
@@ -41,6 +51,7 @@ def evaluate_scores(
     thresholds: Sequence[Threshold] = (),
     calibration: Mapping[str, Calibration] | None = None,
     score: str | None = None,
+    protocol: Protocol = "sound",
     positive: Positive = "fake",
     strict: bool = False,
     resamples: int = 1000,
@@ -48,40 +59,75 @@ def evaluate_scores(
 ) -> dict[str, Any]:
     """All figures of a table of scores, as `metrics.json` holds them.
 
-    `score` is the one that is judged first (the table's default when None); `thresholds` of any of its scores
-    were chosen elsewhere, the thesis's pooled percentile is added here; `calibration` holds the held-out real
-    scores, by score. `positive` only orients the counts and the `precision`, `recall`, `f1` of `thresholds`;
-    `strict` flags a face that scores the threshold itself. Raises DataError when a class is missing and
-    InputError for an unknown score.
+    Args:
+        scores: The table; faces without a label or score are counted and left out.
+        thresholds: Thresholds of any of its scores, chosen elsewhere.
+        calibration: Held-out real scores, by score.
+        score: The score that is evaluated first; None: the table's default.
+        protocol: `sound`, or `thesis`: with the 80th percentile of the evaluated scores as one more threshold, which
+            is chosen on the very faces that it is evaluated on.
+        positive: Orients the counts and the `precision`, `recall`, `f1` of the thresholds, nothing else.
+        strict: Flag a face that scores exactly the threshold.
+        resamples: Bootstrap resamples behind each interval.
+        seed: Seed of the resamples.
+
+    Raises:
+        DataError: When a class is missing.
+        InputError: For an unknown score.
     """
     score = score or scores.scores[0]
     sample = Sample.of(scores, score, resamples=resamples, seed=seed)
     calibration = calibration or {}
-    judge = _Evaluator(sample=sample, thresholds=thresholds, positive=positive, strict=strict)
+    evaluator = _Evaluator(
+        sample=sample, thresholds=thresholds, protocol=protocol, positive=positive, strict=strict
+    )
     return {
         "schema_version": SCHEMA_VERSION,
         "score": score,
-        "faces": _class_counts(sample.fake),
+        "faces": sample.class_counts(),
         "coverage": coverage(scores),
         "interval": sample.resamples.metadata(),
-        **judge.score(score),
+        **evaluator.score(score),
         "calibration": _calibration(sample, score, calibration.get(score), strict),
         "levels": _levels(sample, score, resamples, seed),
-        "other_scores": {name: judge.score(name) for name in scores.scores if name != score},
-        "baselines": {name: judge.score(name) for name in scores.baselines if name != score},
+        "other_scores": {name: evaluator.score(name) for name in scores.scores if name != score},
+        "baselines": {name: evaluator.score(name) for name in scores.baselines if name != score},
         **{f"by_{group}": _groups(sample, score, group) for group in GROUPS},
     }
+
+
+def correlations(scores: ScoreTable, score: str) -> dict[str, float | None]:
+    """Spearman's correlation of a score with each trivial statistic that all scored faces have."""
+    kept = scores.take(scored_rows(scores, score))
+    columns = {name: kept.values(name) for name in scores.baselines if name != score}
+    return {
+        name: spearman(kept.values(score), column)
+        for name, column in columns.items()
+        if np.isfinite(column).all()
+    }
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Spearman's rank correlation of two arrays `[n]`; None when one is constant or n < 3.
+
+    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([9.0, 4.0, 1.0]))
+    -1.0
+    """
+    if len(a) < 3 or (a == a[0]).all() or (b == b[0]).all():
+        return None
+    return float(spearmanr(a, b).statistic)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Evaluator:
     sample: Sample
     thresholds: Sequence[Threshold]
+    protocol: Protocol
     positive: Positive
     strict: bool
 
     def score(self, name: str) -> dict[str, Any]:
-        """Ranking metrics, share of ordered pairs and the outcome at each threshold, of one score."""
+        """Ranking metrics, pairwise accuracy and the outcome at each threshold, of one score."""
         values = self.sample.scores.values(name)
         rows = np.flatnonzero(np.isfinite(values))
         values, fake = values[rows], self.sample.fake[rows]
@@ -90,13 +136,14 @@ class _Evaluator:
         pairs = find_pairs(self.sample.scores.take(rows), values, fake)
         figures = with_intervals(ranking_statistics(values, fake), self.sample.resamples, rows)
         if len(pairs.rows):
-            figures |= with_intervals(pairs.share, self.sample.resamples, rows)
+            figures |= with_intervals(pairs.pairwise_accuracy, self.sample.resamples, rows)
         chosen = [threshold for threshold in self.thresholds if threshold.score == name]
-        chosen.append(pooled_percentile(values, score=name))
+        if self.protocol == "thesis":
+            chosen.append(pooled_percentile(values, score=name))
         return {
-            **_written(figures),
+            **_to_dicts(figures),
             "pairs": len(pairs.rows),
-            "thresholds": [self._threshold(one, values, rows) for one in chosen],
+            "thresholds": [self._threshold(threshold, values, rows) for threshold in chosen],
         }
 
     def _threshold(self, threshold: Threshold, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
@@ -109,22 +156,18 @@ class _Evaluator:
             "rule": "flagged unless score " + ("< value" if self.strict else "<= value"),
             "positive": self.positive,
             **counts(flags, fake, self.positive),
-            **_written(rates | oriented),
+            **_to_dicts(rates | oriented),
         }
 
 
-def _written(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+def _to_dicts(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     return {name: figure.to_dict() for name, figure in figures.items()}
-
-
-def _class_counts(fake: np.ndarray) -> dict[str, int]:
-    return {"real": int((~fake).sum()), "fake": int(fake.sum())}
 
 
 def _calibration(
     sample: Sample, score: str, calibration: Calibration | None, strict: bool
 ) -> dict[str, Any] | None:
-    """Nominal against realised false-alarm rate on the judged reals, and the rates that were refused."""
+    """Nominal against realised false-alarm rate on the evaluated reals, and the rates that were refused."""
     if calibration is None:
         return None
     refused = refused_rates(calibration, FALSE_ALARMS)
@@ -178,13 +221,13 @@ def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, 
     note = (
         "a video's score is the mean over its frames; thresholds are calibrated on frames and hold for those"
     )
-    return {**metadata, "video": {"faces": _class_counts(fake), **_written(figures)}, "note": note}
+    return {**metadata, "video": {"faces": class_counts(fake), **_to_dicts(figures)}, "note": note}
 
 
 def _groups(sample: Sample, score: str, group: str) -> dict[str, Any]:
     """Ranking metrics within each value of a column that holds more than one; empty otherwise.
 
-    A forgery method is judged against all reals (a real face has no method); a compression or a data set
+    A forgery method is evaluated against all reals (a real face has no method); a compression or a data set
     against the reals of the same one.
     """
     column = sample.scores.strings(group)
@@ -198,8 +241,8 @@ def _groups(sample: Sample, score: str, group: str) -> dict[str, Any]:
         rows = np.flatnonzero((sample.fake & member) | (~sample.fake & (member | (group == "method"))))
         fake = sample.fake[rows]
         if fake.all():
-            results[name] = {"faces": _class_counts(fake), "auroc": Estimate(value=None).to_dict()}
+            results[name] = {"faces": class_counts(fake), "auroc": Estimate(value=None).to_dict()}
             continue
         figures = with_intervals(ranking_statistics(values[rows], fake), sample.resamples, rows)
-        results[name] = {"faces": _class_counts(fake), **_written(figures)}
+        results[name] = {"faces": class_counts(fake), **_to_dicts(figures)}
     return results

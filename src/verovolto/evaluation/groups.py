@@ -1,4 +1,4 @@
-"""What is counted: which rows hold a score, which belong to one person, to one video, to one pair."""
+"""The faces that are evaluated: which rows hold a score, and which belong to one identity, one video or one pair."""
 
 from __future__ import annotations
 
@@ -15,10 +15,63 @@ from verovolto.evaluation.metrics import divide
 SEPARATOR = "\x1f"
 
 
-def scored_rows(scores: ScoreTable, score: str) -> np.ndarray:
-    """Positions `[m]` of the faces that count: status `ok`, a label, and a finite number as `score`.
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The faces that are evaluated.
 
-    Raises DataError when either class is missing among them.
+    Attributes:
+        scores: Their rows alone.
+        fake: Boolean `[n]`.
+        resamples: The resamples that all figures share.
+    """
+
+    scores: ScoreTable
+    fake: np.ndarray
+    resamples: Resamples
+
+    @staticmethod
+    def of(scores: ScoreTable, score: str, *, resamples: int, seed: int) -> Sample:
+        """The scored and labelled faces of a table.
+
+        Args:
+            scores: The table.
+            score: Faces without this score are left out.
+            resamples: Number of bootstrap resamples.
+            seed: Their seed.
+
+        Raises:
+            DataError: When a class is missing.
+        """
+        kept = scores.take(scored_rows(scores, score))
+        fake = kept.strings("label") == "fake"
+        clusters, kind = clusters_of(kept)
+        drawn = draw_resamples(clusters, fake, kind=kind, resamples=resamples, seed=seed)
+        return Sample(scores=kept, fake=fake, resamples=drawn)
+
+    def class_counts(self, rows: np.ndarray | None = None) -> dict[str, int]:
+        """Number of real and of fake faces, of all or of those at the positions `rows`."""
+        return class_counts(self.fake if rows is None else self.fake[rows])
+
+
+def class_counts(fake: np.ndarray) -> dict[str, int]:
+    """Number of real and of fake faces, of labels `[n]`."""
+    return {"real": int((~fake).sum()), "fake": int(fake.sum())}
+
+
+def clusters_of(scores: ScoreTable) -> tuple[np.ndarray, str]:
+    """Cluster names `[n]` and their kind: the identity, else the source video, else the face itself.
+
+    Where the coarsest kind is unknown for some faces, the name of the kind says what stands in for it.
+    """
+    ids = cluster_ids(scores.table)
+    return ids, name_of_clusters(ids)
+
+
+def scored_rows(scores: ScoreTable, score: str) -> np.ndarray:
+    """Positions `[m]` of the faces with status `ok`, a label, and a finite number as `score`.
+
+    Raises:
+        DataError: When either class is missing among them.
     """
     label = scores.strings("label")
     labelled = (label == "real") | (label == "fake")
@@ -33,7 +86,7 @@ def scored_rows(scores: ScoreTable, score: str) -> np.ndarray:
 
 
 def coverage(scores: ScoreTable) -> dict[str, int]:
-    """How many input faces there are, by status, and how many carry no usable label."""
+    """Number of input faces, in all and by status, and of those without a usable label."""
     status, label = scores.strings("status"), scores.strings("label")
     counted = {name: int((status == name).sum()) for name in ("ok", "no_face", "unreadable")}
     unlabelled = int((~np.isin(label.astype(str), ["real", "fake"])).sum())
@@ -41,10 +94,7 @@ def coverage(scores: ScoreTable) -> dict[str, int]:
 
 
 def by_video(scores: ScoreTable, score: str) -> tuple[ScoreTable, np.ndarray]:
-    """The first row of each video, and the mean `score` of its frames, `[v]` each.
-
-    Rows without the score must have been left out.
-    """
+    """The first row of each video, and the mean `score` of its frames, `[v]` each; every row must have that score."""
     _, first, inverse = np.unique(video_keys(scores.table), return_index=True, return_inverse=True)
     sums = np.bincount(inverse, weights=scores.values(score))
     return scores.take(first), sums / np.bincount(inverse)
@@ -52,30 +102,33 @@ def by_video(scores: ScoreTable, score: str) -> tuple[ScoreTable, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """Fakes that have a real counterpart. `rows` `[p]`: positions of those fakes; `ordered` `[p]`: share of
-    the counterparts that score lower, ties counting half."""
+    """Fakes that have a real counterpart.
+
+    Attributes:
+        rows: `[p]`, positions of those fakes.
+        ordered: `[p]`, share of the counterparts that score lower, ties counting half.
+    """
 
     rows: np.ndarray
     ordered: np.ndarray
 
-    def share(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Weighted share of pairs ordered rightly `[R]`, from weights `[R, n]` of all faces."""
+    def pairwise_accuracy(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Weighted share `[R]` of pairs whose fake scores higher, from weights `[R, n]` of all faces."""
         weights = weights[:, self.rows]
-        total = weights.sum(axis=1)
-        return {"pairs_ordered": divide(weights @ self.ordered, total)}
+        return {"pairs_ordered": divide(weights @ self.ordered, weights.sum(axis=1))}
 
 
 def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pairs:
-    """Tie each fake to the reals of its data set, compression, `pair` and frame.
+    """Match each fake with the reals of its data set, compression, `pair` and frame.
 
     `values` `[n]` are the scores, `fake` `[n]` boolean; all rows count. Brightness, pose and framing cancel
-    within a pair, so this figure stands beside the AUROC.
+    within a pair, so the pairwise accuracy complements the AUROC.
     """
     pair = scores.strings("pair")
     columns = [scores.strings(name) for name in ("dataset", "compression", "pair", "frame")]
-    key = _joined([np.where(_known(column), column, "") for column in columns]).astype(str)
-    _, number = np.unique(key, return_inverse=True)
-    paired = _known(pair)
+    filled = [np.where(_present(column), column, "") for column in columns]
+    _, number = np.unique([SEPARATOR.join(row) for row in zip(*filled, strict=True)], return_inverse=True)
+    paired = _present(pair)
     real = np.flatnonzero(paired & ~fake)
     real = real[np.argsort(number[real], kind="stable")]
     keys = number[real]
@@ -84,44 +137,13 @@ def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pair
     rows, start, size = rows[stop > start], start[stop > start], (stop - start)[stop > start]
     owner = np.repeat(np.arange(len(rows)), size)
     offset = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-    theirs = values[real[np.repeat(start, size) + offset]]
-    ours = values[rows][owner]
-    won = (ours > theirs) + 0.5 * (ours == theirs)
+    counterparts = values[real[np.repeat(start, size) + offset]]
+    own = values[rows][owner]
+    won = (own > counterparts) + 0.5 * (own == counterparts)
     return Pairs(
         rows=rows, ordered=np.bincount(owner, weights=won, minlength=len(rows)) / np.maximum(size, 1)
     )
 
 
-def _known(column: np.ndarray) -> np.ndarray:
+def _present(column: np.ndarray) -> np.ndarray:
     return np.array([value is not None for value in column], dtype=bool)
-
-
-def _joined(columns: list[np.ndarray]) -> np.ndarray:
-    return np.array([SEPARATOR.join(row) for row in zip(*columns, strict=True)], dtype=object)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """The faces that are judged: `scores` holds only them; `fake` `[n]` boolean; the resamples they share."""
-
-    scores: ScoreTable
-    fake: np.ndarray
-    resamples: Resamples
-
-    @staticmethod
-    def of(scores: ScoreTable, score: str, *, resamples: int, seed: int) -> Sample:
-        """The scored and labelled faces of a table. Raises DataError when a class is missing."""
-        kept = scores.take(scored_rows(scores, score))
-        fake = kept.strings("label") == "fake"
-        clusters, kind = clusters_of(kept)
-        drawn = draw_resamples(clusters, fake, kind=kind, resamples=resamples, seed=seed)
-        return Sample(scores=kept, fake=fake, resamples=drawn)
-
-
-def clusters_of(scores: ScoreTable) -> tuple[np.ndarray, str]:
-    """Cluster names `[n]` and what they are: the identity, else the source video, else the face itself.
-
-    Where the coarsest kind is unknown for some faces, the kind says what stands in for it.
-    """
-    ids = cluster_ids(scores.table)
-    return ids, name_of_clusters(ids)

@@ -1,10 +1,15 @@
-"""Metrics of a ranking, for many weightings of the same faces at once.
+"""Metrics of a ranking and of a threshold, for many weightings of the same faces at once.
 
 A bootstrap resample is a weight on every face, so a metric with an interval is one metric under a thousand
 weightings. The faces are sorted once; each weighting then costs one cumulative sum. Equal scores form one
 step of the curve, whatever their order. Positive is fake, and higher scores mean more likely fake.
 
 Undefined figures (a class without weight) are NaN.
+
+>>> ranking = Ranking.of([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
+>>> curve = curves(ranking, np.ones((1, 4)))  # one weighting: every face counts once
+>>> auroc(curve), average_precision(curve).round(3), equal_error_rate(curve)
+(array([0.75]), array([0.833]), array([0.5]))
 """
 
 from __future__ import annotations
@@ -26,8 +31,11 @@ _SLACK = 1e-12
 class Ranking:
     """Faces in order of falling score, ready for weightings.
 
-    `order` `[n]` sorts the faces, `ends` `[g]` is the last place (in that order) of each of the g distinct
-    scores, `thresholds` `[g]` those scores, `fake` `[n]` boolean in the given order of faces.
+    Attributes:
+        order: `[n]`, sorts the faces.
+        ends: `[g]`, last place (in that order) of each of the g distinct scores.
+        thresholds: `[g]`, those scores.
+        fake: Boolean `[n]`, in the given order of faces.
     """
 
     order: np.ndarray
@@ -50,8 +58,9 @@ class Ranking:
 class Curves:
     """True and false positives of R weightings at each of g distinct scores: flag iff score >= threshold.
 
-    `tp`, `fp`: float64 `[R, g]`, summed weight of fakes and of reals flagged; totals `positives`,
-    `negatives`: `[R, 1]`.
+    Attributes:
+        tp: float64 `[R, g]`, summed weight of the fakes flagged.
+        fp: float64 `[R, g]`, summed weight of the reals flagged.
     """
 
     tp: np.ndarray
@@ -59,10 +68,12 @@ class Curves:
 
     @property
     def positives(self) -> np.ndarray:
+        """Summed weight of the fakes `[R, 1]`."""
         return self.tp[:, -1:]
 
     @property
     def negatives(self) -> np.ndarray:
+        """Summed weight of the reals `[R, 1]`."""
         return self.fp[:, -1:]
 
     @property
@@ -161,10 +172,7 @@ def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def outcome_weights(flags: np.ndarray, fake: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Summed weights `[R]` of the four outcomes, positive = fake: `tp` is a fake that was flagged.
-
-    `flags`, `fake`: boolean `[n]`; `weights`: `[R, n]`.
-    """
+    """Summed weights `[R]` of the four outcomes of flags `[n]`, from labels `[n]` and weights `[R, n]`; `tp`: fake."""
     return {
         "tp": weights @ (flags & fake).astype(np.float64),
         "fp": weights @ (flags & ~fake).astype(np.float64),
@@ -197,12 +205,14 @@ def decision_rates(flags: np.ndarray, fake: np.ndarray, weights: np.ndarray) -> 
 
 
 def counts(flags: np.ndarray, fake: np.ndarray, positive: Positive = "fake") -> dict[str, int]:
-    """The four outcomes as counts. With `positive="real"` (as the thesis), `tp` is a real face let pass."""
-    o = {name: round(float(value[0])) for name, value in outcome_weights(flags, fake, _ones(fake)).items()}
+    """The four outcomes as counts. With `positive="real"` (as the thesis), `tp` is a real face that passes.
+
+    >>> flags, fake = np.array([True, False, True]), np.array([True, True, False])
+    >>> counts(flags, fake)
+    {'tp': 1, 'fp': 1, 'tn': 0, 'fn': 1}
+    """
+    outcomes = outcome_weights(flags, fake, np.ones((1, len(fake))))
+    o = {name: round(float(value[0])) for name, value in outcomes.items()}
     if positive == "fake":
         return o
     return {"tp": o["tn"], "fp": o["fn"], "tn": o["tp"], "fn": o["fp"]}
-
-
-def _ones(fake: np.ndarray) -> np.ndarray:
-    return np.ones((1, len(fake)))

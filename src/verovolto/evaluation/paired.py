@@ -1,7 +1,7 @@
 """Several detectors on the faces they share: paired differences on the same resamples.
 
 Two intervals that overlap say little about a difference, since both detectors find the same faces hard. Here
-each resample judges all of them, and the difference has an interval of its own.
+each resample evaluates all of them, and the difference has an interval of its own.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ SCHEMA_VERSION = 1
 HIGHER_IS_BETTER = ("auroc", "ap_fake", "ap_real", "pairs_ordered")
 LOWER_IS_BETTER = ("eer", "fpr_at_95_tpr")
 NO_DIFFERENCE = "no difference shown"
-DECIDED = ("accuracy", "balanced_accuracy")
-"""What is compared besides where each contestant has a threshold."""
+AT_THRESHOLD = ("accuracy", "balanced_accuracy")
+"""Compared besides where each candidate has a threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A result that is compared: a score of a table, and the threshold it is used at, if there is one; `strict` flags
-    a face that scores the threshold itself."""
+    """A result that is compared.
+
+    Attributes:
+        name: Its name in the comparison.
+        table: Its scores.
+        score: The score that is compared.
+        threshold: The threshold that it is used at, if there is one.
+        strict: Flag a face that scores exactly the threshold.
+    """
 
     name: str
     table: ScoreTable
@@ -43,49 +50,55 @@ class Candidate:
 def compare_scores(
     tables: Sequence[tuple[str, ScoreTable, str]], *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare named tables of scores `(name, table, score)`; the first is the one the others are set against.
+    """Compare named tables of scores `(name, table, score)`; the first is the reference of the others.
 
     Joined on `face`, over the faces that all of them scored. Returns what `comparison.json` holds: each
     result's figures on the shared faces and its difference to the first, with 95 % intervals on the same
     resamples of the same clusters; `verdict` is "better" or "worse" only where the interval of the difference
-    excludes 0. Raises InputError for fewer than two tables, repeated names or faces, tables that share too
-    little to judge, and labels that differ.
+    excludes 0.
+
+    Raises:
+        InputError: For fewer than two tables, repeated names or faces, tables without shared faces, and labels that
+            differ.
     """
-    together = _Together.of(
+    comparison = _Comparison.of(
         [Candidate(name=name, table=table, score=score) for name, table, score in tables],
         resamples=resamples,
         seed=seed,
     )
-    results = together.results()
+    results = comparison.results()
     for i, result in enumerate(results):
-        result["differences"] = {} if i == 0 else together.differences(i, 0)
+        result["differences"] = {} if i == 0 else comparison.differences(i, 0)
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": tables[0][0],
-        "faces": together.faces(),
-        "interval": together.sample.resamples.metadata(),
+        "faces": comparison.sample.class_counts(),
+        "interval": comparison.sample.resamples.metadata(),
         "results": results,
     }
 
 
 def compare_all(candidates: Sequence[Candidate], *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """Every contestant against every later one, on the faces that all of them scored.
+    """Every candidate against every later one, on the faces that all of them scored.
 
     The figures and differences of `compare_scores`, which gives the same numbers for the same tables, resamples and
-    seed; where all contestants have a threshold, `DECIDED` at it as well. Thresholds stay as they are in all resamples.
+    seed; where all candidates have a threshold, `AT_THRESHOLD` as well. Thresholds stay as they are in all resamples.
     `pairs` holds the differences, each of `name` minus `against`; `verdict` is "better" or "worse" only where
-    the interval of the difference excludes 0. Raises as `compare_scores` does.
+    the interval of the difference excludes 0.
+
+    Raises:
+        InputError: As `compare_scores` does.
     """
-    together = _Together.of(candidates, resamples=resamples, seed=seed)
+    comparison = _Comparison.of(candidates, resamples=resamples, seed=seed)
     return {
-        "faces": together.faces(),
-        "interval": together.sample.resamples.metadata(),
-        "results": together.results(),
+        "faces": comparison.sample.class_counts(),
+        "interval": comparison.sample.resamples.metadata(),
+        "results": comparison.results(),
         "pairs": [
             {
                 "name": candidates[i].name,
                 "against": candidates[j].name,
-                "differences": together.differences(i, j),
+                "differences": comparison.differences(i, j),
             }
             for i, j in combinations(range(len(candidates)), 2)
         ],
@@ -93,130 +106,129 @@ def compare_all(candidates: Sequence[Candidate], *, resamples: int = 1000, seed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Together:
-    """Contestants judged on the faces they share: their values and resampled values by figure."""
+class _Comparison:
+    """Candidates on the faces they share: their values and resampled values by figure."""
 
     candidates: Sequence[Candidate]
     sample: Sample
     values: Sequence[dict[str, float]]
-    drawn: Sequence[dict[str, np.ndarray]]
+    resampled: Sequence[dict[str, np.ndarray]]
 
     @staticmethod
-    def of(candidates: Sequence[Candidate], *, resamples: int, seed: int) -> _Together:
+    def of(candidates: Sequence[Candidate], *, resamples: int, seed: int) -> _Comparison:
         if len(candidates) < 2:
             raise InputError(
                 "a comparison needs at least two results", hint="give two or more evaluate folders"
             )
-        shared = _share([(one.name, one.table, one.score) for one in candidates])
+        shared = _shared_rows(candidates)
         sample = Sample.of(shared[0], candidates[0].score, resamples=resamples, seed=seed)
         statistics = [
-            _statistics(table, one, sample.fake) for table, one in zip(shared, candidates, strict=True)
+            _statistics(table, each, sample.fake) for table, each in zip(shared, candidates, strict=True)
         ]
-        values, drawn = _run(statistics, sample)
-        return _Together(candidates=candidates, sample=sample, values=values, drawn=drawn)
-
-    def faces(self) -> dict[str, int]:
-        return {"real": int((~self.sample.fake).sum()), "fake": int(self.sample.fake.sum())}
+        values, resampled = _run(statistics, sample)
+        return _Comparison(candidates=candidates, sample=sample, values=values, resampled=resampled)
 
     def results(self) -> list[dict[str, Any]]:
         return [
             {
-                "name": one.name,
-                "score": one.score,
-                "faces_scored": len(scored_rows(one.table, one.score)),
-                "figures": {key: interval(values[key], drawn[key]).to_dict() for key in values},
+                "name": each.name,
+                "score": each.score,
+                "faces_scored": len(scored_rows(each.table, each.score)),
+                "figures": {key: interval(values[key], resampled[key]).to_dict() for key in values},
             }
-            for one, values, drawn in zip(self.candidates, self.values, self.drawn, strict=True)
+            for each, values, resampled in zip(self.candidates, self.values, self.resampled, strict=True)
         ]
 
     def differences(self, i: int, j: int) -> dict[str, Any]:
-        """Contestant i minus contestant j."""
-        return {
-            key: _difference(
-                key, self.values[i][key] - self.values[j][key], self.drawn[i][key] - self.drawn[j][key]
+        """Candidate i minus candidate j."""
+        differences = {}
+        for key in self.values[i]:
+            figure = interval(
+                self.values[i][key] - self.values[j][key], self.resampled[i][key] - self.resampled[j][key]
             )
-            for key in self.values[i]
-        }
+            shown = verdict(figure.low, figure.high, less_is_better=key in LOWER_IS_BETTER)
+            differences[key] = {**figure.to_dict(), "verdict": shown}
+        return differences
 
 
 def verdict(low: float | None, high: float | None, *, less_is_better: bool = False) -> str:
-    """Better or worse only where the interval of a difference leaves out 0."""
+    """Better or worse only where the interval of a difference leaves out 0.
+
+    >>> verdict(0.01, 0.05), verdict(-0.01, 0.05)
+    ('better', 'no difference shown')
+    """
     if low is None or high is None or low <= 0 <= high:
         return NO_DIFFERENCE
     return "better" if (low > 0) != less_is_better else "worse"
 
 
-def _difference(key: str, value: float, drawn: np.ndarray) -> dict[str, Any]:
-    figure = interval(value, drawn)
-    said = verdict(figure.low, figure.high, less_is_better=key in LOWER_IS_BETTER)
-    return {**figure.to_dict(), "verdict": said}
-
-
-def _share(tables: Sequence[tuple[str, ScoreTable, str]]) -> list[ScoreTable]:
+def _shared_rows(candidates: Sequence[Candidate]) -> list[ScoreTable]:
     """The rows of each table that all of them scored, in the same order of faces."""
-    names = [name for name, _, _ in tables]
+    names = [each.name for each in candidates]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise InputError(f"two results have the same name: {', '.join(sorted(repeated))}")
-    _check_numbered(tables)
-    scored = [_by_face(name, table, scored_rows(table, score)) for name, table, score in tables]
+    _check_numbered(candidates)
+    scored = [_row_by_face(each) for each in candidates]
     common = set.intersection(*(set(rows) for rows in scored))
     if not common:
-        raise InputError("these results share no face, so they cannot be compared", hint=_examples(scored))
+        examples = " and ".join(repr(next(iter(rows))) for rows in scored[:2])
+        raise InputError(
+            "these results share no face, so they cannot be compared", hint=f"for example {examples}"
+        )
     order = sorted(common)
     shared = [
-        table.take(np.array([rows[face] for face in order]))
-        for rows, (_, table, _) in zip(scored, tables, strict=True)
+        each.table.take(np.array([rows[face] for face in order]))
+        for rows, each in zip(scored, candidates, strict=True)
     ]
     labels = shared[0].strings("label")
-    for (name, _, _), other in zip(tables[1:], shared[1:], strict=True):
-        differ = np.flatnonzero(other.strings("label") != labels)
-        if differ.size:
+    for name, other in zip(names[1:], shared[1:], strict=True):
+        differing = np.flatnonzero(other.strings("label") != labels)
+        if differing.size:
             raise InputError(
-                f"{names[0]} and {name} label {differ.size} shared face(s) differently, the first is "
-                f"{order[int(differ[0])]}",
+                f"{names[0]} and {name} label {differing.size} shared face(s) differently, the first is "
+                f"{order[int(differing[0])]}",
                 hint="were they made from the same face set?",
             )
     return shared
 
 
-def _check_numbered(tables: Sequence[tuple[str, ScoreTable, str]]) -> None:
-    """Rows without a `face` column are known by number alone: only equal lengths can be the same set."""
-    if not any(table.metadata.get("faces_numbered") for _, table, _ in tables):
+def _check_numbered(candidates: Sequence[Candidate]) -> None:
+    """Rows without a `face` column are identified by number alone: only equal lengths can be the same set."""
+    if not any(each.table.metadata.get("faces_numbered") for each in candidates):
         return
-    if len({len(table) for _, table, _ in tables}) > 1:
+    if len({len(each.table) for each in candidates}) > 1:
         raise InputError(
             "a result names its faces by row number only, and the others have another number of rows",
             hint="add a column 'face' to the table of scores",
         )
 
 
-def _by_face(name: str, table: ScoreTable, rows: np.ndarray) -> dict[str, int]:
-    faces = table.strings("face")[rows]
-    found = {str(face): int(row) for face, row in zip(faces, rows, strict=True)}
-    if len(found) != len(rows):
-        raise InputError(f"{name}: the same face stands in more than one row, so its rows cannot be matched")
-    return found
+def _row_by_face(candidate: Candidate) -> dict[str, int]:
+    rows = scored_rows(candidate.table, candidate.score)
+    faces = candidate.table.strings("face")[rows]
+    row_of = {str(face): int(row) for face, row in zip(faces, rows, strict=True)}
+    if len(row_of) != len(rows):
+        raise InputError(
+            f"{candidate.name}: the same face stands in more than one row, so its rows cannot be matched"
+        )
+    return row_of
 
 
-def _examples(scored: list[dict[str, int]]) -> str:
-    return "for example " + " and ".join(repr(next(iter(rows))) for rows in scored[:2])
-
-
-def _statistics(table: ScoreTable, one: Candidate, fake: np.ndarray) -> Statistics:
-    values = table.values(one.score)
+def _statistics(table: ScoreTable, candidate: Candidate, fake: np.ndarray) -> Statistics:
+    values = table.values(candidate.score)
     ranking, pairs = ranking_statistics(values, fake), find_pairs(table, values, fake)
-    flags = None if one.threshold is None else flagged(values, one.threshold.value, strict=one.strict)
+    threshold = candidate.threshold
+    flags = None if threshold is None else flagged(values, threshold.value, strict=candidate.strict)
 
-    def all_of(weights: np.ndarray) -> dict[str, np.ndarray]:
-        figures = ranking(weights) | (pairs.share(weights) if len(pairs.rows) else {})
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        figures = ranking(weights) | (pairs.pairwise_accuracy(weights) if len(pairs.rows) else {})
         if flags is not None:
             figures |= decision_rates(flags, fake, weights)
-        return {
-            key: figures[key] for key in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER, *DECIDED) if key in figures
-        }
+        order = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER, *AT_THRESHOLD)
+        return {key: figures[key] for key in order if key in figures}
 
-    return all_of
+    return statistics
 
 
 def _run(
@@ -224,13 +236,13 @@ def _run(
 ) -> tuple[list[dict[str, float]], list[dict[str, np.ndarray]]]:
     """Values and resampled values of each table; every chunk of weights is shown to all of them."""
     ones = np.ones((1, len(sample.fake)))
-    values = [{key: float(value[0]) for key, value in judge(ones).items()} for judge in statistics]
+    values = [{key: float(value[0]) for key, value in of(ones).items()} for of in statistics]
     keys = [key for key in values[0] if all(key in other for other in values)]
     parts: list[dict[str, list[np.ndarray]]] = [{key: [np.zeros(0)] for key in keys} for _ in statistics]
     for weights in sample.resamples.weights():
-        for part, judge in zip(parts, statistics, strict=True):
-            for key, value in judge(weights).items():
-                if key in part:
-                    part[key].append(value)
-    drawn = [{key: np.concatenate(chunks) for key, chunks in part.items()} for part in parts]
-    return [{key: value[key] for key in keys} for value in values], drawn
+        for part, of in zip(parts, statistics, strict=True):
+            figures = of(weights)
+            for key in keys:
+                part[key].append(figures[key])
+    resampled = [{key: np.concatenate(chunks) for key, chunks in part.items()} for part in parts]
+    return [{key: value[key] for key in keys} for value in values], resampled

@@ -1,0 +1,1 @@
+"""Pages, figures and text made of results."""

@@ -38,7 +38,7 @@ def statistics_of(table: ScoreTable, score: str, fake: np.ndarray) -> Statistics
     def figures(weights: np.ndarray) -> dict[str, np.ndarray]:
         reals = weights[:, ~fake]
         found = {AUROC: ranking(weights)[AUROC], ERROR: divide(reals @ values[~fake], reals.sum(axis=1))}
-        return found | (pairs.share(weights) if len(pairs.rows) else {})
+        return found | (pairs.pairwise_accuracy(weights) if len(pairs.rows) else {})
 
     return figures
 

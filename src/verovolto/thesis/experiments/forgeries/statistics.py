@@ -119,7 +119,7 @@ def matrix(
 
 
 def _share(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
-    return pairs.share(weights)["pairs_ordered"]
+    return pairs.pairwise_accuracy(weights)["pairs_ordered"]
 
 
 def _texts(values: np.ndarray) -> np.ndarray:
