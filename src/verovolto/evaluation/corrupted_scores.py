@@ -7,7 +7,7 @@ where it was. A part's scores depend on its faces and the settings alone, never 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from verovolto import __version__
-from verovolto.core.errors import InputError
-from verovolto.core.files import atomic_path, read_json_object, sha256_file, write_json
-from verovolto.core.progress import counting_bar
+from verovolto.core.files import atomic_path, sha256_file
+from verovolto.core.progress import OnProgress, ProgressDisplay
+from verovolto.core.workdir import record_or_verify
 from verovolto.data.corruptions import CORRUPTIONS, Corruption
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
@@ -103,10 +103,7 @@ class CorruptionPlan:
         """
         rows = self.rows[scored_rows(scores.take(self.rows), scores.scores[0])]
         versions = len(versions_of())
-        with counting_bar() as progress:
-            task = progress.add_task(
-                f"{len(rows)} faces, {versions} times degraded", total=versions * len(rows)
-            )
+        with ProgressDisplay() as progress:
             return score_corrupted(
                 detector,
                 faces,
@@ -114,7 +111,9 @@ class CorruptionPlan:
                 folder=self.parts,
                 seed=self.seed,
                 batch_size=batch_size,
-                on_progress=lambda done: progress.advance(task, done),
+                on_progress=progress.task(
+                    f"{len(rows)} faces, {versions} times degraded", versions * len(rows)
+                ),
             )
 
 
@@ -144,15 +143,14 @@ def plan_corruptions(
         "seed": seed,
         "degradations": [corruption.describe() for corruption in CORRUPTIONS],
     }
-    if any(plan.parts.glob("*.parquet")):
-        written = read_json_object(plan.parts / SETTINGS)
-        if differing := [name for name, value in settings.items() if written.get(name) != value]:
-            raise InputError(
-                f"{plan.parts} holds an unfinished run of other settings: {', '.join(differing)}",
-                hint="run it with those again, delete that folder, or give another --out",
-            )
-    else:  # of a run that stopped before its first part nothing is lost
-        write_json(plan.parts / SETTINGS, settings)
+    if not any(plan.parts.glob("*.parquet")):  # of a run that stopped before its first part nothing is lost
+        (plan.parts / SETTINGS).unlink(missing_ok=True)
+    record_or_verify(
+        plan.parts / SETTINGS,
+        settings,
+        what="an unfinished run of other settings: {}",
+        hint="run it with those again, delete that folder, or give another --out",
+    )
     return plan
 
 
@@ -196,7 +194,7 @@ def score_corrupted(
     seed: int,
     corruptions: Sequence[Corruption] = CORRUPTIONS,
     batch_size: int = 64,
-    on_progress: Callable[[int], None] = lambda scored: None,
+    on_progress: OnProgress = lambda done: None,
 ) -> CorruptedScores:
     """Scores of faces under every level of every corruption; a face that can no longer be read has none.
 
@@ -241,7 +239,7 @@ def _score_part(
     versions: Sequence[Version],
     seed: int,
     batch_size: int,
-    on_progress: Callable[[int], None],
+    on_progress: OnProgress,
 ) -> CorruptedScores:
     names = dict.fromkeys((*detector.score_names, *TRIVIAL_SCORES))
     columns = {name: np.full((len(versions), len(rows)), np.nan, dtype=np.float32) for name in names}
