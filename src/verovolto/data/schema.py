@@ -34,6 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError
+from verovolto.data.tables import decimal_comma_hint, shown
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"verovolto"
@@ -83,7 +84,7 @@ def check_names(wanted: Iterable[str], present: Iterable[str], *, where: str) ->
     for name in wanted:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+            hint = f"did you mean {shown(close)}?" if close else f"there are: {shown(known)}"
             raise DataError(f"{where} has no column {name!r}", hint=hint)
 
 
@@ -173,9 +174,12 @@ def _blank_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _cast(name: str, column: pa.ChunkedArray, kind: pa.DataType, where: str) -> pa.ChunkedArray:
     try:
+        if pa.types.is_integer(kind) and _is_text(column.type):
+            column = pc.replace_substring_regex(column, r"^([-+]?[0-9]+)\.0*$", r"\1")  # 12.0 is 12
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"{where}: column {name!r} is not {kind}: {error}") from error
+        comma = next(filter(None, map(decimal_comma_hint, column.to_pylist())), None)
+        raise DataError(f"{where}: column {name!r} is not {kind}: {error}", hint=comma) from error
 
 
 def _labels(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import atomic_path
-from verovolto.data.storage.folder import separator_hint
+from verovolto.data.tables import decimal_comma_hint, read_csv, separator_hint, shown
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"verovolto.scores"
@@ -61,7 +60,7 @@ class ScoreTable:
         if missing:
             raise InputError(
                 f"the table of scores lacks the column(s) {', '.join(missing)}",
-                hint=f"it has: {', '.join(self.table.column_names)}",
+                hint=f"it has: {shown(self.table.column_names)}",
             )
 
     def __len__(self) -> int:
@@ -154,12 +153,16 @@ def read_scores(path: Path, *, score: str | None = None) -> ScoreTable:
     table = _rename_identity(table)
     table, derived = _derive(table, score, path)
     if "label" not in table.column_names:
-        raise InputError(f"{path}: there is no column 'label'", hint=f"it has: {_names(table)}")
+        raise InputError(f"{path}: there is no column 'label'", hint=f"it has: {shown(table.column_names)}")
     table = table.set_column(table.column_names.index("label"), "label", _labels(table["label"], path))
     status = _status(table, path)
     kept = [name for name in METADATA_COLUMNS if name in table.column_names]
     numbers = [score, *(name for name in BASELINES if name in table.column_names and name != score)]
     columns: dict[str, Any] = {name: table[name].cast(pa.string()) for name in kept}
+    if "frame" in columns:
+        columns["frame"] = pc.replace_substring_regex(
+            columns["frame"], r"^([0-9]+)\.0*$", r"\1"
+        )  # 12.0 is 12
     columns.setdefault("face", pa.array([f"row {i + 1}" for i in range(table.num_rows)]))
     columns["status"] = status
     for name in numbers:
@@ -190,18 +193,14 @@ def _open_table(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pq.read_table(path)
-        convert = pacsv.ConvertOptions(
-            column_types={name: pa.string() for name in (*METADATA_COLUMNS, "identity", "status")},
-            null_values=["", "NaN", "nan", "null"],
-            strings_can_be_null=True,
+        return read_csv(
+            path,
+            text_columns=lambda name: name in (*METADATA_COLUMNS, "identity", "status"),
+            null_values=("", "NaN", "nan", "null"),
+            error=InputError,
         )
-        return pacsv.read_csv(path, convert_options=convert)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise InputError(f"{path} cannot be read as a table: {error}", hint="CSV or Parquet") from error
-
-
-def _names(table: pa.Table) -> str:
-    return ", ".join(table.column_names)
 
 
 def _rename_identity(table: pa.Table) -> pa.Table:
@@ -222,7 +221,8 @@ def _derive(table: pa.Table, score: str, path: Path) -> tuple[pa.Table, str | No
         return table.append_column("rmse", pc.sqrt(table["mse"].cast(pa.float64()))), "rmse = sqrt(mse)"
     raise InputError(
         f"{path}: there is no column {score!r}",
-        hint=separator_hint(table.column_names) or f"choose with --score; it has: {_names(table)}",
+        hint=separator_hint(table.column_names)
+        or f"choose with --score; it has: {shown(table.column_names)}",
     )
 
 
@@ -260,8 +260,11 @@ def _status(table: pa.Table, path: Path) -> pa.ChunkedArray | pa.Array:
 def _numbers(column: pa.ChunkedArray, status: Any, name: str, path: Path) -> pa.Array:
     """Float64 column, null where the status is not `ok`. Scores are never clamped; NaN is never a score."""
     if not _is_number(column.type):
-        shown = next((value for value in column.to_pylist() if value is not None), None)
-        raise InputError(f"{path}: the column {name!r} holds no numbers (the first value is {shown!r})")
+        first = next((value for value in column.to_pylist() if value is not None), None)
+        raise InputError(
+            f"{path}: the column {name!r} holds no numbers (the first value is {first!r})",
+            hint=decimal_comma_hint(first),
+        )
     values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     scored = np.asarray(pc.equal(status, "ok").to_numpy(zero_copy_only=False), dtype=bool)
     bad = np.flatnonzero(scored & ~np.isfinite(values))

@@ -14,8 +14,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from verovolto.core.errors import DataError
 from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
 from verovolto.data.layouts.disk import BAD_LIST, NAME, NO_FILE, clips, entries, subfolders
+from verovolto.data.tables import read_text
 
 FOLDERS = {"celeb-real": "Celeb-real", "celeb-synthesis": "Celeb-synthesis", "youtube-real": "YouTube-real"}
 SYNTHESIS = "celeb-synthesis"
@@ -68,8 +70,8 @@ def read_list(file: Path, problems: Problems) -> dict[str, str]:
     """
     listed: dict[str, str] = {}
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(file).splitlines()
+    except (OSError, DataError) as error:
         problems.add(BAD_LIST, f"{file} ({error})")
         return listed
     for line in filter(str.strip, lines):

@@ -29,6 +29,7 @@ from verovolto.data.layouts.disk import (
     natural,
     read_json_object,
 )
+from verovolto.data.tables import csv_text
 
 DATASET = "DFDC"
 METADATA = "metadata.json"
@@ -74,9 +75,8 @@ def read_labels(file: Path, problems: Problems) -> dict[str, Literal["real", "fa
     """`{video: label}` of the test set's `labels.csv`, where 1 is fake; a damaged file is counted, and empty."""
     listed: dict[str, Literal["real", "fake"]] = {}
     try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.DictReader(csv_text(file).splitlines()))
+    except (OSError, DataError, csv.Error) as error:
         problems.add(BAD_LIST, f"{file} ({error})")
         return listed
     for row in rows:
@@ -124,8 +124,10 @@ def _tests(root: Path) -> list[Path]:
 
 
 def _has_labels(folder: Path) -> bool:
-    header = beginning(folder / LABELS).split("\n", 1)[0].lower().replace(" ", "").strip()
-    return {"filename", "label"} <= set(header.split(","))
+    lines = beginning(folder / LABELS).lower().replace(" ", "").split("\n")
+    return any(
+        {"filename", "label"} <= set(line.strip().split(",")) for line in lines[:2]
+    )  # `sep=,` may stand first
 
 
 def _matches(root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -41,12 +42,6 @@ def natural(name: str) -> tuple[tuple[str | int, ...], str]:
 def in_order(frames: Iterable[Path]) -> tuple[Path, ...]:
     """Frames by their numbers."""
     return tuple(sorted(frames, key=lambda path: natural(path.name)))
-
-
-def frame_number(path: Path) -> int | None:
-    """Number of an extracted frame, the last digits of its name (`0012.png` is 12); None without any."""
-    digits = re.findall(r"[0-9]+", path.stem)
-    return int(digits[-1]) if digits else None
 
 
 def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], list[str]]:
@@ -136,9 +131,13 @@ def beginning(file: Path) -> str:
     """The first few thousand characters of a text file; empty where it is not one."""
     try:
         with file.open("rb") as handle:
-            return handle.read(_PEEK).decode("utf-8-sig", errors="replace")
+            raw = handle.read(_PEEK)
     except OSError:
         return ""
+    wide = raw.startswith(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    )  # recognised, so that reading it can refuse it
+    return raw.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def read_json_object(file: Path) -> dict[str, Any]:

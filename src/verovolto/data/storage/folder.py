@@ -7,7 +7,6 @@ that holds only images is a set of unknown labels.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -19,11 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pcsv
 
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
 from verovolto.data.storage.base import BLOCK, Rows
+from verovolto.data.tables import read_csv, separator_hint, shown
 
 MANIFESTS = ("manifest.csv", "metadata.csv")
 IMAGE_SUFFIXES = frozenset(
@@ -106,13 +105,13 @@ def open_manifest(manifest: Path) -> FolderSource:
     twice, paths that leave the folder, and files that are not there (counted, the first named).
     """
     where = str(manifest)
-    raw = _read_csv(manifest)
+    raw = read_csv(manifest)
     key = next((name for name in ("path", "file_name") if name in raw.column_names), None)
     if key is None or "label" not in raw.column_names:
         missing = "'path' (or 'file_name')" if key is None else "'label'"
         raise DataError(
             f"{where} has no column {missing}",
-            hint=separator_hint(raw.column_names) or f"it has: {', '.join(raw.column_names)}",
+            hint=separator_hint(raw.column_names) or f"it has: {shown(raw.column_names)}",
         )
     if not len(raw):
         raise DataError(f"{where} lists no faces", hint="it has a header only")
@@ -183,15 +182,36 @@ def _label(name: str, part: list[str], split: str | None, *, methods: bool, root
             )
         method = folder
     video = "/".join(below[:-1]) or None
-    digits = re.search(r"(\d+)$", Path(below[-1]).stem) if video else None
     return _Face(
         path=name,
         label="real" if lower in REAL_FOLDERS else "fake",
         split=split,
         method=method,
         source_video=video,
-        frame=int(digits[1]) if digits and len(digits[1]) < 10 else None,
+        frame=_frame(name) if video else None,
     )
+
+
+def frame_number(path: Path) -> int | None:
+    """Number of an extracted frame by its name, None without any: the last digits, but for a face's number.
+
+    >>> [frame_number(Path("clip") / name) for name in ("0012.png", "clip_000010_0.jpg", "clip_7.jpg", "face.png")]
+    [12, 10, 7, None]
+    """
+    stem = path.stem.removeprefix(
+        path.parent.name
+    )  # `id0_0001/id0_0001_3.png` is frame 3 of video `id0_0001`
+    face = re.fullmatch(r".*?([0-9]{4,})[_-](?:0|[1-9][0-9]?)", stem)
+    digits = re.findall(r"[0-9]+", stem)
+    if face and (face[1].startswith("0") or len(face[1]) > 4):
+        return int(face[1])
+    return int(digits[-1]) if digits else None
+
+
+def _frame(name: str) -> int | None:
+    """The number at the end of a name that fits its column."""
+    number = frame_number(Path(name)) if re.search(r"[0-9]$", Path(name).stem) else None
+    return number if number is None or number < 2**31 else None
 
 
 def _images(root: Path) -> Iterator[str]:
@@ -203,33 +223,6 @@ def _images(root: Path) -> Iterator[str]:
         for name in files:
             if not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield prefix + name
-
-
-def _read_csv(manifest: Path) -> pa.Table:
-    """All columns of a CSV file as strings; empty cells are null."""
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as handle:
-            header = next(csv.reader(handle), [])
-        if len(set(header)) != len(header):
-            raise DataError(f"{manifest}: a column name occurs twice", hint=f"header: {', '.join(header)}")
-        options = pcsv.ConvertOptions(
-            column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
-        )
-        table: Any = pcsv.read_csv(manifest, convert_options=options)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{manifest} is no UTF-8 text", hint="save it as CSV in UTF-8") from error
-    except (pa.ArrowInvalid, csv.Error) as error:
-        raise DataError(f"{manifest} is not a readable CSV file: {error}") from error
-    return table
-
-
-def separator_hint(header: Sequence[str]) -> str | None:
-    """What to do about a CSV file whose whole header was read as one column; None for any other."""
-    if len(header) != 1:
-        return None
-    marks = {";": "semicolons", "\t": "tabs", "|": "bars"}
-    mark = next((words for mark, words in marks.items() if mark in header[0]), None)
-    return None if mark is None else f"its columns are separated by {mark}: write it with commas"
 
 
 def _check_paths(root: Path, paths: pa.ChunkedArray, where: str) -> None:

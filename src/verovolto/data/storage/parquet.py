@@ -33,6 +33,7 @@ from verovolto.data.schema import (
     read_metadata,
 )
 from verovolto.data.storage.base import BLOCK, Rows
+from verovolto.data.tables import shown
 
 CACHED_GROUPS = 80
 """Row groups kept in memory: the 64 that a window of 4,096 shuffled rows spans, and some to spare."""
@@ -260,7 +261,7 @@ def _footer(file: Path) -> tuple[Any, dict[str, Any], list[int]]:
 def _check_columns(schema: Any, present: list[str], file: Path) -> None:
     missing = [name for name in ("face", "label", IMAGE) if name not in schema.names]
     if missing:
-        raise DataError(f"{file} has no column {missing[0]!r}", hint=f"it has: {', '.join(schema.names)}")
+        raise DataError(f"{file} has no column {missing[0]!r}", hint=f"it has: {shown(schema.names)}")
     if list(schema.names) != present:
         raise DataError(f"{file} has other columns than the other files", hint="keep one set a folder")
     kind = schema.field(IMAGE).type
