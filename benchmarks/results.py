@@ -9,8 +9,8 @@ model, follow once. All figures with 95 % intervals.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +19,24 @@ RATE = "far_0.1"
 
 
 def main() -> None:
-    folders = [Path(word) for word in sys.argv[1:]]
-    if not folders:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, nargs="+")
+    folders = parser.parse_args().results
     results = {folder.name: json.loads((folder / "metrics.json").read_text()) for folder in folders}
     print("\n".join(table(results)))
 
 
 def table(results: dict[str, dict[str, Any]]) -> list[str]:
     """The lines of the table, from `metrics.json` objects by name."""
-    head = [
-        "model",
-        "score",
-        *(f"AUROC {name}" for name in SCORES),
-        "pairs ordered rightly",
-        "false alarms",
-        "missed",
-    ]
+    aurocs = (f"AUROC {name}" for name in SCORES)
+    head = ["model", "score", *aurocs, "pairs ordered rightly", "false alarms", "missed"]
     rows = [model_row(name, metrics) for name, metrics in results.items()]
     first = next(iter(results.values()))
-    for name, one in first["baselines"].items():
-        figures = [figure(one["auroc"]), "", "", ""]
-        rows.append([f"*{name}* (trivial)", "", *figures, figure(one.get("pairs_ordered")), "", ""])
+    for name, found in first["baselines"].items():
+        figures = [figure(found["auroc"]), "", "", ""]
+        rows.append([f"*{name}* (trivial)", "", *figures, figure(found.get("pairs_ordered")), "", ""])
     return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_text
@@ -17,6 +14,8 @@ from verovolto.core.files import write_text
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dictionary; `InputError` names a file that is missing or broken, and the line."""
+    import tomllib  # as slow to load as argparse, and wanted with --config alone
+
     try:
         with path.open("rb") as handle:
             return tomllib.load(handle)
@@ -28,6 +27,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def write_toml(path: Path, config: Any) -> None:
     """Write a dataclass as TOML; fields that are None are left out, paths become strings."""
+    import tomli_w
+
     values = {f.name: getattr(config, f.name) for f in fields(config)}
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items() if v is not None}
     write_text(path, tomli_w.dumps(plain))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -68,5 +67,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    import hashlib  # slow to load, and no help text needs it
+
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

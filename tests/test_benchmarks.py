@@ -1,0 +1,47 @@
+"""Benchmarks and tools start: whatever they import from the package is there, also what they import late."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+SCRIPTS = [*BENCHMARKS, *sorted((ROOT / "tools").glob("*.py"))]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", [*BENCHMARKS, ROOT / "tools" / "reach.py"], ids=name)
+def test_each_explains_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(path), run_name="__main__")
+    assert not end.value.code and "usage:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
+def test_names_of_the_package_exist(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("verovolto"):
+            module = import_module(str(node.module))
+            for alias in node.names:
+                assert hasattr(module, alias.name) or import_module(f"{node.module}.{alias.name}")
+
+
+def test_reach_counts_this_source(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["reach.py", "--static"])
+    runpy.run_path(str(ROOT / "tools" / "reach.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "train --model resnet-ocvae2" in out and "with typed returns" in out
