@@ -35,15 +35,11 @@ from verovolto.detectors.base import Detector
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.features.spectrum import linear_bands, octave_bands
-from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE, error_spectra, measure_bands
-from verovolto.thesis.experiments.spectra.error_statistics import BAND, GIVEN, MeanSpectra, evaluate_spectra
-from verovolto.thesis.experiments.spectra.figures import (
-    FaceSpectra,
-    band_effects,
-    radial_spectra,
-    spectrum_gallery,
-)
-from verovolto.thesis.experiments.spectra.statistics import SpectralComparison
+from verovolto.thesis.error_spectra import MeanSpectra, error_spectra
+from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, SpectralComparison, measure_bands
+from verovolto.thesis.experiments.spectra.page import band_effects
+from verovolto.thesis.experiments.spectra.statistics import BAND, GIVEN, evaluate_spectra
+from verovolto.thesis.figures import FaceSpectra, radial_spectra, spectrum_gallery
 
 BANDS = {"linear": linear_bands(8), "octave": octave_bands(8)}
 PICTURES = 3  # faces of each class in the gallery

@@ -172,7 +172,7 @@ def test_no_module_is_in_a_circle() -> None:
 )
 def test_imports_stand_at_the_top(path: Path) -> None:
     """But for those of commands, so that they start fast, and of optional extras."""
-    if name(path) in LATE_PENDING or room(path) == "thesis":
+    if name(path) in LATE_PENDING:
         return
     late = {dotted for dotted in inside_functions(path) if dotted.split(".")[0] not in EXTRAS}
     assert not {dotted for dotted in late if dotted.startswith("verovolto")}

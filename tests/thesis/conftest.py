@@ -17,5 +17,5 @@ def undrawn() -> Iterator[None]:
     """Reproductions without the thesis's figures, which take most of the time and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
         nothing: dict[str, Any] = {"figures": [], "latents": None}
-        patch.setattr("verovolto.thesis.figures_of_model.draw", lambda *_: nothing)
+        patch.setattr("verovolto.thesis.figures.model_figures", lambda *_: nothing)
         yield

@@ -1,4 +1,4 @@
-"""`--quirks`: each of the thesis's quirks alone changes what it should, and repeats only what depends on it."""
+"""`--deviations`: each deviation of the thesis alone changes what it should, and repeats only what depends on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import plan, tables
-from verovolto.commands.reproduce import reproduce, run_reproduction
+from verovolto.commands.reproduce import reproduce
 from verovolto.core import workdir
 from verovolto.core.config import read_toml
 from verovolto.core.errors import InputError, SplitError
@@ -23,11 +23,13 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
 from verovolto.detectors.registry import load_detector
-from verovolto.thesis.deviations import AS_PUBLISHED, NAMES, QUIRKS, Quirk, quirks_in
-from verovolto.thesis.document import command_of
-from verovolto.thesis.figures_of_model import draw  # as it is, before the fixture takes its place
+from verovolto.thesis.deviations import AS_PUBLISHED, DEVIATIONS, NAMES, Deviation, deviations_in
+from verovolto.thesis.figures import model_figures
 from verovolto.thesis.networks import run_folder
+from verovolto.thesis.page import command_of
+from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan, Protocol
+from verovolto.thesis.protocols import ModelScores
 from verovolto.thesis.splits import split_file
 
 MODEL = "oc-fakedect1"
@@ -35,16 +37,16 @@ TRIVIAL = ["bytes", "sharpness", "brightness"]
 JUDGED = {f"{step}-thesis-{MODEL}" for step in ("table", "draw")} | {f"ablate-{MODEL}"}
 CHOSEN = JUDGED | {f"choose-thesis-{MODEL}"}
 TRAINED = CHOSEN | {f"train-thesis-{MODEL}", *(f"score-thesis-{MODEL}-{epoch:04d}" for epoch in (1, 2))}
-AGAIN: dict[Quirk, set[str]] = {
+AGAIN: dict[Deviation, set[str]] = {
     "uniform-noise": TRAINED, "mse": CHOSEN, "leak": TRAINED | {"splits"}, "test-epoch": CHOSEN, "pooled": JUDGED,
     "max-f1": JUDGED, "strict": JUDGED, "3d-spectrum": {f"draw-thesis-{MODEL}"},
 }  # fmt: skip
-"""The steps that depend on a quirk."""
+"""The steps that depend on a deviation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a run with one quirk switched found, and the steps it did again."""
+    """What a run with one deviation switched found, and the steps it did again."""
 
     plan: Plan
     again: set[str]
@@ -79,7 +81,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_set(tmp_path_factory.mktemp("quirky"), train=40, people=20)
+    return write_set(tmp_path_factory.mktemp("deviating"), train=40, people=20)
 
 
 def look(whole: Plan) -> Found:
@@ -114,14 +116,14 @@ def base(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 @pytest.fixture(scope="module")
-def switched(base: Found) -> dict[Quirk, Found]:
-    """Each quirk switched alone, in the folder of the run as published."""
+def switched(base: Found) -> dict[Deviation, Found]:
+    """Each deviation switched alone, in the folder of the run as published."""
     kept = base.plan.out.parent / "as published"
     shutil.copytree(base.plan.out / "steps", kept)
-    found: dict[Quirk, Found] = {}
+    found: dict[Deviation, Found] = {}
     for name in NAMES:
         others = tuple(one for one in NAMES if (one in AS_PUBLISHED) != (one == name))
-        found[name] = look(replace(base.plan, quirks=others))
+        found[name] = look(replace(base.plan, deviations=others))
         shutil.rmtree(base.plan.out / "steps")
         shutil.copytree(kept, base.plan.out / "steps")
     return found
@@ -129,19 +131,23 @@ def switched(base: Found) -> dict[Quirk, Found]:
 
 def test_the_default_is_the_thesis_as_its_text_and_tables_have_it(base: Found) -> None:
     assert set(AS_PUBLISHED) == set(NAMES) - {"uniform-noise", "mse"}
-    assert base.plan.quirks == AS_PUBLISHED
+    assert base.plan.deviations == AS_PUBLISHED
     assert list(base.shortcuts) == ["leak", "selection", "pooled threshold", "threshold chosen with fakes"]
     assert [row["threshold"]["name"] for row in base.own] == ["p80_pooled", "max_f1_real_strict"]
-    assert list(QUIRKS) == list(NAMES)
+    assert list(DEVIATIONS) == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_switching_one_repeats_what_depends_on_it_alone(name: Quirk, switched: dict[Quirk, Found]) -> None:
+def test_switching_one_repeats_what_depends_on_it_alone(
+    name: Deviation, switched: dict[Deviation, Found]
+) -> None:
     assert switched[name].again == AGAIN[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_sound_arm_has_no_quirks(name: Quirk, base: Found, switched: dict[Quirk, Found]) -> None:
+def test_the_sound_protocol_has_no_deviations(
+    name: Deviation, base: Found, switched: dict[Deviation, Found]
+) -> None:
     for key in ("tables", "checkpoints"):
         before, after = (
             [one for one in found.content[key] if one["protocol"] == "honest"] for found in (base, switched[name])
@@ -151,16 +157,17 @@ def test_the_sound_arm_has_no_quirks(name: Quirk, base: Found, switched: dict[Qu
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_kept_is_said(name: Quirk, base: Found, switched: dict[Quirk, Found]) -> None:
+def test_what_is_kept_is_said(name: Deviation, base: Found, switched: dict[Deviation, Found]) -> None:
     found = switched[name]
     told = {one["name"]: one for one in found.content["quirks"]}
     kept = [one for one in told if told[one]["kept"]]
     assert (
-        list(told) == list(NAMES) and kept == list(found.plan.quirks) == found.content["settings"]["quirks"]
+        list(told) == list(NAMES)
+        and kept == list(found.plan.deviations) == found.content["settings"]["quirks"]
     )
     for row in found.csv:
         assert row["quirks"] == (" ".join(kept) if row["protocol"] == "thesis" else "none")
-    assert f"--quirks {','.join(kept)}" in found.page
+    assert f"--deviations {','.join(kept)}" in found.page
     assert f"as published; {'without' if name in AS_PUBLISHED else 'with'} {name}" in found.page
     assert told[name]["published"].replace("<", "&lt;") in found.page
     assert "as published; with" not in base.page
@@ -176,7 +183,7 @@ def test_numbers_are_those_of_the_list(base: Found) -> None:
 
 
 def test_without_leak_nobody_is_shared_and_as_many_are_judged(
-    base: Found, switched: dict[Quirk, Found]
+    base: Found, switched: dict[Deviation, Found]
 ) -> None:
     found = switched["leak"]
     for split in ("val", "test"):
@@ -211,7 +218,7 @@ def split_file_of(found: Found) -> Path:
 
 
 def test_uniform_noise_is_another_training_of_the_same_faces(
-    base: Found, switched: dict[Quirk, Found]
+    base: Found, switched: dict[Deviation, Found]
 ) -> None:
     found = switched["uniform-noise"]
     assert found.splits == base.splits and found.cut == base.cut
@@ -224,7 +231,9 @@ def test_uniform_noise_is_another_training_of_the_same_faces(
     assert "uniform noise" in found.shortcuts["leak and uniform noise"]["published"]
 
 
-def test_the_squared_error_moves_thresholds_and_no_ranking(base: Found, switched: dict[Quirk, Found]) -> None:
+def test_the_squared_error_moves_thresholds_and_no_ranking(
+    base: Found, switched: dict[Deviation, Found]
+) -> None:
     found = switched["mse"]
     assert (base.table["score"], found.table["score"]) == ("rmse", "mse")
     assert found.table["epoch"] == base.table["epoch"]
@@ -243,7 +252,7 @@ def trivial(found: Found) -> list[dict[str, Any]]:
 
 
 def test_without_test_epoch_reals_choose_and_the_others_calibrate(
-    base: Found, switched: dict[Quirk, Found]
+    base: Found, switched: dict[Deviation, Found]
 ) -> None:
     found = switched["test-epoch"]
     losses = found.choice["losses"]
@@ -260,7 +269,9 @@ def test_without_test_epoch_reals_choose_and_the_others_calibrate(
     assert counted[1] == base.cut["faces"]["val"]["real"] and 0 < counted[0] < counted[1]
 
 
-def test_without_pooled_the_first_threshold_is_of_reals(base: Found, switched: dict[Quirk, Found]) -> None:
+def test_without_pooled_the_first_threshold_is_of_reals(
+    base: Found, switched: dict[Deviation, Found]
+) -> None:
     found = switched["pooled"]
     first, second = found.own
     assert first["threshold"]["name"] == "p80_reals" and first["threshold"]["kind"] == "one-class"
@@ -272,7 +283,9 @@ def test_without_pooled_the_first_threshold_is_of_reals(base: Found, switched: d
     assert found.shortcuts == known
 
 
-def test_without_max_f1_the_second_threshold_is_of_reals(base: Found, switched: dict[Quirk, Found]) -> None:
+def test_without_max_f1_the_second_threshold_is_of_reals(
+    base: Found, switched: dict[Deviation, Found]
+) -> None:
     found = switched["max-f1"]
     first, second = found.own
     assert second["threshold"]["name"] == "far_0.3" and second["threshold"]["kind"] == "one-class"
@@ -282,7 +295,7 @@ def test_without_max_f1_the_second_threshold_is_of_reals(base: Found, switched: 
     assert found.shortcuts == known
 
 
-def test_without_strict_a_face_may_score_the_threshold(base: Found, switched: dict[Quirk, Found]) -> None:
+def test_without_strict_a_face_may_score_the_threshold(base: Found, switched: dict[Deviation, Found]) -> None:
     found = switched["strict"]
     assert all(row["rule"] == "real if score <= s" for row in found.table["rows"])
     assert found.own[0]["threshold"] == base.own[0]["threshold"]
@@ -294,18 +307,18 @@ def test_without_strict_a_face_may_score_the_threshold(base: Found, switched: di
         assert found.shortcuts[name] == base.shortcuts[name]
 
 
-def test_the_cube_is_a_figure_alone(base: Found, switched: dict[Quirk, Found]) -> None:
+def test_the_cube_is_a_figure_alone(base: Found, switched: dict[Deviation, Found]) -> None:
     found = switched["3d-spectrum"]
     for key in ("tables", "checkpoints", "ablations", "data"):
         assert found.content[key] == base.content[key]
 
 
 @pytest.mark.parametrize(
-    ("protocol", "quirks", "drawn"),
+    ("protocol", "kept", "drawn"),
     [("thesis", AS_PUBLISHED, True), ("thesis", ("leak",), False), ("honest", AS_PUBLISHED, False)],
 )
 def test_the_cube_is_drawn_where_it_is_kept(
-    protocol: Protocol, quirks: tuple[Quirk, ...], drawn: bool, base: Found, tmp_path: Path
+    protocol: Protocol, kept: tuple[Deviation, ...], drawn: bool, base: Found, tmp_path: Path
 ) -> None:
     def done(name: str) -> Done:
         folder = base.plan.out / "steps" / name
@@ -318,14 +331,14 @@ def test_the_cube_is_drawn_where_it_is_kept(
     data = split_file(base.plan.out / "steps" / "splits", protocol)
     with pytest.MonkeyPatch.context() as patch:
         for name, nothing in (("_of_scores", {}), ("_of_latents", ({}, None)), ("_galleries", {})):
-            patch.setattr(f"verovolto.thesis.figures_of_model.{name}", lambda *_, nothing=nothing: nothing)
+            patch.setattr(f"verovolto.thesis.figures.{name}", lambda *_, nothing=nothing: nothing)
         patch.setattr(
-            "verovolto.thesis.experiments.spectra.figures.spectrum_gallery",
+            "verovolto.thesis.figures.spectrum_gallery",
             lambda _, cube: told.append(cube) or b"",
         )
-        found = draw(
-            replace(base.plan, quirks=quirks), protocol, MODEL, data, chosen, table, scored, tmp_path
-        )
+        whole = replace(base.plan, deviations=kept)
+        model = ModelScores(plan=whole, protocol=protocol, model=MODEL, scored=scored)
+        found = model_figures(model, data, chosen.result, table.result, tmp_path)
     assert told == [drawn] and {"spectra", "radial"} <= set(found["figures"])
 
 
@@ -338,11 +351,11 @@ def test_rows_say_both_classes_with_intervals_over_people(base: Found) -> None:
             assert set(table["ranking"][row["score"]]) == {"auroc", "ap_real", "ap_fake", "eer"}
 
 
-def test_without_any_quirk_the_arm_is_the_sound_one_on_fewer_faces(base: Found) -> None:
-    found = look(replace(base.plan, quirks=()))
+def test_without_any_deviation_the_protocol_is_the_sound_one_on_fewer_faces(base: Found) -> None:
+    found = look(replace(base.plan, deviations=()))
     assert [row["threshold"]["name"] for row in found.own] == ["p80_reals", "far_0.3"]
     assert all(row["threshold"]["kind"] == "one-class" for row in found.own)
-    assert "Measured as published; without any quirk" in found.page
+    assert "Measured as published; without any deviation" in found.page
     assert not found.shortcuts and "keeps no shortcut" in found.page and found.csv[0]["quirks"] == "none"
     for epoch in (1, 2):
         ours, sound = (scored(found.plan, protocol, epoch) for protocol in ("thesis", "honest"))
@@ -363,8 +376,8 @@ def scored(whole: Plan, protocol: str, epoch: int) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("kept", "compared"), [("strict", ["strict rule"]), ("uniform-noise", ["uniform noise"])]
 )
-def test_a_quirk_alone_is_measured_alone(kept: Quirk, compared: list[str], base: Found) -> None:
-    found = look(replace(base.plan, quirks=(kept,)))
+def test_a_deviation_alone_is_measured_alone(kept: Deviation, compared: list[str], base: Found) -> None:
+    found = look(replace(base.plan, deviations=(kept,)))
     assert list(found.shortcuts) == compared
     for figures in found.shortcuts[compared[0]]["figures"].values():
         values = [figures[key]["value"] for key in ("published", "honest", "difference")]
@@ -372,50 +385,52 @@ def test_a_quirk_alone_is_measured_alone(kept: Quirk, compared: list[str], base:
 
 
 def test_the_latent_score_has_no_square(faces: Path, tmp_path: Path) -> None:
-    models = plan(faces, tmp_path, models=("oc-fakedect1", "oc-fakedect2"), quirks=NAMES)
+    models = plan(faces, tmp_path, models=("oc-fakedect1", "oc-fakedect2"), deviations=NAMES)
     assert [models.score_of("thesis", model) for model in models.models] == ["mse", "latent"]
     assert [models.score_of("honest", model) for model in models.models] == ["rmse", "latent"]
 
 
 def test_without_leak_alone_and_thesis_alone(faces: Path, tmp_path: Path) -> None:
-    quirks = tuple(name for name in AS_PUBLISHED if name != "leak")
-    run_reproduction(plan(faces, tmp_path / "out", protocols=("thesis",), epochs=1, quirks=quirks))
+    kept = tuple(name for name in AS_PUBLISHED if name != "leak")
+    run_reproduction(plan(faces, tmp_path / "out", protocols=("thesis",), epochs=1, deviations=kept))
     content = tables(tmp_path / "out")
     assert not any(content["data"]["cuts"]["thesis"]["shared"].values())
     assert "What the leak adds was not measured" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_names_that_are_not_there_are_refused_with_the_list(faces: Path, tmp_path: Path) -> None:
-    assert quirks_in(("none",)) == () and quirks_in(("all",)) == NAMES
-    assert quirks_in(("strict", "mse", "strict")) == ("mse", "strict")
+    assert deviations_in(("none",)) == () and deviations_in(("all",)) == NAMES
+    assert deviations_in(("strict", "mse", "strict")) == ("mse", "strict")
     for words in (("leek",), ("none", "leak"), ("all", "leak"), ()):
         with pytest.raises(InputError, match="uniform-noise, mse, leak, test-epoch"):
-            quirks_in(words)
-    with pytest.raises(InputError, match="no quirk is called 'leek'"):
-        plan(faces, tmp_path, quirks=("leek",))
+            deviations_in(words)
+    with pytest.raises(InputError, match="no deviation is called 'leek'"):
+        plan(faces, tmp_path, deviations=("leek",))
     sound = plan(faces, tmp_path, protocols=("honest",))
-    assert "--quirks" not in command_of(sound) and not sound.kept("honest")
+    assert "--deviations" not in command_of(sound) and not sound.kept("honest")
     with pytest.raises(InputError, match="--protocol honest has none"):
-        reproduce(data=faces, out=tmp_path, protocol="honest", quirks="leak")
-    with pytest.raises(InputError, match="no quirk is called 'leek'"):
-        reproduce(data=faces, out=tmp_path, quirks="leek")
+        reproduce(data=faces, out=tmp_path, protocol="honest", deviations="leak")
+    with pytest.raises(InputError, match="no deviation is called 'leek'"):
+        reproduce(data=faces, out=tmp_path, quirks="leek")  # the old name
 
 
 def test_the_command_takes_the_flag(faces: Path, tmp_path: Path) -> None:
     reproduce(
-        data=faces, out=tmp_path, protocol="thesis", models="oc-fakedect1", parts="none", quirks="strict,leak",
+        data=faces, out=tmp_path, protocol="thesis", models="oc-fakedect1", parts="none", deviations="strict,leak",
         epochs=1, every=1, size=8, latent=4, batch_size=8, resamples=20, threads=1, precision="32", device="cpu",
         false_alarm=0.3,
     )  # fmt: skip
     told = json.loads((tmp_path / "tables.json").read_text())["quirks"]
     assert {one["name"] for one in told if one["kept"]} == {"leak", "strict"}
-    assert "--quirks leak,strict" in (tmp_path / "report.html").read_text()
+    assert "--deviations leak,strict" in (tmp_path / "report.html").read_text()
 
 
 def test_what_cannot_be_cut_or_supported_is_refused_before_training(faces: Path, tmp_path: Path) -> None:
     without = [tuple(name for name in AS_PUBLISHED if name not in lost) for lost in (("max-f1",), ("leak",))]
     with pytest.raises(InputError, match="needs 19 real faces"):
-        run_reproduction(plan(faces, tmp_path, protocols=("thesis",), false_alarm=0.05, quirks=without[0]))
+        run_reproduction(
+            plan(faces, tmp_path, protocols=("thesis",), false_alarm=0.05, deviations=without[0])
+        )
     copy = tmp_path / "faces"
     shutil.copytree(faces, copy)
     with (copy / "manifest.csv").open(newline="") as handle:
@@ -424,6 +439,6 @@ def test_what_cannot_be_cut_or_supported_is_refused_before_training(faces: Path,
         writer = csv.DictWriter(handle, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    with pytest.raises(SplitError, match=r"test split holds no fake.*keep the quirk leak"):
-        run_reproduction(plan(copy, tmp_path / "out", protocols=("thesis",), quirks=without[1]))
+    with pytest.raises(SplitError, match=r"test split holds no fake.*keep the deviation leak"):
+        run_reproduction(plan(copy, tmp_path / "out", protocols=("thesis",), deviations=without[1]))
     assert not (tmp_path / "out" / "runs").exists()

@@ -19,7 +19,7 @@ from verovolto.thesis.metrics import (
     area_under_pr,
     chosen_on_reals,
     chosen_on_test,
-    judge,
+    evaluate_threshold,
     largest_f1,
     pooled,
 )
@@ -41,7 +41,7 @@ def sample(fake: np.ndarray, *, resamples: int = 200) -> Resamples:
 def test_the_published_scores_give_the_published_counts(published: tuple[np.ndarray, np.ndarray]) -> None:
     values, fake = published
     threshold = pooled(values, score="rmse")
-    row = judge(values, fake, threshold, sample(fake), strict=True)
+    row = evaluate_threshold(values, fake, threshold, sample(fake), strict=True)
     assert threshold.value == pytest.approx(0.354, abs=5e-4) and threshold.kind == "thesis"
     assert row.counts == {"tp": 207, "fp": 193, "tn": 57, "fn": 43}
     theirs = next(one for one in PUBLISHED if one.model == "resnet-ocvae1")
@@ -69,7 +69,7 @@ def test_published_precisions_are_off_by_one(model: str, real: int, called_real:
 def test_pooling_alone_bounds_the_accuracy(published: tuple[np.ndarray, np.ndarray]) -> None:
     _, fake = published
     perfect = fake + np.linspace(0, 0.5, len(fake))
-    row = judge(perfect, fake, pooled(perfect, score="rmse"), sample(fake), strict=True)
+    row = evaluate_threshold(perfect, fake, pooled(perfect, score="rmse"), sample(fake), strict=True)
     assert row.figures["accuracy"]["value"] == pytest.approx(0.70)
 
 
@@ -132,7 +132,9 @@ def test_precision_of_an_alarm_falls_with_the_share_of_fakes(
     published: tuple[np.ndarray, np.ndarray],
 ) -> None:
     values, fake = published
-    told = orientation(judge(values, fake, pooled(values, score="rmse"), sample(fake), strict=True))
+    told = orientation(
+        evaluate_threshold(values, fake, pooled(values, score="rmse"), sample(fake), strict=True)
+    )
     assert told["all_called_real"]["f1_real"] == pytest.approx(2 / 3)
     at = told["precision_of_an_alarm"]
     assert at["0.5"] == pytest.approx(57 / (57 + 43))

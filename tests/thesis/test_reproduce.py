@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import write_set
-from verovolto.commands.reproduce import reproduce, run_reproduction
+from verovolto.commands.reproduce import reproduce
 from verovolto.core import workdir
 from verovolto.core.errors import InputError, SplitError, TrainingError, WeightsError
 from verovolto.data.faceset import FaceSet
@@ -19,6 +19,7 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
 from verovolto.detectors.registry import load_detector
 from verovolto.thesis.metrics import PUBLISHED
+from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import PROTOCOLS, Plan
 from verovolto.thesis.splits import split_file
 

@@ -1,4 +1,4 @@
-"""The thesis's own way of judging, kept exactly, so that its figures can be set beside those of sound protocols.
+"""The thesis's own evaluation, kept exactly, so that its figures can be set beside those of sound protocols.
 
 Malgeri (University of Florence, 2023-24), section 5: a face is called real when `score < s`, real is the positive
 class, `s` is the 80th percentile of the pooled *test* scores or the threshold of largest F1 on validation faces, and
@@ -33,20 +33,8 @@ class Published:
     accuracy: float | None
     data: str = "FaceForensics++ Deepfakes, 250 + 250 frames"
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "table": self.table,
-            "model": self.model,
-            "rule": self.rule,
-            "threshold": self.threshold,
-            "precision": self.precision,
-            "recall": self.recall,
-            "accuracy": self.accuracy,
-            "data": self.data,
-        }
 
-
-STRICT, FAIR = "real if score < s", "real if score <= s"
+STRICT, SOUND = "real if score < s", "real if score <= s"
 POOLED, MAX_F1 = "p80 of the pooled test scores", "largest F1 on validation"
 _KHALID = "FaceForensics++ Deepfakes, as OC-FakeDect's authors report it (other images)"
 PUBLISHED = (
@@ -74,12 +62,20 @@ def area_under_pr(values: np.ndarray, fake: np.ndarray) -> float:
 
 
 def chosen_on_test(areas: Mapping[int, float]) -> int:
-    """The epoch of largest area under PR on the test set, the earliest of equals. Raises `DataError` for none."""
+    """The epoch of largest area under PR on the test set, the earliest of equals.
+
+    Raises:
+        DataError: for none.
+    """
     return _first_best(areas, sign=1.0)
 
 
 def chosen_on_reals(losses: Mapping[int, float]) -> int:
-    """The epoch of least loss on validation reals, the earliest of equals. Raises `DataError` for none."""
+    """The epoch of least loss on validation reals, the earliest of equals.
+
+    Raises:
+        DataError: for none.
+    """
     return _first_best(losses, sign=-1.0)
 
 
@@ -89,10 +85,18 @@ def pooled(values: np.ndarray, *, score: str) -> Threshold:
 
 
 def largest_f1(values: np.ndarray, fake: np.ndarray, *, score: str, chosen_on: str) -> Threshold:
-    """The threshold of largest F1 of the reals, `score < s` called real, s among the scores `[n]` given.
+    """The threshold of largest F1 of the reals, `score < s` called real, s among the scores given.
 
-    Since s is a score, the highest-scoring face can never be accepted, real or not. Ties go to the lowest s. Raises
-    `DataError` without both classes.
+    Since s is a score, the highest-scoring face can never be accepted, real or not. Ties go to the lowest s.
+
+    Args:
+        values: scores `[n]`.
+        fake: which of them are of fakes `[n]`.
+        score: name of the score.
+        chosen_on: the faces in words.
+
+    Raises:
+        DataError: without both classes.
     """
     if not fake.any() or fake.all():
         raise DataError(f"the largest F1 of {score} needs real and fake faces")
@@ -108,7 +112,10 @@ def largest_f1(values: np.ndarray, fake: np.ndarray, *, score: str, chosen_on: s
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measured row of the thesis's tables. `counts` and `precision`, `recall`, `accuracy` take real as positive."""
+    """One measured row of the thesis's tables.
+
+    `counts` and `precision`, `recall`, `accuracy` take real as positive.
+    """
 
     threshold: Threshold
     strict: bool
@@ -117,7 +124,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        rule = STRICT if self.strict else FAIR
+        rule = STRICT if self.strict else SOUND
         return {"threshold": self.threshold.to_dict(), "rule": rule, "counts": self.counts, **self.figures}
 
 
@@ -130,12 +137,17 @@ _REPORTED = {
 }  # fmt: skip
 
 
-def judge(
+def evaluate_threshold(
     values: np.ndarray, fake: np.ndarray, threshold: Threshold, resamples: Resamples, *, strict: bool
 ) -> Row:
-    """What a threshold does to faces `[n]`, with 95 % intervals over the clusters of `resamples`.
+    """What a threshold does to faces, with 95 % intervals over the clusters of `resamples`.
 
-    The threshold stays as it is in all resamples, also where it was chosen on these faces.
+    Args:
+        values: scores `[n]`.
+        fake: which of them are of fakes `[n]`.
+        threshold: stays as it is in all resamples, also where it was chosen on these faces.
+        resamples: of the faces.
+        strict: whether a face is accepted below the threshold alone.
     """
     flags = flagged(values, threshold.value, strict=strict)
     rates = with_intervals(lambda weights: decision_rates(flags, fake, weights), resamples)
@@ -148,7 +160,7 @@ def judge(
 
 
 def _first_best(values: Mapping[int, float], *, sign: float) -> int:
-    known = {epoch: value for epoch, value in values.items() if np.isfinite(value)}
-    if not known:
+    finite = {epoch: value for epoch, value in values.items() if np.isfinite(value)}
+    if not finite:
         raise DataError("no checkpoint to choose from", hint="train for at least --every epochs")
-    return max(sorted(known), key=lambda epoch: sign * known[epoch])
+    return max(sorted(finite), key=lambda epoch: sign * finite[epoch])

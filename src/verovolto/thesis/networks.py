@@ -1,25 +1,36 @@
-"""Train the networks of a protocol, and score its faces by each checkpoint."""
+"""The networks of a protocol: trained, taken as detectors at each kept checkpoint, and their faces scored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from verovolto.calibration.input_domain import Domain
+from verovolto.core.errors import TrainingError
+from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import ScoreTable
+from verovolto.detectors.registry import load_detector
+from verovolto.detectors.score_faces import score_faces
+from verovolto.detectors.vae.detector import VAEDetector
+from verovolto.networks.choices import Noise
+from verovolto.networks.registry import build, entry, network_name
 from verovolto.thesis.plan import Plan, Protocol
-
-if TYPE_CHECKING:
-    from verovolto.data.score_table import ScoreTable
-    from verovolto.networks.choices import Noise
-    from verovolto.training.config import TrainConfig
+from verovolto.training import fit
+from verovolto.training.callbacks import read_log
+from verovolto.training.config import TrainConfig, resolve
+from verovolto.training.data import load_training_data
 
 SCORED = ("val", "test", "probe")
 _MARKS = ("leaky", "contaminated")
+_PREFIX = "model."  # the network's place in the state of a `OneClassModule`
 
 
 def run_folder(plan: Plan, protocol: Protocol, network: str) -> Path:
-    """The run of a network by a protocol's split; other quirks of training than the published ones have their own."""
+    """The run of a network by a protocol's split; deviations of training that are not as published have their own."""
     name = f"{protocol}-{network}"
     if protocol == "thesis" and not plan.kept(protocol, "leak"):
         name += "-without-leak"
@@ -34,102 +45,136 @@ def noise_of(plan: Plan, protocol: Protocol) -> Noise:
 
 
 def check_networks(plan: Plan) -> None:
-    """Refuse before hours of training what the last network would be refused for: its size, or weights not to be had.
+    """Refuse before hours of training what the last network would be refused for: its size, or missing weights.
 
-    Weights that are fetched lie in the folder of the run that needs them first. Raises `InputError` and `WeightsError`.
+    Weights that are fetched lie in the folder of the run that needs them first.
+
+    Raises:
+        InputError: for a size that a network does not have.
+        WeightsError: for weights that cannot be had.
     """
-    import torch
-
-    from verovolto.networks.registry import build, entry
-    from verovolto.training.config import resolve
-    from verovolto.training.fit import architecture
-
     for network in plan.networks:
         config = resolve(_config(plan, plan.protocols[0], network, plan.data))
         with torch.device("meta"):  # checks the size without allocating
-            build(architecture(config))
+            build(fit.architecture(config))
         started = (config.out / "config.toml").is_file()
         if entry(network).pretrained and config.weights != "none" and not started:
-            build(architecture(config), weights=config.weights, cache=config.out / "weights")
+            build(fit.architecture(config), weights=config.weights, cache=config.out / "weights")
 
 
 def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> dict[str, Any]:
-    """Train on the reals of a split file, or go on; returns the losses on validation reals by epoch.
+    """Train on the reals of a split file, or go on with it.
 
-    Where the thesis's split shares people between training and test, the run is told so and marked.
+    Where the thesis's split shares people between training and test, the run is marked as leaky.
+
+    Args:
+        plan: the settings.
+        protocol: whose split it is.
+        network: a model whose network it is.
+        data: the split file.
+
+    Returns:
+        `losses` on validation reals by epoch.
     """
-    from verovolto.thesis.checkpoints import validation_losses
-
     config = _config(plan, protocol, network, data)
     train(config, leaky=bool(plan.kept(protocol, "leak")))
-    losses = validation_losses(config.out)
-    return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
+    return kept_losses(plan, config.out)
 
 
 def train(config: TrainConfig, *, leaky: bool) -> Path:
     """Train a network, or go on; where `leaky`, splits may share people, and the run and its detector say so."""
-    from verovolto.training.data import load_training_data
-    from verovolto.training.fit import run
+    data = load_training_data(config, leaky=leaky)
+    return fit.run(config, data=data, tags={"leaky": True} if leaky else {})
 
-    return run(config, data=load_training_data(config, leaky=leaky), tags={"leaky": True} if leaky else {})
+
+def kept_losses(plan: Plan, run: Path) -> dict[str, Any]:
+    """Loss on validation reals after each epoch that is judged, as the result of a step."""
+    losses = validation_losses(run)
+    return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
 
 
 def _config(plan: Plan, protocol: Protocol, network: str, data: Path) -> TrainConfig:
-    from verovolto.networks.registry import network_name
-    from verovolto.training.config import TrainConfig
-
     return TrainConfig(
-        data=data,
-        model=network_name(network),
-        out=run_folder(plan, protocol, network),
-        size=plan.size,
-        latent=plan.latent,
-        batch_size=plan.batch_size,
-        weights=plan.weights,
-        noise=noise_of(plan, protocol),
-        epochs=plan.epochs,
-        checkpoint_epochs=plan.every,
-        seed=plan.seed,
-        device=plan.device,
-        precision=plan.precision,
-        threads=plan.threads,
-    )
+        data=data, model=network_name(network), out=run_folder(plan, protocol, network), size=plan.size,
+        latent=plan.latent, batch_size=plan.batch_size, weights=plan.weights, noise=noise_of(plan, protocol),
+        epochs=plan.epochs, checkpoint_epochs=plan.every, seed=plan.seed, device=plan.device,
+        precision=plan.precision, threads=plan.threads,
+    )  # fmt: skip
 
 
-def score_checkpoint(
-    plan: Plan, protocol: Protocol, network: str, epoch: int, data: Path, folder: Path
-) -> dict[str, Any]:
-    """Score validation, test and (of the thesis's split) probe faces by the network as it was after `epoch` epochs."""
-    return score_run(
-        run_folder(plan, protocol, network), epoch, data, folder, metadata={"protocol": protocol}
-    )
+def validation_losses(run: Path) -> dict[int, float]:
+    """Loss on the reals that choose the epoch after each epoch, counted from 1, as `metrics.csv` has it."""
+    rows = read_log(run / "metrics.csv")
+    return {int(row["epoch"]) + 1: float(row["val_loss"]) for row in rows if row.get("val_loss")}
+
+
+def kept_epochs(run: Path) -> dict[int, Path]:
+    """Checkpoints of a run by epoch, counted from 1, in order."""
+    paths = (run / "checkpoints").glob("epoch=*.ckpt")
+    return dict(sorted((int(path.stem.partition("=")[2]) + 1, path) for path in paths))
+
+
+def checkpoint_detector(run: Path, epoch: int) -> VAEDetector:
+    """The detector of a finished run as it was after `epoch` epochs: its weights, without calibration or thresholds.
+
+    Raises:
+        TrainingError: where that checkpoint is not there, is damaged or is not of this network.
+        DetectorError: where the run is not finished.
+    """
+    finished = load_detector(run)
+    if not isinstance(finished, VAEDetector):
+        raise TrainingError(
+            f"{run} holds {finished.name}, which keeps no checkpoints", hint="give a VAE's run"
+        )
+    kept = kept_epochs(run)
+    if epoch not in kept:
+        epochs = ", ".join(map(str, kept)) or "none"
+        raise TrainingError(
+            f"{run} keeps no checkpoint of epoch {epoch}, it keeps: {epochs}", hint="choose one of them"
+        )
+    model = build(finished.architecture)
+    try:
+        state = torch.load(kept[epoch], map_location="cpu", weights_only=True)["state_dict"]
+        model.load_state_dict({name.removeprefix(_PREFIX): value for name, value in state.items()})
+    except Exception as error:  # a damaged archive raises nearly anything
+        raise TrainingError(
+            f"{kept[epoch]} is damaged or of another network: {str(error).partition('.')[0]}",
+            hint="train again into another --out",
+        ) from error
+    metadata = {key: value for key, value in finished.metadata.items() if key != "calibrated_on"}
+    return replace(
+        finished, model=model, calibration={}, thresholds=[], domain=Domain(), metadata=metadata | {"epoch": epoch}
+    )  # fmt: skip
 
 
 def score_run(
     run: Path, epoch: int, data: Path, folder: Path, *, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The same of any finished run. The tables tell what `metadata` holds, and what marks the run as an
-    experiment's."""
-    from verovolto.data.faceset import FaceSet
-    from verovolto.detectors.score_faces import score_faces
-    from verovolto.thesis.checkpoints import checkpoint_detector
+    """Score validation, test and (of the thesis's split) probe faces by a network as it was after `epoch` epochs.
 
+    Args:
+        run: a finished run.
+        epoch: counted from 1.
+        data: the split file.
+        folder: of the step, which gets a table of scores a split.
+        metadata: what the tables say besides the epoch and what marks the run as an experiment's.
+
+    Returns:
+        `faces` scored by split.
+    """
     detector = checkpoint_detector(run, epoch)
     faces = FaceSet.open(data)
-    there = set(faces.columns("split")["split"].unique().to_pylist())
+    splits = set(faces.columns("split")["split"].unique().to_pylist())
     marks = {name: detector.metadata[name] for name in _MARKS if name in detector.metadata}
-    counted = {}
-    for name in (one for one in SCORED if one in there):
+    counts = {}
+    for name in (name for name in SCORED if name in splits):
         table = score_faces(detector, faces.select(split=name))
-        replace(table, metadata={**table.metadata, **metadata, "epoch": epoch, **marks}).write(
-            folder / f"{name}.parquet"
-        )
-        counted[name] = len(table)
-    return {"faces": counted}
+        about = {**table.metadata, **metadata, "epoch": epoch, **marks}
+        replace(table, metadata=about).write(folder / f"{name}.parquet")
+        counts[name] = len(table)
+    return {"faces": counts}
 
 
 def scores(folder: Path, name: str) -> ScoreTable:
-    """The scores of a split that `score_checkpoint` wrote."""
-    from verovolto.data.score_table import ScoreTable
-
+    """The scores of a split that `score_run` wrote."""
     return ScoreTable.read(folder / f"{name}.parquet")

@@ -1,26 +1,33 @@
-"""What is to be reproduced: checked before anything is computed."""
+"""What is to be reproduced, checked before anything is computed, and what the experiments build on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
-from verovolto.thesis.deviations import AS_PUBLISHED, NAMES, Quirk, quirks_in
+from verovolto.core.workdir import Done, Steps
+from verovolto.data.score_table import ScoreTable
+from verovolto.evaluation.groups import Sample
+from verovolto.networks.registry import entry
+from verovolto.networks.resnet_ocvae1 import check_resnet_size
+from verovolto.thesis.deviations import AS_PUBLISHED, NAMES, Deviation, deviations_in
 
 Protocol = Literal["thesis", "honest"]
+"""`thesis` is the protocol as published, `honest` the sound one."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 PARTS: tuple[str, ...] = ("comparison", "forgeries", "spectra", "contamination", "controls")
-"""What is done besides the thesis's tables and figures, in the order of the document; each is a module `NAME` beside
-this one, which does it, and a module `NAME` of `thesis.experiments`, which shows it."""
+"""The experiments besides the thesis's tables and figures, in the order of the document: folders of
+`thesis.experiments`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """See `commands.reproduce.reproduce` for each."""
+    """The settings of a reproduction; see `commands.reproduce.reproduce` for each."""
 
     data: Path
     out: Path
@@ -42,13 +49,11 @@ class Plan:
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "32", "bf16"]
     threads: int | None
-    quirks: tuple[Quirk, ...] = AS_PUBLISHED
+    deviations: tuple[Deviation, ...] = AS_PUBLISHED
     control_size: int = 64
     control_epochs: int = 4
 
     def __post_init__(self) -> None:
-        from verovolto.networks.registry import entry
-
         for model in self.models:
             entry(model)  # raises the error that lists what there is
         if not self.models or len(set(self.models)) < len(self.models):
@@ -56,8 +61,8 @@ class Plan:
         for part in self.parts:
             if part not in PARTS:
                 raise InputError(f"--parts: no part is called {part!r}", hint=f"there are {', '.join(PARTS)}")
-        if self.quirks:
-            quirks_in(self.quirks)  # raises the error that lists what there is
+        if self.deviations:
+            deviations_in(self.deviations)  # raises the error that lists what there is
         if not 1 <= self.every <= self.epochs:
             raise InputError(
                 f"--every {self.every} of --epochs {self.epochs} leaves no checkpoint to judge",
@@ -73,15 +78,11 @@ class Plan:
 
     def _check_controls(self) -> None:
         """Refuse before anything is trained what the controls would be refused for at the end."""
-        from verovolto.networks.resnet_ocvae1 import check_resnet_size
-
         try:
             check_resnet_size(self.control_size)
         except InputError as error:
-            raise InputError(
-                f"--control-size: {error.message}",
-                hint="give a multiple of 32, or leave controls out of --parts",
-            ) from None
+            hint = "give a multiple of 32, or leave controls out of --parts"
+            raise InputError(f"--control-size: {error.message}", hint=hint) from None
         if self.control_epochs < 1:
             raise InputError(f"--control-epochs {self.control_epochs} is below 1")
 
@@ -95,56 +96,91 @@ class Plan:
         """Epochs that are judged, counted from 1."""
         return tuple(range(self.every, self.epochs + 1, self.every))
 
-    def kept(self, protocol: Protocol, *of: Quirk) -> list[Quirk]:
-        """The quirks, of those named or of all, that the arm of a protocol keeps: the sound one has none."""
-        return [name for name in of or NAMES if protocol == "thesis" and name in self.quirks]
+    def kept(self, protocol: Protocol, *of: Deviation) -> list[Deviation]:
+        """The deviations, of those named or of all, that a protocol keeps: the sound one has none."""
+        return [name for name in of or NAMES if protocol == "thesis" and name in self.deviations]
 
     def score_of(self, protocol: Protocol, model: str) -> str:
         """The score that a model is judged by under a protocol."""
-        score = score_of(model)
+        score = entry(model).score
         return "mse" if score == "rmse" and self.kept(protocol, "mse") else score
 
+    def sample(self, table: ScoreTable, score: str) -> Sample:
+        """The faces of a table that have a score, with the resamples behind every interval."""
+        return Sample.of(table, score, resamples=self.resamples, seed=self.seed)
+
+    @property
     def training(self) -> dict[str, Any]:
-        """The settings that weights depend on."""
-        names = (
-            "epochs",
-            "every",
-            "size",
-            "latent",
-            "batch_size",
-            "weights",
-            "seed",
-            "device",
-            "precision",
-            "threads",
-        )
-        return {name: getattr(self, name) for name in names}
+        """The settings that weights depend on, as steps record them."""
+        return self._some("epochs", "every", "size", "latent", "batch_size", "weights", "seed", "device", "precision",
+                          "threads")  # fmt: skip
 
-    def controlling(self) -> dict[str, Any]:
-        """The settings that the weights of the controls depend on, besides what sets each apart."""
-        names = ("control_size", "control_epochs", "batch_size", "device", "precision", "threads")
-        # Whose the seed is, the network's own or the plan's, has to be told apart.
-        return {**{name: getattr(self, name) for name in names}, "plan_seed": self.seed}
-
+    @property
     def judging(self) -> dict[str, Any]:
         """The settings that figures depend on, besides the weights."""
-        return {name: getattr(self, name) for name in ("false_alarm", "resamples", "seed")}
+        return self._some("false_alarm", "resamples", "seed")
+
+    @property
+    def bootstrap(self) -> dict[str, int]:
+        """Number and seed of the resamples, as keyword arguments."""
+        return self._some("resamples", "seed")
+
+    def _some(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
 
 def network_of(model: str) -> str:
     """The model whose network is trained for this one."""
-    from verovolto.networks.registry import entry
-
     return entry(model).twin or model
-
-
-def score_of(model: str) -> str:
-    """The score that a model is judged by."""
-    from verovolto.networks.registry import entry
-
-    return entry(model).score
 
 
 def names_in(text: str) -> tuple[str, ...]:
     """`a,b` as its names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolRun:
+    """What training by a protocol gave by network, and what each checkpoint scored by network and epoch."""
+
+    trained: Mapping[str, Done]
+    scored: Mapping[str, dict[int, Done]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The steps that chose a model's epoch under a protocol, filled its rows of the tables and drew its figures."""
+
+    choice: Done
+    table: Done
+    figures: Done
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the protocol chose."""
+        return int(self.choice.result["epoch"])
+
+    @property
+    def score(self) -> str:
+        """The score that the protocol judges by."""
+        return str(self.choice.result["score"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A reproduction whose networks are trained and evaluated: what the experiments build on."""
+
+    plan: Plan
+    steps: Steps
+    splits: Done
+    runs: Mapping[Protocol, ProtocolRun]
+    evaluated: Mapping[tuple[Protocol, str], Evaluated]
+
+    @property
+    def best(self) -> Protocol:
+        """The protocol that experiments build on: the sound one, where it was asked for."""
+        return "honest" if "honest" in self.runs else "thesis"
+
+    def chosen(self, protocol: Protocol, model: str) -> Done:
+        """The step that scored a model's faces by the checkpoint which the protocol chose."""
+        return self.runs[protocol].scored[network_of(model)][self.evaluated[protocol, model].epoch]

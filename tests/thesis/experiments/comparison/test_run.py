@@ -12,9 +12,9 @@ import pytest
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.compare import compare
-from verovolto.commands.reproduce import run_reproduction
 from verovolto.core import workdir
 from verovolto.thesis.experiments.comparison import page as page
+from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import PROTOCOLS, Plan
 
 MODELS = ("oc-fakedect1", "oc-fakedect2", "oc-ae")

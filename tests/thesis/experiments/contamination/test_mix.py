@@ -12,13 +12,13 @@ import pytest
 from verovolto.core.errors import DataError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
-from verovolto.thesis.experiments.contamination.mix import (
+from verovolto.thesis.experiments.contamination.run import (
     SOURCES,
     Contamination,
     contaminations,
     counts_of,
     forgeries_to_mix_in,
-    sham_of,
+    placebo_of,
 )
 
 COLUMNS = (
@@ -109,7 +109,7 @@ def test_smaller_levels_are_parts_of_larger_ones() -> None:
 def test_a_sham_has_other_reals_in_the_same_places() -> None:
     table = a_set()
     (three,) = contaminations(table, forgeries_to_mix_in(table, seed=0), [3], seed=0)
-    sham = sham_of(table, three, seed=0)
+    sham = placebo_of(table, three, seed=0)
     assert sham.share == 0 and sham.swaps.keys() == three.swaps.keys()
     place = {face: row for row, face in enumerate(table["face"].to_pylist())}
     for face in sham.swaps.values():
@@ -119,18 +119,18 @@ def test_a_sham_has_other_reals_in_the_same_places() -> None:
     assert len({*sham.swaps, *sham.swaps.values()}) == 6
     (most,) = contaminations(table, forgeries_to_mix_in(table, seed=0), [6], seed=0)
     with pytest.raises(DataError, match="4 training reals are too few"):
-        sham_of(table, most, seed=0)
+        placebo_of(table, most, seed=0)
 
 
 def test_too_few_fakes_cap_a_level_and_none_leave_it_out() -> None:
-    assert counts_of((0.01, 0.05, 0.1), train=1000, there=500) == ([10, 50, 100], [])
-    counts, notes = counts_of((0.01, 0.05, 0.1), train=1000, there=70)
+    assert counts_of((0.01, 0.05, 0.1), train=1000, available=500) == ([10, 50, 100], [])
+    counts, notes = counts_of((0.01, 0.05, 0.1), train=1000, available=70)
     assert counts == [10, 50, 70] and notes == ["10% would need 100 fakes, there are 70: capped to 7.0%"]
-    counts, notes = counts_of((0.01, 0.05, 0.1), train=1000, there=30)
+    counts, notes = counts_of((0.01, 0.05, 0.1), train=1000, available=30)
     assert counts == [10, 30] and len(notes) == 2 and notes[1].endswith("left out")
-    counts, notes = counts_of((0.01, 0.1), train=40, there=9)
+    counts, notes = counts_of((0.01, 0.1), train=40, available=9)
     assert counts == [4] and "less than one" in notes[0]
-    assert counts_of((0.1,), train=40, there=0)[0] == []
+    assert counts_of((0.1,), train=40, available=0)[0] == []
 
 
 def test_faces_are_replaced_where_they_stand(face_set: Path) -> None:

@@ -12,12 +12,12 @@ from markupsafe import escape
 
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
-from verovolto.commands.reproduce import run_reproduction
 from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.registry import load_detector
 from verovolto.thesis.experiments.contamination import page as page
+from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
 from verovolto.thesis.splits import split_file
 from verovolto.training.run_metadata import read_json, stored_config

@@ -17,9 +17,8 @@ from verovolto.core.errors import TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.registry import load_detector
 from verovolto.evaluation.preflight import exposure_warning
-from verovolto.thesis.checkpoints import validation_losses
-from verovolto.thesis.experiments.contamination.mix import Contamination
-from verovolto.thesis.experiments.contamination.run import contaminated, train_contaminated
+from verovolto.thesis.experiments.contamination.run import Contamination, contaminated, train_contaminated
+from verovolto.thesis.networks import validation_losses
 from verovolto.training.config import TrainConfig
 from verovolto.training.data import load_training_data
 from verovolto.training.fit import run

@@ -78,7 +78,7 @@ def test_pretraining_is_credited_by_both_figures_apart() -> None:
     assert "reconstructs unseen reals better and ranks worse" in said
     said = " ".join(page.findings(content(pair("pretraining", "pretrained", by_luck(), figure(0.0)))))
     assert "not shown to reconstruct unseen reals otherwise" in said and "not shown to rank otherwise" in said
-    assert "no larger than luck" in said
+    assert "no larger than seed variance" in said
 
 
 def test_better_is_said_to_be_less_wrong_where_none_finds_fakes() -> None:
@@ -100,7 +100,7 @@ def test_of_the_rest_only_what_may_be_credited_is_told() -> None:
 def test_luck_is_told_first_and_marks_the_cells() -> None:
     said = page.findings(content())
     assert "up to 0.031 apart in AUROC and 0.002 in the error" in said[1]
-    assert page.verdict(by_luck()) == "within luck"
+    assert page.verdict(by_luck()) == "within seed variance"
     assert page.verdict(worse()) == "worse" and page.verdict(figure(0.0)) == ""
     assert page.verdict({**figure(0.0), "verdict": "no interval"}) == "no interval"
 

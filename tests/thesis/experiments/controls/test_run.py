@@ -13,7 +13,6 @@ import torch
 
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
-from verovolto.commands.reproduce import run_reproduction
 from verovolto.core import workdir
 from verovolto.core.errors import Diverged, InputError
 from verovolto.detectors.registry import load_detector
@@ -21,6 +20,7 @@ from verovolto.networks.registry import build
 from verovolto.thesis.experiments.controls import page as page
 from verovolto.thesis.experiments.controls import run as controls
 from verovolto.thesis.experiments.controls.run import COMPARISONS, GRID, Comparison, Condition
+from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
 from verovolto.training import fit as run_module
 from verovolto.training.config import resolve
@@ -107,7 +107,7 @@ def test_settings_reach_the_training(done: Plan) -> None:
     assert not list(done.out.glob("runs/*control*/**/*.ckpt"))
 
 
-def test_the_page_shows_them_and_says_what_may_be_credited(done: Plan) -> None:
+def test_the_page_shows_them_and_says_what_may_be_exceeds_seed_variance(done: Plan) -> None:
     html = (done.out / "report.html").read_text()
     for words in (
         page.TITLE, "twin minus base", "the seed and nothing else", "as it should be", "sharpness",

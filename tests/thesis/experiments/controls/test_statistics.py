@@ -15,7 +15,7 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.groups import Sample
 from verovolto.evaluation.metrics import ranking_statistics
 from verovolto.evaluation.paired import NO_DIFFERENCE
-from verovolto.thesis.experiments.controls.statistics import NO_INTERVAL, credited, difference
+from verovolto.thesis.experiments.controls.statistics import NO_INTERVAL, difference, exceeds_seed_variance
 
 PEOPLE = 30
 
@@ -98,9 +98,9 @@ def test_other_faces_are_refused() -> None:
 
 def test_what_another_seed_makes_is_credited_to_nothing() -> None:
     luck = [{"value": 0.02}, {"value": -0.03}, {"value": None}]
-    assert credited({"value": 0.031, "verdict": "better"}, luck)
-    assert credited({"value": -0.031, "verdict": "worse"}, luck)
-    assert not credited({"value": 0.03, "verdict": "better"}, luck)
-    assert not credited({"value": 0.5, "verdict": NO_DIFFERENCE}, luck)
-    assert not credited({"value": 0.5, "verdict": NO_INTERVAL}, [])
-    assert credited({"value": 0.001, "verdict": "better"}, [])
+    assert exceeds_seed_variance({"value": 0.031, "verdict": "better"}, luck)
+    assert exceeds_seed_variance({"value": -0.031, "verdict": "worse"}, luck)
+    assert not exceeds_seed_variance({"value": 0.03, "verdict": "better"}, luck)
+    assert not exceeds_seed_variance({"value": 0.5, "verdict": NO_DIFFERENCE}, luck)
+    assert not exceeds_seed_variance({"value": 0.5, "verdict": NO_INTERVAL}, [])
+    assert exceeds_seed_variance({"value": 0.001, "verdict": "better"}, [])

@@ -19,7 +19,7 @@ from tests.commands.ffpp_tree import METHODS, Landmarked, build_tree
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.prepare import prepare
-from verovolto.commands.reproduce import reproduce, run_reproduction
+from verovolto.commands.reproduce import reproduce
 from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
@@ -28,10 +28,10 @@ from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.thesis.experiments.forgeries import page as page
-from verovolto.thesis.other_fakes import others_file
+from verovolto.thesis.experiments.forgeries.fakes import unsplit_file
+from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
-from verovolto.thesis.random_split import method_mask
-from verovolto.thesis.splits import SHARES, split_file
+from verovolto.thesis.splits import SHARES, method_mask, split_file
 
 pytestmark = pytest.mark.slow  # one reproduction serves most of these
 EACH = 2
@@ -43,7 +43,7 @@ CLIPS = {"519": ("519_515", "Deepfakes"), "634": ("634_660", "FaceSwap")}
 def quick(undrawn: None) -> Iterator[None]:
     """Few forgeries, a stand-in for the face detector, and none of the thesis's figures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("verovolto.thesis.experiments.forgeries.pseudo_fake_scores.EACH", EACH)
+        patch.setattr("verovolto.thesis.experiments.forgeries.fakes.EACH", EACH)
         patch.setattr("verovolto.faces.detection.mtcnn.MTCNNDetector", Landmarked)
         yield
 
@@ -109,7 +109,7 @@ def test_the_method_asked_for_has_the_figures_of_the_tables(done: Plan) -> None:
 
 def test_the_fakes_beside_the_split_share_nobody_with_it(done: Plan) -> None:
     honest = FaceSet.open(split_file(done.out / "steps" / "splits", "honest")).columns()
-    others = FaceSet.open(others_file(done.out / "steps" / "splits-others")).columns()
+    others = FaceSet.open(unsplit_file(done.out / "steps" / "splits-others")).columns()
     split = [
         "others" if other == "others" else one if one in ("train", "val") else None
         for one, other in zip(honest["split"].to_pylist(), others["split"].to_pylist(), strict=True)

@@ -12,8 +12,8 @@ from verovolto.thesis.experiments.forgeries.statistics import (
     NOT_RECORDED,
     by_method,
     by_pair,
+    evaluate_forgery,
     joined,
-    judge,
     matrix,
 )
 
@@ -29,7 +29,7 @@ def test_each_method_has_the_figures_of_the_report(make_table: Make) -> None:
     table = make_table(method=methods())
     report = evaluate_scores(table, resamples=60)
     for forgery in by_method(table):
-        row = judge(table, forgery, CUT, strict=False, resamples=60, seed=0)
+        row = evaluate_forgery(table, forgery, CUT, strict=False, resamples=60, seed=0)
         assert row["auroc"] == report["by_method"][forgery.name]["auroc"]
         assert (row["fake"], row["real"], row["pairs"]) == (30, 60, 30)
     names = [forgery.name for forgery in by_method(table)]
@@ -39,7 +39,7 @@ def test_each_method_has_the_figures_of_the_report(make_table: Make) -> None:
 def test_rates_are_those_of_the_threshold(make_table: Make) -> None:
     table = make_table(method=methods())
     values, method = table.values("rmse"), table.strings("method")
-    row = judge(table, by_method(table)[0], CUT, strict=False, resamples=60, seed=0)
+    row = evaluate_forgery(table, by_method(table)[0], CUT, strict=False, resamples=60, seed=0)
     assert row["missed_fakes"]["value"] == pytest.approx(float((values[method == "A"] <= 0.5).mean()))
     assert row["false_alarm_rate"]["value"] == pytest.approx(float((values[:60] > 0.5).mean()))
     assert row["missed_fakes"]["low"] <= row["missed_fakes"]["value"] <= row["missed_fakes"]["high"]
@@ -54,7 +54,10 @@ def test_fakes_without_a_method_are_one_kind(make_table: Make) -> None:
 def test_fakes_meet_the_reals_of_their_own_collection(make_table: Make) -> None:
     dataset = ["X"] * 40 + ["Y"] * 20 + ["X" if i % 2 else "Z" for i in range(60)]
     table = make_table(method=methods(), dataset=dataset)
-    found = {one.name: judge(table, one, CUT, strict=False, resamples=0, seed=0) for one in by_method(table)}
+    found = {
+        one.name: evaluate_forgery(table, one, CUT, strict=False, resamples=0, seed=0)
+        for one in by_method(table)
+    }
     assert found["A"]["real"] == 40
     assert found["B"]["real"] == 60, "no real is of Z"
 
@@ -63,7 +66,7 @@ def test_forgeries_that_were_made_meet_their_sources(make_table: Make) -> None:
     kinds = ["swap" if i % 3 else "parts" for i in range(60)] * 2
     table = make_table(method=kinds)
     first, second = by_pair(table, ["swap", "parts"])
-    row = judge(table, first, CUT, strict=False, resamples=30, seed=0)
+    row = evaluate_forgery(table, first, CUT, strict=False, resamples=30, seed=0)
     assert row["fake"] == row["real"] == row["pairs"] == 40 and len(second.rows) == 40
 
 

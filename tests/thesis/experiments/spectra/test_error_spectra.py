@@ -20,13 +20,8 @@ from verovolto.features.spectrum import (
     power_spectrum,
     taper,
 )
-from verovolto.thesis.experiments.spectra.error_spectra import (
-    ERROR,
-    IMAGE,
-    bands_for,
-    error_spectra,
-    measure_bands,
-)
+from verovolto.thesis.error_spectra import error_spectra
+from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, bands_for, measure_bands
 
 
 def test_spectra_are_those_of_the_error_and_do_not_depend_on_neighbours(face_set: Path) -> None:

@@ -12,15 +12,9 @@ import pytest
 from verovolto.core.errors import InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import draw_resamples
-from verovolto.thesis.experiments.spectra.error_spectra import ERROR, IMAGE, MeasuredBands
-from verovolto.thesis.experiments.spectra.error_statistics import (
-    GIVEN,
-    TYPICALITY,
-    MeanSpectra,
-    evaluate_spectra,
-    mean_spectra,
-)
-from verovolto.thesis.experiments.spectra.statistics import SpectralComparison
+from verovolto.thesis.error_spectra import MeanSpectra, mean_spectra
+from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, MeasuredBands, SpectralComparison
+from verovolto.thesis.experiments.spectra.statistics import GIVEN, TYPICALITY, evaluate_spectra
 
 N, K = 160, 3
 FAKE = np.tile([False, True], N // 2)

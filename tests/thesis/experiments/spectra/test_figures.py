@@ -9,14 +9,10 @@ import pytest
 from PIL import Image
 
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
-from verovolto.thesis.experiments.spectra.error_statistics import MeanSpectra, mean_spectra
-from verovolto.thesis.experiments.spectra.figures import (
-    FaceSpectra,
-    band_effects,
-    radial_spectra,
-    spectrum_gallery,
-)
-from verovolto.thesis.experiments.spectra.statistics import SpectralComparison, compare_bands
+from verovolto.thesis.error_spectra import MeanSpectra, mean_spectra
+from verovolto.thesis.experiments.spectra.bands import SpectralComparison, compare_bands
+from verovolto.thesis.experiments.spectra.page import band_effects
+from verovolto.thesis.figures import FaceSpectra, radial_spectra, spectrum_gallery
 
 FAKE = np.repeat([False, True], 40)
 
@@ -49,7 +45,7 @@ def test_bands_shown_to_differ_are_filled(resamples: Resamples) -> None:
     found = compared(resamples, 3.0)
     assert all(band.differs for band in found.bands)
     # The same figures, said not to be telling.
-    doubtful = replace(found, bands=tuple(replace(band, p=0.06) for band in found.bands))
+    doubtful = replace(found, bands=tuple(replace(band, p_corrected=0.06) for band in found.bands))
     filled, hollow = (pixels(band_effects({"error": one})) for one in (found, doubtful))
     ink = [int((picture == (0x1A, 0x20, 0x2C)).all(axis=2).sum()) for picture in (filled, hollow)]
     assert ink[0] > ink[1]

@@ -9,16 +9,22 @@ import pytest
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
-from verovolto.thesis.experiments.spectra.statistics import (
+from verovolto.thesis.experiments.spectra.bands import (
     ALPHA,
     PAIRED,
     UNPAIRED,
     compare_bands,
     pair_keys,
     unexplained,
-    verdict,
 )
-from verovolto.thesis.permutation import Parts, corrected, label_swaps, pair_differences, sign_flips
+from verovolto.thesis.experiments.spectra.permutation import (
+    Parts,
+    corrected,
+    label_swaps,
+    pair_differences,
+    sign_flips,
+)
+from verovolto.thesis.experiments.spectra.statistics import verdict
 
 BANDS = 6
 EDGES = tuple(k / 12 for k in range(BANDS + 1))
@@ -74,7 +80,10 @@ def people_of(data: dict[str, Any], resamples: int) -> Resamples:
 def test_without_an_effect_the_smallest_p_is_uniform_and_the_error_rate_holds(paired: bool) -> None:
     rng = np.random.default_rng(1)
     smallest = np.array(
-        [min(band.p for band in compare(simulate(rng, paired=paired), seed=i).bands) for i in range(400)]
+        [
+            min(band.p_corrected for band in compare(simulate(rng, paired=paired), seed=i).bands)
+            for i in range(400)
+        ]
     )
     # 400 uniform numbers: the share below q lies within 3.3 standard errors of it, each time.
     for q in (ALPHA, 0.2, 0.5, 0.8):
@@ -88,7 +97,7 @@ def test_exchanging_faces_instead_of_people_would_find_what_is_not_there() -> No
     for i in range(60):
         data = simulate(rng, paired=False)
         data["person"] = np.arange(len(data["fake"]))
-        wrong += min(band.p for band in compare(data, seed=i).bands) <= ALPHA
+        wrong += min(band.p_corrected for band in compare(data, seed=i).bands) <= ALPHA
     assert wrong > 12  # four times what was allowed
 
 
@@ -117,7 +126,7 @@ def test_a_planted_effect_is_found_in_its_band_alone(paired: bool, at: int) -> N
     assert [band.differs for band in found.bands] == [k == at for k in range(BANDS)]
     band = found.bands[at]
     assert band.g.high is not None and band.g.high < 0
-    assert band.p == pytest.approx(1 / 1000)
+    assert band.p_corrected == pytest.approx(1 / 1000)
     assert found.test["design"] == (PAIRED if paired else UNPAIRED)
     assert found.test["clusters"] == 80
 
@@ -135,7 +144,7 @@ def test_hedges_g_and_decibels_are_those_of_the_formula() -> None:
 
 
 def test_a_weight_of_two_is_a_face_there_twice() -> None:
-    from verovolto.thesis.experiments.spectra.statistics import _hedges
+    from verovolto.thesis.experiments.spectra.bands import _hedges
 
     rng = np.random.default_rng(6)
     energies, fake = rng.normal(size=(20, 3)), np.arange(20) % 2 == 0
@@ -177,7 +186,7 @@ def test_nothing_that_varies_is_nothing_found() -> None:
     data["energies"] = np.ones_like(data["energies"])
     for pairs in (data["pairs"], None):
         found = compare(data | {"pairs": pairs}, resamples=30)
-        assert all(band.p == 1.0 for band in found.bands)
+        assert all(band.p_corrected == 1.0 for band in found.bands)
         assert all(band.g.value is None for band in found.bands)
 
 

@@ -1,0 +1,1 @@
+"""Experiment: the models against each other, and against the trivial statistics."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from verovolto.report.evaluation_text import change, side
-from verovolto.thesis.experiments.comparison.figures import difference_forest
-from verovolto.thesis.report.page import TITLES
+from verovolto.report.figures import FAKE, INK, REAL
+from verovolto.thesis.figures import forest
+from verovolto.thesis.page import TITLES
 
 TITLE = "The models against each other"
 SHOWN = {
@@ -16,20 +17,30 @@ SHOWN = {
 }  # fmt: skip
 
 
-def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
+def figures(result: Mapping[str, Any]) -> dict[str, bytes]:
     """By protocol, the differences in AUROC of all pairs."""
     return {
         f"auroc-{protocol}": difference_forest(one["pairs"], "auroc", label="difference in AUROC")
-        for protocol, one in found["protocols"].items()
+        for protocol, one in result["protocols"].items()
         if one["pairs"]
     }
 
 
-def findings(found: Mapping[str, Any]) -> list[str]:
+def difference_forest(pairs: Sequence[Mapping[str, Any]], key: str, *, label: str) -> bytes:
+    """One figure's difference of every pair with its 95 % interval, as `evaluation.paired.compare_all` gives them.
+
+    Blue: the first of the pair is better, orange: it is worse, black: no difference shown.
+    """
+    colours = {"better": REAL, "worse": FAKE}
+    differences = [(f"{pair['name']} minus {pair['against']}", pair["differences"][key]) for pair in pairs]
+    return forest(((name, one, colours.get(one["verdict"], INK)) for name, one in differences), label=label)
+
+
+def findings(result: Mapping[str, Any]) -> list[str]:
     """A sentence or two on each protocol: whom the paired interval of the AUROC calls better."""
     return [
-        f"{TITLES[protocol].capitalize()}: {'; '.join(_said(one))}."
-        for protocol, one in found["protocols"].items()
+        f"{TITLES[protocol].capitalize()}: {'; '.join(_clauses(one))}."
+        for protocol, one in result["protocols"].items()
     ]
 
 
@@ -38,42 +49,36 @@ def shown(pairs: list[Mapping[str, Any]]) -> dict[str, str]:
     return {key: name for key, name in SHOWN.items() if pairs and key in pairs[0]["differences"]}
 
 
-def told_apart(pairs: list[Mapping[str, Any]]) -> tuple[int, int]:
+def shown_to_differ(pairs: list[Mapping[str, Any]]) -> tuple[int, int]:
     """How many of the differences shown leave out 0, and how many there are."""
     verdicts = [pair["differences"][key]["verdict"] for pair in pairs for key in shown(pairs)]
     return sum(verdict != "no difference shown" for verdict in verdicts), len(verdicts)
 
 
-def _said(one: Mapping[str, Any]) -> Iterator[str]:
+def _clauses(one: Mapping[str, Any]) -> Iterator[str]:
     models = [pair for pair in one["pairs"] if pair["against"] in one["models"]]
     better = [pair for pair in models if _verdict(pair) == "better"]
-    better += [_turned(pair) for pair in models if _verdict(pair) == "worse"]
+    better += [_reversed(pair) for pair in models if _verdict(pair) == "worse"]
     for name in dict.fromkeys(pair["name"] for pair in better):
         where = "" if _above(one, name) else ", though its own AUROC is not shown to be above 0.5"
-        than = [_against(pair) for pair in better if pair["name"] == name]
-        yield f"by AUROC {name} is better than {_and(than)}{where}"
+        worse = [f"{pair['against']} ({change(_auroc(pair))})" for pair in better if pair["name"] == name]
+        yield f"by AUROC {name} is better than {_and(worse)}{where}"
     if not models:
         yield "one model alone, so there is no other to set it against"
     elif len(better) < len(models):
-        yield (
-            "no other two models can be told apart by AUROC"
-            if better
-            else "no two models can be told apart by AUROC"
-        )
+        yield f"no {'other ' if better else ''}two models can be told apart by AUROC"
     unproven = [model for model in one["models"] if not _above(one, model)]
     if unproven:
         whose = "any model" if len(unproven) == len(one["models"]) > 1 else _and(unproven)
         yield f"not shown to be above 0.5: the AUROC of {whose}"
     for model in (model for model in one["models"] if model not in unproven):
-        against = [
+        trivial = [
             pair for pair in one["pairs"] if pair["name"] == model and pair["against"] in one["trivial"]
         ]
-        beaten = [pair["against"] for pair in against if _verdict(pair) == "better"]
-        yield f"{model} is shown to be better than {_listed(beaten, len(against))}"
-
-
-def _against(pair: Mapping[str, Any]) -> str:
-    return f"{pair['against']} ({change(pair['differences']['auroc'])})"
+        beaten = [pair["against"] for pair in trivial if _verdict(pair) == "better"]
+        alone = f"{' and '.join(beaten)} alone" if beaten else "none of the trivial statistics"
+        which = "every trivial statistic" if beaten and len(beaten) == len(trivial) else alone
+        yield f"{model} is shown to be better than {which}"
 
 
 def _and(names: list[str]) -> str:
@@ -81,14 +86,12 @@ def _and(names: list[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _listed(beaten: list[str], there: int) -> str:
-    if not beaten:
-        return "none of the trivial statistics"
-    return "every trivial statistic" if len(beaten) == there else f"{' and '.join(beaten)} alone"
+def _auroc(pair: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(pair["differences"]["auroc"])
 
 
 def _verdict(pair: Mapping[str, Any]) -> str:
-    return str(pair["differences"]["auroc"]["verdict"])
+    return str(_auroc(pair)["verdict"])
 
 
 def _above(one: Mapping[str, Any], name: str) -> bool:
@@ -96,8 +99,8 @@ def _above(one: Mapping[str, Any], name: str) -> bool:
     return side(result["figures"]["auroc"]) == "above"
 
 
-def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
+def _reversed(pair: Mapping[str, Any]) -> dict[str, Any]:
     """The same pair with the other one first."""
-    was = pair["differences"]["auroc"]
+    was = _auroc(pair)
     auroc = {"value": -was["value"], "low": -was["high"], "high": -was["low"], "verdict": "better"}
     return {"name": pair["against"], "against": pair["name"], "differences": {"auroc": auroc}}

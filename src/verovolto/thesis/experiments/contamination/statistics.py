@@ -1,8 +1,8 @@
 """What forged faces among the training reals do to a detector: each level of them against none.
 
-Every network is judged on the same test faces and the same resamples of the same clusters, at the threshold that
+Every network is evaluated on the same test faces and the same resamples of the same clusters, at the threshold that
 held-out reals set for it. Intervals resample faces, not trainings, and any other training gives other figures. So each
-level is set against two networks without fakes: the one trained already, and a sham that saw other reals in the same
+level is set against two networks without fakes: the one trained already, and a placebo that saw other reals in the same
 places. It is called better or worse only where it is shown to be so against both. Pure functions of tables.
 """
 
@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from verovolto.calibration.thresholds import flagged
-from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Statistics
-from verovolto.evaluation.groups import Sample, scored_rows
+from verovolto.evaluation.groups import Sample
 from verovolto.evaluation.metrics import decision_rates, divide, ranking_statistics
-from verovolto.thesis import ablation
-from verovolto.thesis import protocols as arms
+from verovolto.thesis.ablation import paired, shared_faces
+from verovolto.thesis.protocols import held_out_thresholds
 
 ERROR_SCORE = "rmse"
 """The reconstruction error that is shown beside whatever score a model is judged by."""
@@ -35,8 +34,11 @@ _NEITHER = frozenset(("error_real", "error_fake"))
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """A network that learned from `faces` faces in the places of others, taken at `epoch`; `share` is that of fakes
-    among its training faces; `test` is what it scored, `reals` the held-out reals that set its threshold."""
+    """A network that learned from `faces` faces in the places of others, taken at `epoch`.
+
+    `share` is that of fakes among its training faces; `test` is what it scored, `reals` the held-out reals that set its
+    threshold.
+    """
 
     share: float
     faces: int
@@ -47,90 +49,87 @@ class Level:
 
 def evaluate_levels(
     none: Level,
-    sham: Level,
+    placebo: Level,
     levels: Sequence[Level],
     score: str,
     *,
     false_alarm: float,
-    resamples: int,
-    seed: int,
+    **bootstrap: int,
 ) -> dict[str, Any]:
-    """All figures of a model at each level, as JSON holds them: `levels`, of which the first are `none` and `sham`,
-    each with `share`, `faces`, `epoch`, `threshold` and `figures` by name; `interval`, `judged_on`.
+    """All figures of a model at each level, as JSON holds them.
 
-    A figure has its `value`, its differences `to_none` and `to_sham` (level minus those) and a `verdict`, each None
-    where it makes no sense. Figures: areas under the curves (`RANKED`), the mean reconstruction error of either class
-    and fake minus real (`ERRORS`), and rates at the threshold for `false_alarm` (`DECIDED`). Raises `DataError`
-    where the tables share no face, `CalibrationError` where the reals are too few for that rate.
+    Args:
+        none: the network that no face was replaced for.
+        placebo: the one that saw other reals.
+        levels: those that learned from fakes.
+        score: that the model is judged by.
+        false_alarm: rate in (0, 1) of the thresholds.
+        bootstrap: number and seed of the resamples, as `Sample.of` takes them.
+
+    Returns:
+        `levels`, of which the first are `none` and `placebo`, each with `share`, `faces`, `epoch`, `threshold` and
+        `figures` by name; `interval`, `judged_on`. A figure has its `value`, its differences `to_none` and `to_sham`
+        (level minus those) and a `verdict`, each None where it makes no sense. Figures: areas under the curves
+        (`RANKED`), the mean reconstruction error of either class and fake minus real (`ERRORS`), and rates at the
+        threshold for `false_alarm` (`DECIDED`).
+
+    Raises:
+        DataError: where the tables share no face.
+        CalibrationError: where the reals are too few for that rate.
     """
-    all_levels = (none, sham, *levels)
-    tables = _shared([one.test for one in all_levels], score)
-    sample = Sample.of(tables[0], score, resamples=resamples, seed=seed)
-    judged = [
-        _Judged(level=one, table=table, score=score, fake=sample.fake, false_alarm=false_alarm)
-        for one, table in zip(all_levels, tables, strict=True)
+    all_levels = (none, placebo, *levels)
+    tables = shared_faces([one.test for one in all_levels], score)
+    sample = Sample.of(tables[0], score, **bootstrap)
+    thresholds = [held_out_thresholds(one.reals, score, false_alarm)[0].value for one in all_levels]
+    statistics = [
+        _statistics(table, score, sample.fake, threshold)
+        for table, threshold in zip(tables, thresholds, strict=True)
     ]
-    known = [one.statistics() for one in judged]
-    figures = [_figures(of, [known[0], known[1]][: min(place, 2)], sample) for place, of in enumerate(known)]
+    figures = [_figures(of, statistics[: min(place, 2)], sample) for place, of in enumerate(statistics)]
     return {
         "score": score,
         "levels": [
             {
-                "share": one.level.share,
-                "faces": one.level.faces,
-                "epoch": one.level.epoch,
-                "threshold": one.threshold,
-                "figures": found,
+                "share": one.share,
+                "faces": one.faces,
+                "epoch": one.epoch,
+                "threshold": threshold,
+                "figures": of,
             }
-            for one, found in zip(judged, figures, strict=True)
+            for one, threshold, of in zip(all_levels, thresholds, figures, strict=True)
         ],
         "judged_on": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
         "interval": sample.resamples.metadata(),
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Judged:
-    level: Level
-    table: ScoreTable
-    score: str
-    fake: np.ndarray
-    false_alarm: float
+def _statistics(table: ScoreTable, score: str, fake: np.ndarray, threshold: float) -> Statistics:
+    """All figures of a level as functions of weights `[R, n]`."""
+    values, errors = table.values(score), table.values(ERROR_SCORE)
+    ranking, flags = ranking_statistics(values, fake), flagged(values, threshold)
 
-    @property
-    def threshold(self) -> float:
-        return arms.held_out_thresholds(self.level.reals, self.score, self.false_alarm)[0].value
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        on_real, on_fake = (_mean(weights * of, errors) for of in (~fake, fake))
+        means = dict(zip(ERRORS, (on_real, on_fake, on_fake - on_real), strict=True))
+        return ranking(weights) | means | decision_rates(flags, fake, weights)
 
-    def statistics(self) -> Statistics:
-        """All figures of this level under weights `[R, n]`."""
-        values, errors = self.table.values(self.score), self.table.values(ERROR_SCORE)
-        ranking = ranking_statistics(values, self.fake)
-        flags = flagged(values, self.threshold)
-
-        def all_of_them(weights: np.ndarray) -> dict[str, np.ndarray]:
-            real, fake = (_mean(weights * of, errors) for of in (~self.fake, self.fake))
-            means = dict(zip(ERRORS, (real, fake, fake - real), strict=True))
-            return ranking(weights) | means | decision_rates(flags, self.fake, weights)
-
-        return all_of_them
+    return statistics
 
 
 def _figures(one: Statistics, against: Sequence[Statistics], sample: Sample) -> dict[str, dict[str, Any]]:
-    """The figures of a level, and its differences to none and to the sham, as many of them as are given."""
+    """The figures of a level, and its differences to none and to the placebo, as many of them as are given."""
     names = (*RANKED, *ERRORS, *DECIDED)
     # Against itself where there is nothing to set it against: for its values.
-    compared = [ablation.paired(one, other, sample.resamples, names) for other in (*against, one)]
-    found: dict[str, dict[str, Any]] = {}
+    compared = [paired(one, other, sample.resamples, names) for other in (*against, one)]
+    figures: dict[str, dict[str, Any]] = {}
     for name in names:
-        differences = [figures[name]["difference"] for figures in compared[:-1]]
-        to_none, to_sham = (*differences, None, None)[:2]
-        found[name] = {
-            "value": compared[-1][name]["published"],
-            "to_none": to_none,
-            "to_sham": to_sham,
+        differences = [pair[name]["difference"] for pair in compared[:-1]]
+        to_none, to_placebo = (*differences, None, None)[:2]
+        figures[name] = {
+            "value": compared[-1][name]["published"], "to_none": to_none, "to_sham": to_placebo,
             "verdict": _verdict(name, differences) if differences else None,
-        }
-    return found
+        }  # fmt: skip
+    return figures
 
 
 def _verdict(name: str, differences: Sequence[Mapping[str, float | None]]) -> str:
@@ -142,22 +141,6 @@ def _verdict(name: str, differences: Sequence[Mapping[str, float | None]]) -> st
     if name in _NEITHER:
         return "higher" if above else "lower"
     return "better" if above != (name in _LESS_IS_BETTER) else "worse"
-
-
-def _shared(tables: Sequence[ScoreTable], score: str) -> list[ScoreTable]:
-    """The faces that all tables scored, in one order."""
-    places = [
-        {str(face): int(row) for face, row in zip(table.strings("face")[rows], rows, strict=True)}
-        for table in tables
-        for rows in [scored_rows(table, score)]
-    ]
-    common = sorted(set.intersection(*(set(place) for place in places)))
-    if not common:
-        raise DataError("the networks scored no face in common")
-    return [
-        table.take(np.array([place[face] for face in common]))
-        for table, place in zip(tables, places, strict=True)
-    ]
 
 
 def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:

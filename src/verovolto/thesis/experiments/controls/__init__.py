@@ -1,0 +1,1 @@
+"""Experiment: small networks, each beside a partner that differs from it in one thing."""

@@ -1,4 +1,4 @@
-"""How `controls` is shown: each network beside its partner, what the difference is, and what may be credited."""
+"""How `controls` is shown: each network beside its partner, the difference, and whether it exceeds seed variance."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from verovolto.report.evaluation_text import change, side
-from verovolto.report.figures import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.figures import FAKE, INK, MUTED, REAL
+from verovolto.thesis.figures import forest
 
 TITLE = "Controls: one thing changed at a time"
 METRICS = {"auroc": "AUROC", "pairs_ordered": "pairs ordered", "error_real": "error of the reals"}
 """The differences that are shown, as `thesis.experiments.controls.statistics` names them."""
 
 GROUPS = {
-    "seed": "Luck of training",
+    "seed": "Seed variance",
     "symmetry": "Symmetric against asymmetric",
     "pretraining": "Pretrained against scratch",
     "bottleneck": "Bottleneck",
@@ -23,19 +24,19 @@ GROUPS = {
 """The questions, in the order of the page."""
 
 
-def figures(found: Mapping[str, Any]) -> dict[str, bytes]:
+def figures(result: Mapping[str, Any]) -> dict[str, bytes]:
     """Forests of the differences in AUROC and in the error of the reals."""
     return {
-        "auroc": _forest(found["comparisons"], "auroc", "difference in AUROC"),
+        "auroc": _forest(result["comparisons"], "auroc", "difference in AUROC"),
         "error": _forest(
-            found["comparisons"], "error_real", "difference in the mean error of the test reals"
+            result["comparisons"], "error_real", "difference in the mean error of the test reals"
         ),
     }
 
 
-def findings(found: Mapping[str, Any]) -> list[str]:
+def findings(result: Mapping[str, Any]) -> list[str]:
     """What may be said of each question: only what paired intervals show, and no more than another seed does."""
-    return [one for one in (_setting(found), *_answers(found), _ranking(found)) if one]
+    return [_setting(result), *_answers(result), _ranking(result)]
 
 
 def names(comparison: Mapping[str, Any]) -> str:
@@ -43,35 +44,35 @@ def names(comparison: Mapping[str, Any]) -> str:
     return f"{comparison['name']} minus {comparison['partner']}"
 
 
-def metrics(found: Mapping[str, Any]) -> dict[str, str]:
+def metrics(result: Mapping[str, Any]) -> dict[str, str]:
     """The figures of `METRICS` that these faces allow, with their headings."""
-    return {key: name for key, name in METRICS.items() if any(key in one for one in found["comparisons"])}
+    return {key: name for key, name in METRICS.items() if any(key in one for one in result["comparisons"])}
 
 
 def verdict(figure: Mapping[str, Any]) -> str:
-    """In a cell of the table: nothing where nothing is shown, and luck where other seeds differ by as much."""
+    """In a cell of the table: nothing where nothing is shown, and seed variance where other seeds differ by as much."""
     if figure["verdict"] not in ("better", "worse"):
         return "no interval" if figure["verdict"] == "no interval" else ""
-    return str(figure["verdict"]) if figure.get("credited", True) else "within luck"
+    return str(figure["verdict"]) if figure.get("credited", True) else "within seed variance"
 
 
-def _setting(found: Mapping[str, Any]) -> str:
-    leaky = " by frames drawn at random, which share people with the test," if found["leaky"] else ""
+def _setting(result: Mapping[str, Any]) -> str:
+    leaky = " by frames drawn at random, which share people with the test," if result["leaky"] else ""
     return (
-        f"{len(found['rows'])} networks of {found['size']} px trained{leaky} on {found['train']:,} reals for "
-        f"{found['epochs']} epochs, each once."
-        + (f" Diverged, and not judged: {', '.join(found['diverged'])}." if found["diverged"] else "")
+        f"{len(result['rows'])} networks of {result['size']} px trained{leaky} on {result['train']:,} reals for "
+        f"{result['epochs']} epochs, each once."
+        + (f" Diverged, and not judged: {', '.join(result['diverged'])}." if result["diverged"] else "")
     )
 
 
-def _answers(found: Mapping[str, Any]) -> Iterator[str]:
-    by_group = {group: [one for one in found["comparisons"] if one["group"] == group] for group in GROUPS}
+def _answers(result: Mapping[str, Any]) -> Iterator[str]:
+    by_group = {group: [one for one in result["comparisons"] if one["group"] == group] for group in GROUPS}
     if by_group["seed"]:
-        yield _luck(by_group["seed"])
+        yield _seed_variance(by_group["seed"])
     if members := by_group["symmetry"]:
         yield f"Symmetric minus asymmetric, AUROC: {_list(members, 'auroc')}. {_symmetry(members)}{_error(members)}"
     if members := by_group["pretraining"]:
-        both = f"AUROC {_said(members[0], 'auroc')}, error of the reals {_said(members[0], 'error_real')}"
+        both = f"AUROC {_in_words(members[0], 'auroc')}, error of the reals {_in_words(members[0], 'error_real')}"
         yield f"Pretrained minus scratch: {both}. {_pretraining(members[0])}"
     if members := [one for group in ("bottleneck", "beta", "latent") for one in by_group[group]]:
         yield _rest(members)
@@ -81,11 +82,11 @@ def _rest(members: list[Mapping[str, Any]]) -> str:
     """Bottleneck, beta and latent size: which of them rank otherwise than the base, and which are not shown to."""
     shown = [one for one in members if _shown(one["auroc"])]
     others = [one["name"] for one in members if not _shown(one["auroc"])]
-    said = f"Bottleneck, beta and latent size, AUROC: {_list(shown, 'auroc') or 'none is shown to differ'}"
-    return said + (f"; no difference to be credited: {', '.join(others)}." if others else ".")
+    text = f"Bottleneck, beta and latent size, AUROC: {_list(shown, 'auroc') or 'none is shown to differ'}"
+    return text + (f"; no difference to be credited: {', '.join(others)}." if others else ".")
 
 
-def _luck(members: list[Mapping[str, Any]]) -> str:
+def _seed_variance(members: list[Mapping[str, Any]]) -> str:
     apart = {metric: largest(members, metric) for metric in ("auroc", "error_real")}
     return (
         f"Trainings that differ in their seed alone lie up to {apart['auroc']:.3f} apart in AUROC and "
@@ -101,14 +102,14 @@ def largest(members: Iterable[Mapping[str, Any]], metric: str) -> float:
 
 
 def _list(members: list[Mapping[str, Any]], metric: str) -> str:
-    return "; ".join(f"{names(one)} {_said(one, metric)}" for one in members)
+    return "; ".join(f"{names(one)} {_in_words(one, metric)}" for one in members)
 
 
-def _said(one: Mapping[str, Any], metric: str) -> str:
+def _in_words(one: Mapping[str, Any], metric: str) -> str:
     figure = one[metric]
     if figure["verdict"] not in ("better", "worse"):
         return f"{change(figure)} ({figure['verdict']})"
-    words = f"shown to be {figure['verdict']}" if figure["credited"] else "no larger than luck"
+    words = f"shown to be {figure['verdict']}" if figure["credited"] else "no larger than seed variance"
     return f"{change(figure)} ({words})"
 
 
@@ -134,15 +135,12 @@ def _error(members: list[Mapping[str, Any]]) -> str:
 
 
 def _pretraining(one: Mapping[str, Any]) -> str:
-    found = {key: _shown(one[key]) for key in ("auroc", "error_real")}
-    ranks = {"better": "ranks better", "worse": "ranks worse"}.get(
-        found["auroc"], "is not shown to rank otherwise"
-    )
-    errs = {
-        "better": "reconstructs unseen reals better",
-        "worse": "reconstructs unseen reals worse",
-    }.get(found["error_real"], "is not shown to reconstruct unseen reals otherwise")
-    return f"With ImageNet's weights this trunk {errs} and {ranks}; of ResNet-18's weights that says nothing."
+    ranks = {"better": "ranks better", "worse": "ranks worse", "": "is not shown to rank otherwise"}
+    errs = {verdict: f"reconstructs unseen reals {verdict}" for verdict in ("better", "worse")}
+    errs[""] = "is not shown to reconstruct unseen reals otherwise"
+    ranked, reconstructed = ranks[_shown(one["auroc"])], errs[_shown(one["error_real"])]
+    both = f"{reconstructed} and {ranked}"
+    return f"With ImageNet's weights this backbone {both}; of ResNet-18's weights that says nothing."
 
 
 def _shown(figure: Mapping[str, Any]) -> str:
@@ -150,9 +148,9 @@ def _shown(figure: Mapping[str, Any]) -> str:
     return str(figure["verdict"]) if figure["credited"] else ""
 
 
-def _ranking(found: Mapping[str, Any]) -> str:
+def _ranking(result: Mapping[str, Any]) -> str:
     """Better is relative: whether any of them finds fakes at all."""
-    rows = found["rows"]
+    rows = result["rows"]
     above = [row["name"] for row in rows if side(row["auroc"]) == "above"]
     below = [row["name"] for row in rows if side(row["auroc"]) == "below"]
     if not above:
@@ -166,22 +164,13 @@ def _ranking(found: Mapping[str, Any]) -> str:
 def _forest(comparisons: list[Mapping[str, Any]], metric: str, label: str) -> bytes:
     """Differences with their 95 % intervals, in the order of the table; grey between: what other seeds make."""
     shown = [one for group in GROUPS for one in comparisons if one["group"] == group]
-    with Canvas(7.2, 1.1 + 0.34 * len(shown)) as canvas:
-        axes = canvas.axes
-        luck = largest((one for one in shown if one["group"] == "seed"), metric)
-        axes.axvspan(-luck, luck, color=MUTED, alpha=0.18, linewidth=0)
-        axes.axvline(0, color=MUTED, linestyle=":", linewidth=1.2)
-        for place, one in enumerate(shown):
-            figure = one[metric]
-            if figure["value"] is None:
-                continue
-            colour = (
-                {"better": REAL, "worse": FAKE}.get(_shown(figure), INK) if "credited" in figure else MUTED
-            )
-            if figure["low"] is not None:
-                axes.plot([figure["low"], figure["high"]], [place, place], color=colour, linewidth=2.2)
-            axes.plot([figure["value"]], [place], marker="o", color=colour, markersize=6)
-        axes.set_yticks(range(len(shown)), [names(one) for one in shown])
-        axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
-        axes.grid(axis="y", visible=False)
-    return canvas.png
+    colours = {"better": REAL, "worse": FAKE}
+    rows = [
+        (
+            names(one),
+            one[metric],
+            colours.get(_shown(one[metric]), INK) if "credited" in one[metric] else MUTED,
+        )
+        for one in shown
+    ]
+    return forest(rows, label=label, band=largest((one for one in shown if one["group"] == "seed"), metric))

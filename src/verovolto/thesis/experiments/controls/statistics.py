@@ -1,9 +1,8 @@
-"""A network against its control, which differs from it in one thing: paired differences, and what they may be
-credited to.
+"""A network against its control, which differs from it in one thing: paired differences beside seed variance.
 
 An interval over people says how a difference would change with other faces. It says nothing of another training: the
-same network trained from another seed ranks a little differently too, and a difference that is no larger than that one
-is not credited to what was changed.
+same network trained from another seed ranks a little differently too, and a difference that does not exceed this seed
+variance is not credited to what was changed.
 """
 
 from __future__ import annotations
@@ -37,41 +36,46 @@ def statistics_of(table: ScoreTable, score: str, fake: np.ndarray) -> Statistics
 
     def figures(weights: np.ndarray) -> dict[str, np.ndarray]:
         reals = weights[:, ~fake]
-        found = {AUROC: ranking(weights)[AUROC], ERROR: divide(reals @ values[~fake], reals.sum(axis=1))}
-        return found | (pairs.pairwise_accuracy(weights) if len(pairs.rows) else {})
+        measured = {AUROC: ranking(weights)[AUROC], ERROR: divide(reals @ values[~fake], reals.sum(axis=1))}
+        return measured | (pairs.pairwise_accuracy(weights) if len(pairs.rows) else {})
 
     return figures
 
 
 def difference(
-    one: ScoreTable, partner: ScoreTable, score: str, *, resamples: int, seed: int
+    one: ScoreTable, partner: ScoreTable, score: str, **bootstrap: int
 ) -> dict[str, dict[str, Any]]:
     """`one` minus `partner` in each of `METRICS` that the faces allow, on the same resamples of the same clusters.
 
     Each is `{"value", "low", "high", "verdict"}`; the verdict is better or worse only where the interval leaves out 0.
-    Raises `DataError` for tables of different faces, and where a class is missing.
+    `bootstrap`: number and seed of the resamples, as `Sample.of` takes them.
+
+    Raises:
+        DataError: for tables of different faces, and where a class is missing.
     """
     if one.strings("face").tolist() != partner.strings("face").tolist():
         raise DataError("a network and its control were scored on different faces")
     both = np.flatnonzero(np.isfinite(one.values(score)) & np.isfinite(partner.values(score)))
-    sample = Sample.of(one.take(both), score, resamples=resamples, seed=seed)
+    sample = Sample.of(one.take(both), score, **bootstrap)
     first = statistics_of(sample.scores, score, sample.fake)
     second = statistics_of(partner.take(both), score, sample.fake)
-    known = first(np.ones((1, len(sample.fake))))
-    found = paired(first, second, sample.resamples, tuple(name for name in METRICS if name in known))
-    return {name: _judged(name, figures["difference"]) for name, figures in found.items()}
+    allowed = first(np.ones((1, len(sample.fake))))
+    figures = paired(first, second, sample.resamples, tuple(name for name in METRICS if name in allowed))
+    return {name: _with_verdict(name, figure["difference"]) for name, figure in figures.items()}
 
 
-def _judged(metric: str, figure: Mapping[str, float | None]) -> dict[str, Any]:
+def _with_verdict(metric: str, figure: Mapping[str, float | None]) -> dict[str, Any]:
     low, high = figure["low"], figure["high"]
     if low is None or high is None:
         return {**figure, "verdict": NO_INTERVAL}
     return {**figure, "verdict": verdict(low, high, less_is_better=metric in _BETTER_IS_LESS)}
 
 
-def credited(figure: Mapping[str, Any], luck: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a difference is shown and larger than what other seeds alone make: `luck`, differences in the same
-    metric between trainings that differ in their seed and in nothing else."""
+def exceeds_seed_variance(figure: Mapping[str, Any], of_seeds: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a difference is shown and larger than what other seeds alone make.
+
+    `of_seeds` are differences in the same metric between trainings that differ in their seed and in nothing else.
+    """
     if figure["verdict"] not in ("better", "worse"):
         return False
-    return all(abs(figure["value"]) > abs(one["value"]) for one in luck if one["value"] is not None)
+    return all(abs(figure["value"]) > abs(one["value"]) for one in of_seeds if one["value"] is not None)

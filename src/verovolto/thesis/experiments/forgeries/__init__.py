@@ -1,0 +1,1 @@
+"""Experiment: every model against every kind of forgery, of the set and made here."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from verovolto.thesis.experiments.forgeries.pseudo_fake_scores import draw_face_pool, made_file, score_made
-from verovolto.thesis.networks import scores
-from verovolto.thesis.other_fakes import cut_others, score_others
-from verovolto.thesis.plan import network_of
-
-if TYPE_CHECKING:
-    from verovolto.calibration.thresholds import Threshold
-    from verovolto.core.workdir import Done
-    from verovolto.data.score_table import ScoreTable
-    from verovolto.thesis.context import Context
-    from verovolto.thesis.experiments.forgeries.statistics import Forgery
+from verovolto.calibration.thresholds import Threshold
+from verovolto.core.workdir import Done
+from verovolto.data.score_table import ScoreTable
+from verovolto.thesis.experiments.forgeries.fakes import (
+    draw_face_pool,
+    score_pseudo_fakes,
+    score_unsplit_fakes,
+    scores_file,
+    split_unsplit_fakes,
+)
+from verovolto.thesis.experiments.forgeries.statistics import Forgery, by_method, by_pair, joined, matrix
+from verovolto.thesis.metrics import STRICT
+from verovolto.thesis.networks import checkpoint_detector, run_folder, scores
+from verovolto.thesis.plan import Context, network_of
 
 THESIS_ALONE = (
     "only the fakes of the thesis's test frames are judged here: which others show nobody of training is known "
-    "with the honest protocol alone (--protocol honest or both)"
+    "with the sound protocol alone (--protocol honest or both)"
 )
 NO_LANDMARKS = (
     "no forgery was made: landmarks were found in {found} of {reals} test reals, and two are needed"
@@ -27,22 +30,24 @@ NO_LANDMARKS = (
 
 
 def run(context: Context) -> dict[str, Any]:
-    """What `tables.json` holds: `contestants` and, of forgeries `found` in the set and `made` here, rows, or
-    `why_not` in their place."""
-    others = _others(context)
-    scored = {} if others is None or not others.result["faces"] else _scored_others(context, others)
+    """What `tables.json` holds.
+
+    `contestants` and, of forgeries `found` in the set and `made` here, rows, or `why_not` in their place.
+    """
+    unsplit = _unsplit(context)
+    scored = {} if unsplit is None or not unsplit.result["faces"] else _score_unsplit(context, unsplit)
     found = context.steps.take(
         "forgeries-found",
-        lambda _: _judge_found(context, scored),
+        lambda _: _evaluate_found(context, scored),
         inputs=_inputs(context),
         after=(*_tables(context), *_chosen(context), *scored.values()),
     )
-    metadata: dict[str, Any] = {"note": THESIS_ALONE} if others is None else {"others": others.result}
+    about: dict[str, Any] = {"note": THESIS_ALONE} if unsplit is None else {"others": unsplit.result}
     return {
         "protocol": context.best,
         "method": context.plan.method,
         "contestants": _contestants(context),
-        "found": {**metadata, **found.result},
+        "found": {**about, **found.result},
         "made": _made(context),
     }
 
@@ -51,80 +56,74 @@ def _made(context: Context) -> dict[str, Any]:
     plan, best = context.plan, context.best
     face_pool = context.steps.take(
         "forgeries-crowd",
-        lambda folder: draw_face_pool(plan, best, context.splits, folder),
+        lambda folder: draw_face_pool(context, folder),
         inputs={"seed": plan.seed, "protocol": best},
         after=(context.splits,),
     )
-    metadata = {"reals": len(face_pool.result["rows"]), "landmarks": face_pool.result["found"]}
-    if face_pool.result["found"] < 2:
-        return {
-            **metadata,
-            "why_not": NO_LANDMARKS.format(found=metadata["landmarks"], reals=metadata["reals"]),
-        }
+    reals, landmarks = len(face_pool.result["rows"]), face_pool.result["found"]
+    about = {"reals": reals, "landmarks": landmarks}
+    if landmarks < 2:
+        return {**about, "why_not": NO_LANDMARKS.format(found=landmarks, reals=reals)}
     networks = list(dict.fromkeys(_network(context, model) for model in plan.models))
     scored = context.steps.take(
         "forgeries-made",
-        lambda folder: score_made(plan, best, context.splits, face_pool, networks, folder),
+        lambda folder: score_pseudo_fakes(context, face_pool, networks, folder),
         inputs={"seed": plan.seed, "protocol": best, "networks": [list(one) for one in networks]},
         after=(face_pool, *_chosen(context)),
     )
-    judged = context.steps.take(
+    evaluated = context.steps.take(
         "forgeries-judged",
-        lambda _: _judge_made(context, scored),
+        lambda _: _evaluate_made(context, scored),
         inputs=_inputs(context),
         after=(scored, *_tables(context)),
     )
-    return {**metadata, "each": scored.result["each"], "kinds": scored.result["kinds"], **judged.result}
+    return {**about, "each": scored.result["each"], "kinds": scored.result["kinds"], **evaluated.result}
 
 
-def _others(context: Context) -> Done | None:
+def _unsplit(context: Context) -> Done | None:
     """The fakes of the test's people that no split holds; None where people were not kept apart."""
     if context.best != "honest":
         return None
     plan = context.plan
     return context.steps.take(
         "splits-others",
-        lambda folder: cut_others(plan, context.splits, folder),
+        lambda folder: split_unsplit_fakes(context, folder),
         inputs={"method": plan.method, "seed": plan.seed},
         after=(context.splits,),
     )
 
 
-def _scored_others(context: Context, others: Done) -> dict[tuple[str, int], Done]:
+def _score_unsplit(context: Context, unsplit: Done) -> dict[tuple[str, int], Done]:
     """The scores of these fakes by network and epoch."""
-    plan, best = context.plan, context.best
-    return {
-        (network, epoch): context.steps.take(
+    best = context.best
+
+    def score(network: str, epoch: int) -> Done:
+        run = run_folder(context.plan, best, network)
+        return context.steps.take(
             f"score-others-{best}-{network}-{epoch:04d}",
-            lambda folder, network=network, epoch=epoch: score_others(  # type: ignore[misc]
-                plan, best, network, epoch, others.folder, folder
-            ),
+            lambda folder: score_unsplit_fakes(checkpoint_detector(run, epoch), unsplit.folder, folder),
             inputs={"epoch": epoch},
-            after=(others, context.arms[best].scored[network][epoch]),
+            after=(unsplit, context.runs[best].scored[network][epoch]),
         )
-        for network, epoch in (_network(context, model) for model in plan.models)
-    }
+
+    networks = dict.fromkeys(_network(context, model) for model in context.plan.models)
+    return {(network, epoch): score(network, epoch) for network, epoch in networks}
 
 
-def _judge_found(context: Context, scored: dict[tuple[str, int], Done]) -> dict[str, Any]:
-    from verovolto.thesis.experiments.forgeries.statistics import by_method, joined
-
+def _evaluate_found(context: Context, scored: dict[tuple[str, int], Done]) -> dict[str, Any]:
     def table(model: str) -> ScoreTable:
-        found = [scores(context.chosen(context.best, model).folder, "test")]
+        parts = [scores(context.chosen(context.best, model).folder, "test")]
         if _network(context, model) in scored:
-            found.append(scores(scored[_network(context, model)].folder, "others"))
-        return joined(found)
+            parts.append(scores(scored[_network(context, model)].folder, "others"))
+        return joined(parts)
 
     tables = {model: table(model) for model in context.plan.models}
     return _matrix(context, tables, by_method(tables[context.plan.models[0]]))
 
 
-def _judge_made(context: Context, scored: Done) -> dict[str, Any]:
-    from verovolto.data.score_table import ScoreTable
-    from verovolto.thesis.experiments.forgeries.statistics import by_pair
-
+def _evaluate_made(context: Context, scored: Done) -> dict[str, Any]:
     tables = {
-        model: ScoreTable.read(made_file(scored.folder, *_network(context, model)))
+        model: ScoreTable.read(scores_file(scored.folder, *_network(context, model)))
         for model in context.plan.models
     }
     return _matrix(context, tables, by_pair(tables[context.plan.models[0]], scored.result["kinds"]))
@@ -132,22 +131,17 @@ def _judge_made(context: Context, scored: Done) -> dict[str, Any]:
 
 def _matrix(context: Context, tables: dict[str, ScoreTable], forgeries: Sequence[Forgery]) -> dict[str, Any]:
     """The rows of every contestant, a row a forgery."""
-    from verovolto.calibration.thresholds import Threshold
-    from verovolto.thesis.experiments.forgeries.statistics import matrix
-
-    plan, judged = context.plan, {}
+    plan, contestants = context.plan, {}
     for one in _contestants(context):
         table = tables[one["name"] if not one["trivial"] else plan.models[0]]
         threshold: Threshold = Threshold.from_dict(one["threshold"])
-        judged[one["name"]] = (table, threshold, one["strict"])
-    return {"rows": matrix(judged, forgeries, resamples=plan.resamples, seed=plan.seed)}
+        contestants[one["name"]] = (table, threshold, one["strict"])
+    return {"rows": matrix(contestants, forgeries, **plan.bootstrap)}
 
 
 def _contestants(context: Context) -> list[dict[str, Any]]:
     """The models and the trivial statistics, each with the first threshold of the protocol's table."""
-    from verovolto.thesis.metrics import STRICT
-
-    found: dict[str, dict[str, Any]] = {}
+    contestants: dict[str, dict[str, Any]] = {}
     for model, table in zip(context.plan.models, _tables(context), strict=True):
         for row in table.result["rows"]:
             own = row["score"] == table.result["score"]
@@ -156,12 +150,12 @@ def _contestants(context: Context) -> list[dict[str, Any]]:
                 "epoch": table.result["epoch"] if own else None, "threshold": row["threshold"],
                 "strict": row["rule"] == STRICT,
             }  # fmt: skip
-            found.setdefault(one["name"], one)
-    return sorted(found.values(), key=lambda one: bool(one["trivial"]))
+            contestants.setdefault(one["name"], one)
+    return sorted(contestants.values(), key=lambda one: bool(one["trivial"]))
 
 
 def _tables(context: Context) -> list[Done]:
-    return [context.judged[context.best, model][1] for model in context.plan.models]
+    return [context.evaluated[context.best, model].table for model in context.plan.models]
 
 
 def _chosen(context: Context) -> list[Done]:
@@ -170,8 +164,8 @@ def _chosen(context: Context) -> list[Done]:
 
 def _network(context: Context, model: str) -> tuple[str, int]:
     """The network behind a model, and the epoch that was chosen for it."""
-    return network_of(model), int(context.judged[context.best, model][0].result["epoch"])
+    return network_of(model), context.evaluated[context.best, model].epoch
 
 
 def _inputs(context: Context) -> dict[str, Any]:
-    return {**context.plan.judging(), "models": list(context.plan.models)}
+    return {**context.plan.judging, "models": list(context.plan.models)}

@@ -12,7 +12,7 @@ import pyarrow as pa
 from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import with_intervals
-from verovolto.evaluation.groups import Pairs, Sample, find_pairs
+from verovolto.evaluation.groups import Sample, find_pairs
 from verovolto.evaluation.metrics import Ranking, auroc, curves, decision_rates
 
 NOT_RECORDED = "not recorded"
@@ -48,31 +48,43 @@ def by_method(scores: ScoreTable) -> list[Forgery]:
     unnamed = fake & np.array([name is None for name in method], dtype=bool)
     if unnamed.any():
         members[NOT_RECORDED] = unnamed
-    found = []
+    forgeries = []
     for name, member in members.items():
         theirs = real & np.isin(_texts(dataset), _texts(dataset[member]))
         rows = np.flatnonzero(member | (theirs if theirs.any() else real))
-        found.append(Forgery(name=name, rows=rows))
-    return found
+        forgeries.append(Forgery(name=name, rows=rows))
+    return forgeries
 
 
 def by_pair(scores: ScoreTable, names: Sequence[str]) -> list[Forgery]:
-    """Forgeries that were made, of each of the kinds `names`, against their own untouched sources, which carry the
-    same kind as `method`."""
+    """Forgeries that were made, of each of the kinds `names`, against their own untouched sources.
+
+    Those carry the same kind as `method`.
+    """
     method = scores.strings("method")
     return [Forgery(name=name, rows=np.flatnonzero(method == name)) for name in names]
 
 
-def judge(
-    scores: ScoreTable, forgery: Forgery, threshold: Threshold, *, strict: bool, resamples: int, seed: int
+def evaluate_forgery(
+    scores: ScoreTable, forgery: Forgery, threshold: Threshold, *, strict: bool, **bootstrap: int
 ) -> dict[str, Any]:
     """What the score of a threshold does to one kind of forgery.
 
-    Counts of faces and pairs, then figures with 95 % intervals over clusters: `auroc`, `pairs_ordered` (empty
-    without pairs), `missed_fakes` and `false_alarm_rate` at the threshold, which stays as it is in all resamples.
-    Raises `DataError` where a class is missing.
+    Args:
+        scores: a detector's.
+        forgery: the fakes and the reals beside them.
+        threshold: stays as it is in all resamples.
+        strict: whether a face that scores the threshold itself is flagged.
+        bootstrap: number and seed of the resamples, as `Sample.of` takes them.
+
+    Returns:
+        Counts of faces and pairs, then figures with 95 % intervals over clusters: `auroc`, `pairs_ordered` (empty
+        without pairs), `missed_fakes` and `false_alarm_rate`.
+
+    Raises:
+        DataError: where a class is missing.
     """
-    sample = Sample.of(scores.take(forgery.rows), threshold.score, resamples=resamples, seed=seed)
+    sample = Sample.of(scores.take(forgery.rows), threshold.score, **bootstrap)
     values = sample.scores.values(threshold.score)
     pairs = find_pairs(sample.scores, values, sample.fake)
     flags = flagged(values, threshold.value, strict=strict)
@@ -82,44 +94,37 @@ def judge(
         rates = decision_rates(flags, sample.fake, weights)
         return {
             "auroc": auroc(curves(ranking, weights)),
-            **({"pairs_ordered": _share(pairs, weights)} if len(pairs.rows) else {}),
+            **(
+                {"pairs_ordered": pairs.pairwise_accuracy(weights)["pairs_ordered"]}
+                if len(pairs.rows)
+                else {}
+            ),
             **{name: rates[name] for name in ("missed_fakes", "false_alarm_rate")},
         }
 
-    figures = with_intervals(statistics, sample.resamples)
+    estimates = with_intervals(statistics, sample.resamples)
     return {
-        "forgery": forgery.name,
-        "fake": int(sample.fake.sum()),
-        "real": int((~sample.fake).sum()),
-        "pairs": len(pairs.rows),
-        "clusters": sample.resamples.clusters,
-        "cluster": sample.resamples.kind,
-        **{name: figure.to_dict() for name, figure in figures.items()},
-    }
+        "forgery": forgery.name, "fake": int(sample.fake.sum()), "real": int((~sample.fake).sum()),
+        "pairs": len(pairs.rows), "clusters": sample.resamples.clusters, "cluster": sample.resamples.kind,
+        **{name: estimate.to_dict() for name, estimate in estimates.items()},
+    }  # fmt: skip
 
 
 def matrix(
     by_contestant: Mapping[str, tuple[ScoreTable, Threshold, bool]],
     forgeries: Sequence[Forgery],
-    *,
-    resamples: int,
-    seed: int,
+    **bootstrap: int,
 ) -> dict[str, list[dict[str, Any]]]:
-    """`judge` of every contestant (its table, threshold, whether that is strict) on every kind of forgery.
+    """`evaluate_forgery` of every contestant on every kind of forgery, on the same resamples.
 
-    All tables hold the same faces in the same order, and all are judged on the same resamples.
+    A contestant is a table, a threshold and whether that is strict; all tables hold the same faces in the same order.
     """
     return {
         name: [
-            judge(table, forgery, threshold, strict=strict, resamples=resamples, seed=seed)
-            for forgery in forgeries
+            evaluate_forgery(table, forgery, threshold, strict=strict, **bootstrap) for forgery in forgeries
         ]
         for name, (table, threshold, strict) in by_contestant.items()
     }
-
-
-def _share(pairs: Pairs, weights: np.ndarray) -> np.ndarray:
-    return pairs.pairwise_accuracy(weights)["pairs_ordered"]
 
 
 def _texts(values: np.ndarray) -> np.ndarray:

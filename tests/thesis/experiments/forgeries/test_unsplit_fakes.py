@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.data.splits import shared_between_splits
-from verovolto.thesis.unsplit_fakes import other_fakes
+from verovolto.thesis.experiments.forgeries.fakes import unsplit_fakes
 
 COLUMNS = ("split", "label", "method", "dataset", "source_video", "target_identity", "donor_identity")
 
@@ -29,7 +29,7 @@ SPLIT = (
 
 def judged(*rows: tuple[str | None, ...], each: int = 100) -> list[bool]:
     """Which of the rows, of the split above, may be judged beside test."""
-    return list(other_fakes(table(*SPLIT, *rows), each=each, seed=0).rows[len(SPLIT) :])
+    return list(unsplit_fakes(table(*SPLIT, *rows), each=each, seed=0).rows[len(SPLIT) :])
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_both_people_and_the_video_must_be_in_test(
 
 def test_people_are_named_within_their_data_set() -> None:
     one, other = ((None, "fake", "M", name, None, "3", None) for name in ("A", "B"))
-    found = other_fakes(table(*SPLIT, one, other), each=9, seed=0)
+    found = unsplit_fakes(table(*SPLIT, one, other), each=9, seed=0)
     assert list(found.rows[-2:]) == [True, True] and list(found.apart) == ["B"]
     in_a_split = ("train", "real", None, "B", "w", "8", None)
-    found = other_fakes(table(*SPLIT, in_a_split, one, other), each=9, seed=0)
-    assert list(found.rows[-2:]) == [True, False] and not found.apart and found.torn == 1
+    found = unsplit_fakes(table(*SPLIT, in_a_split, one, other), each=9, seed=0)
+    assert list(found.rows[-2:]) == [True, False] and not found.apart and found.cross_split == 1
 
 
 def test_a_collection_that_no_split_holds_comes_whole() -> None:
@@ -74,10 +74,10 @@ def test_what_a_split_holds_or_left_out_of_training_is_not_taken() -> None:
 
 def test_a_number_of_each_method_is_drawn() -> None:
     fakes = [(None, "fake", method, "A", "v3", "3", None) for method in "MMMMNN" for _ in range(2)]
-    found = other_fakes(table(*SPLIT, *fakes), each=3, seed=0)
+    found = unsplit_fakes(table(*SPLIT, *fakes), each=3, seed=0)
     taken = [fake[2] for fake, row in zip(fakes, found.rows[len(SPLIT) :], strict=True) if row]
     assert sorted(taken) == list("MMMNNN") and found.too_many == 6
-    again = other_fakes(table(*SPLIT, *fakes), each=3, seed=0)
+    again = unsplit_fakes(table(*SPLIT, *fakes), each=3, seed=0)
     assert list(again.rows) == list(found.rows)
 
 
@@ -98,7 +98,7 @@ def test_whatever_the_set_nobody_of_training_is_among_them(rows: list[tuple[Any,
     whole = table(*made)
     if any(shared_between_splits(whole).values()):
         return
-    found = other_fakes(whole, each=5, seed=1).rows
+    found = unsplit_fakes(whole, each=5, seed=1).rows
     beside = ["test" if row else one for row, one in zip(found, whole["split"].to_pylist(), strict=True)]
     joint = whole.set_column(0, "split", pa.array(beside, pa.string()))
     assert not any(shared_between_splits(joint).values())

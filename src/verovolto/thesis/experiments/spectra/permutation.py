@@ -37,26 +37,31 @@ def pair_differences(
 ) -> Differences | None:
     """Each fake minus the mean of its counterparts, by cluster; None when less than half of the fakes have one.
 
-    `values` `[n, K]`, `fake` `[n]` boolean, `cluster_of` `[n]` numbers, `pairs` `[n]` keys, None where there is no
-    pair. Clusters that a pair ties together count as one.
+    Clusters that a pair ties together count as one.
+
+    Args:
+        values: figures of the faces `[n, K]`.
+        fake: which of them are fakes `[n]`.
+        cluster_of: the number of each face's cluster `[n]`.
+        pairs: a key each `[n]`, None where there is no pair; None where there are no pairs at all.
     """
     if pairs is None:
         return None
-    known = np.flatnonzero([key is not None for key in pairs])
-    _, key = np.unique(np.asarray(pairs[known], dtype=str), return_inverse=True)
-    size = int(key.max()) + 1 if len(known) else 0
-    of_fake, of_real = known[fake[known]], known[~fake[known]]
-    key_fake, key_real = key[fake[known]], key[~fake[known]]
+    keyed = np.flatnonzero([key is not None for key in pairs])
+    _, key = np.unique(np.asarray(pairs[keyed], dtype=str), return_inverse=True)
+    size = int(key.max()) + 1 if len(keyed) else 0
+    of_fake, of_real = keyed[fake[keyed]], keyed[~fake[keyed]]
+    key_fake, key_real = key[fake[keyed]], key[~fake[keyed]]
     real_sums, real_count = _sums(values[of_real], key_real, size)
     matched = real_count[key_fake] > 0
     of_fake, key_fake = of_fake[matched], key_fake[matched]
     if len(of_fake) < fake.sum() / 2:
         return None
     differences = values[of_fake] - real_sums[key_fake] / real_count[key_fake, None]
-    met = np.isin(key_real, key_fake)
-    cluster = _tied(cluster_of, np.r_[of_fake, of_real[met]], np.r_[key_fake, key_real[met]])[of_fake]
+    used = np.isin(key_real, key_fake)
+    cluster = _tied(cluster_of, np.r_[of_fake, of_real[used]], np.r_[key_fake, key_real[used]])[of_fake]
     sums, _ = _sums(differences, np.unique(cluster, return_inverse=True)[1], len(np.unique(cluster)))
-    return Differences(sums=sums, faces=len(of_fake) + int(met.sum()))
+    return Differences(sums=sums, faces=len(of_fake) + int(used.sum()))
 
 
 @dataclass(frozen=True, kw_only=True)

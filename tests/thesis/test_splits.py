@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import SplitError
-from verovolto.thesis.random_split import (
+from verovolto.thesis.splits import (
     EACH,
     PROBE,
     draw_probe,
     frames_apart,
     frames_at_random,
     keep_train,
-    met_in_training,
+    seen_in_training,
 )
 
 
@@ -128,8 +128,8 @@ def test_training_is_thinned_by_the_seed_and_nothing_else_is() -> None:
     assert not thin.equals(keep_train(cut, 50, seed=2))
 
 
-def test_who_is_met_in_training_is_counted_by_row() -> None:
+def test_who_is_seen_in_training_is_counted_by_row() -> None:
     ids = np.array(["a", "b", "a", "c", "c", "d"])
     cut = pa.array(["train", "train", "test", "test", "val", None])
-    assert met_in_training(ids, cut, "test") == 0.5
-    assert met_in_training(ids, cut, "val") == 0.0 == met_in_training(ids, cut, "probe")
+    assert seen_in_training(ids, cut, "test") == 0.5
+    assert seen_in_training(ids, cut, "val") == 0.0 == seen_in_training(ids, cut, "probe")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from verovolto.thesis.report.figures import (
+from verovolto.thesis.figures import (
     Checkpoint,
     checkpoint_histograms,
     checkpoint_precision_recall,
     shortcut_forest,
 )
-from verovolto.thesis.report.page import effect, measured
+from verovolto.thesis.page import effect, measured
 
 
 def checkpoints(count: int) -> list[Checkpoint]:

@@ -14,8 +14,7 @@ from verovolto.core.errors import SplitError, TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.registry import load_detector
 from verovolto.evaluation.preflight import exposure_warning
-from verovolto.thesis.checkpoints import checkpoint_detector, kept_epochs, validation_losses
-from verovolto.thesis.networks import train
+from verovolto.thesis.networks import checkpoint_detector, kept_epochs, train, validation_losses
 from verovolto.training.config import TrainConfig
 from verovolto.training.fit import run
 from verovolto.training.run_metadata import read_json
