@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.test_architecture import LEVELS
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +26,14 @@ def check() -> ModuleType:
 
 def test_what_is_named_is_there(check: ModuleType) -> None:
     assert list(check.faults()) == []
+
+
+def test_every_room_is_described_below_those_that_it_may_import() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    assert set(rooms) == set().union(*LEVELS)
+    level = {name: number for number, names in enumerate(LEVELS) for name in names}
+    assert [level[name] for name in rooms] == sorted(level.values())
 
 
 @pytest.mark.parametrize(
