@@ -178,12 +178,18 @@ def check_splits(faces: FaceSet) -> list[str]:
             f"{faces.path} has no splits", hint="make some: verovolto data split SET NAME.parquet"
         )
     check_disjoint(table)
-    lines = [*split_lines(faces), "no identity and no source video is shared between splits"]
-    if unknown := table["target_identity"].null_count:
-        lines.append(
-            f"  {unknown:,} rows of unknown identity could be checked by source video only, or not at all"
-        )
-    return lines
+    nobody = pc.is_null(table["target_identity"])
+    nothing = pc.and_(nobody, pc.is_null(table["source_video"]))
+    no_donor = pc.and_(pc.equal(table["label"], "fake"), pc.is_null(table["donor_identity"]))
+    gaps = {
+        "rows of unknown identity: checked by source video alone": pc.and_not(nobody, nothing),
+        "rows of unknown identity and source video: not checked": nothing,
+        "fakes of unknown donor: whose face was put in is not checked": no_donor,
+    }
+    counts = {gap: int(pc.sum(rows).as_py() or 0) for gap, rows in gaps.items()}
+    known = ", as far as they are known:" if any(counts.values()) else ""
+    lines = [*split_lines(faces), f"no identity and no source video is shared between splits{known}"]
+    return lines + [f"  {count:,} {gap}" for gap, count in counts.items() if count]
 
 
 def _count_lines(title: str, counts: list[dict[str, Any]]) -> list[str]:

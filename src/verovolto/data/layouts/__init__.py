@@ -9,8 +9,7 @@ from pathlib import Path
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.layouts import celebdf, deepfakebench, dfdc, dfdc_preview, ffpp, plain, uadfv
 from verovolto.data.layouts.base import Layout, Listing, MediaItem, Problems
-from verovolto.data.layouts.disk import entries
-from verovolto.data.storage.folder import frame_number
+from verovolto.data.layouts.disk import entries, frame_number
 
 __all__ = [
     "AUTO", "LAYOUTS", "Layout", "Listing", "MediaItem", "Problems", "by_name", "frame_number", "list_media",

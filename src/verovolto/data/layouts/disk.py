@@ -12,12 +12,21 @@ from typing import Any
 
 from verovolto.core.errors import DataError
 from verovolto.data.layouts.base import Clip, Problems
-from verovolto.data.storage import folder as face_folder
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"}
 )
-IMAGE_SUFFIXES = face_folder.IMAGE_SUFFIXES | {".heic", ".heif"}
+FACE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff"})
+SPLIT_FOLDERS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+REAL_FOLDERS = frozenset({"real", "reals", "original", "originals"})
+FAKE_FOLDERS = frozenset({"fake", "fakes"})
+FFPP_METHODS = frozenset(
+    {"deepfakes", "face2face", "faceswap", "neuraltextures", "faceshifter", "deepfakedetection"}
+)
+IMAGE_SUFFIXES = FACE_SUFFIXES | {".heic", ".heif"}
 LEVELS = frozenset({"videos", "images", "frames"})
 """Folders that stand between a class and its videos, or between it and its folders of frames."""
 NO_MEDIA = frozenset({"masks", "mask", "landmarks", "landmark", "audio"})
@@ -42,6 +51,22 @@ def natural(name: str) -> tuple[tuple[str | int, ...], str]:
 def in_order(frames: Iterable[Path]) -> tuple[Path, ...]:
     """Frames by their numbers."""
     return tuple(sorted(frames, key=lambda path: natural(path.name)))
+
+
+def frame_number(path: Path) -> int | None:
+    """Number of an extracted frame by its name, None without any: the last digits, but for a face's number.
+
+    >>> [frame_number(Path("clip") / name) for name in ("0012.png", "clip_000010_0.jpg", "clip_7.jpg", "face.png")]
+    [12, 10, 7, None]
+    """
+    stem = path.stem.removeprefix(
+        path.parent.name
+    )  # `id0_0001/id0_0001_3.png` is frame 3 of video `id0_0001`
+    face = re.fullmatch(r".*?([0-9]{4,})[_-](?:0|[1-9][0-9]?)", stem)
+    digits = re.findall(r"[0-9]+", stem)
+    if face and (face[1].startswith("0") or len(face[1]) > 4):
+        return int(face[1])
+    return int(digits[-1]) if digits else None
 
 
 def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], list[str]]:

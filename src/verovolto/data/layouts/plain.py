@@ -5,21 +5,32 @@
 [train/ | val/ | test/]{real, fake, <method>}/x.jpg                 a photograph
 [train/ | val/ | test/]{real, fake, <method>}/<video>/0001.png      frames of a video
 ```
-`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, is unknown.
+`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, only names in the form of
+a known collection tell (see `layouts.names`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from verovolto.data.layouts.base import Layout, MediaItem, Problems
-from verovolto.data.layouts.disk import LEVELS, NO_MEDIA, entries, is_image, is_video
-from verovolto.data.storage.folder import FAKE_FOLDERS, FFPP_METHODS, REAL_FOLDERS, SPLIT_FOLDERS
+from verovolto.data.layouts.disk import (
+    FAKE_FOLDERS,
+    FFPP_METHODS,
+    LEVELS,
+    NO_MEDIA,
+    REAL_FOLDERS,
+    SPLIT_FOLDERS,
+    entries,
+    is_image,
+    is_video,
+)
+from verovolto.data.layouts.names import Form, forms_of, people_of
 
 OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
 OTHER_FOLDER = "folders beside train/, val/, test/ (left out)"
@@ -47,8 +58,30 @@ def _matches(root: Path) -> bool:
 
 
 def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
-    for each in _classes(root, problems):
-        yield from _items(each, each.folder, "", problems, above=())
+    classes = list(_classes(root, problems))
+    fakes = (item for each in classes if each.label == "fake" for item in _all_items(each, Problems()))
+    forms = forms_of(map(_own_name, fakes))
+    for each in classes:
+        for item in _all_items(each, problems):
+            yield _with_people(item, forms)
+
+
+def _all_items(each: _Class, problems: Problems) -> Iterator[MediaItem]:
+    return _items(each, each.folder, "", problems, above=())
+
+
+def _own_name(item: MediaItem) -> str:
+    return (item.source_video or item.path.stem).rsplit("/", 1)[-1]
+
+
+def _with_people(item: MediaItem, forms: Collection[Form]) -> MediaItem:
+    """The item with the people that its name tells, if it has one of `forms`."""
+    photograph = item.source_video is None
+    people = people_of(_own_name(item), forms, fake=item.label == "fake", photograph=photograph)
+    if people is None:
+        return item
+    video = None if photograph else people.source_video
+    return replace(item, source_video=video, target_identity=people.target, donor_identity=people.donor)
 
 
 def _classes(root: Path, problems: Problems) -> Iterator[_Class]:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,23 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.data.layouts.disk import (
+    FACE_SUFFIXES,
+    FAKE_FOLDERS,
+    FFPP_METHODS,
+    REAL_FOLDERS,
+    SPLIT_FOLDERS,
+    frame_number,
+)
+from verovolto.data.layouts.names import forms_of, people_of
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
 from verovolto.data.storage.base import BLOCK, Rows
 from verovolto.data.tables import read_csv, separator_hint, shown
 
 MANIFESTS = ("manifest.csv", "metadata.csv")
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff"}
-)
-SPLIT_FOLDERS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-    "testing": "test",
-}  # fmt: skip
-REAL_FOLDERS = frozenset({"real", "reals", "original", "originals"})
-FAKE_FOLDERS = frozenset({"fake", "fakes"})
-FFPP_METHODS = frozenset(
-    {"deepfakes", "face2face", "faceswap", "neuraltextures", "faceshifter", "deepfakedetection"}
-)
 
 
 class FolderSource:
@@ -91,7 +88,7 @@ def open_folder(path: Path) -> FolderSource:
             f"{path} holds no images",
             hint="a set is a folder real/ and fake/, a folder with manifest.csv, or Parquet files",
         )
-    images.sort(key=lambda face: face.path)
+    images = sorted(_with_people(images), key=lambda face: face.path)
     fields = {name: pa.array([getattr(face, name) for face in images], COLUMNS[name]) for name in _FIELDS}
     paths = pa.chunked_array([pa.array([face.path for face in images], pa.string())])
     table = conform(pa.table({"face": paths, **fields}), COLUMNS, where=str(path))
@@ -137,10 +134,12 @@ class _Face:
     split: str | None = None
     method: str | None = None
     source_video: str | None = None
+    target_identity: str | None = None
+    donor_identity: str | None = None
     frame: int | None = None
 
 
-_FIELDS = ("label", "split", "method", "source_video", "frame")
+_FIELDS = ("label", "split", "method", "source_video", "target_identity", "donor_identity", "frame")
 
 
 def _scan(root: Path) -> Iterator[_Face]:
@@ -192,20 +191,23 @@ def _label(name: str, part: list[str], split: str | None, *, methods: bool, root
     )
 
 
-def frame_number(path: Path) -> int | None:
-    """Number of an extracted frame by its name, None without any: the last digits, but for a face's number.
-
-    >>> [frame_number(Path("clip") / name) for name in ("0012.png", "clip_000010_0.jpg", "clip_7.jpg", "face.png")]
-    [12, 10, 7, None]
-    """
-    stem = path.stem.removeprefix(
-        path.parent.name
-    )  # `id0_0001/id0_0001_3.png` is frame 3 of video `id0_0001`
-    face = re.fullmatch(r".*?([0-9]{4,})[_-](?:0|[1-9][0-9]?)", stem)
-    digits = re.findall(r"[0-9]+", stem)
-    if face and (face[1].startswith("0") or len(face[1]) > 4):
-        return int(face[1])
-    return int(digits[-1]) if digits else None
+def _with_people(faces: list[_Face]) -> list[_Face]:
+    """Faces with the people that the names of their videos (or files) tell, where these follow a known set's form."""
+    names = [(face.source_video or Path(face.path).stem).rsplit("/", 1)[-1] for face in faces]
+    forms = forms_of(name for name, face in zip(names, faces, strict=True) if face.label == "fake")
+    if not forms:
+        return faces
+    result = []
+    for name, face in zip(names, faces, strict=True):
+        people = people_of(name, forms, fake=face.label == "fake", photograph=face.source_video is None)
+        if people is not None:
+            # People keep a fake with its original; where none are named, the name of the original must.
+            video = face.source_video if people.target else people.source_video
+            face = replace(
+                face, source_video=video, target_identity=people.target, donor_identity=people.donor
+            )
+        result.append(face)
+    return result
 
 
 def _frame(name: str) -> int | None:
@@ -221,7 +223,7 @@ def _images(root: Path) -> Iterator[str]:
         prefix = Path(folder).relative_to(root).as_posix()
         prefix = "" if prefix == "." else prefix + "/"
         for name in files:
-            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in FACE_SUFFIXES:
                 yield prefix + name
 
 
