@@ -12,6 +12,7 @@ from verovolto.data.layouts.celebdf import (
     BAD_LINE,
     CONTRADICTION,
     NO_LIST_NOTE,
+    OTHER_FOLDER,
     SPLIT_NOTE,
     parse_name,
     version,
@@ -109,3 +110,54 @@ def test_names_lead_a_fake_to_its_original(target: str, donor: str, number: str)
 def test_any_name_is_read_or_refused(name: str) -> None:
     found = parse_name(name)
     assert found is None or found.donor is not None or found.source_video == name
+
+
+PLUS = [
+    "Celeb-real/id0_0003.mp4",
+    "YouTube-real/00170.mp4",
+    "Celeb-synthesis/FaceSwap/Celeb-DF/id0_id16_0003.mp4",
+    "Celeb-synthesis/FaceSwap/SimSwap/id0_id16_0003.mp4",
+    "Celeb-synthesis/FaceReenact/LivePortrait/id0_0003_id5_0001.mp4",
+    "Celeb-synthesis/TalkingFace/SadTalker/id0_0003_speech.mp4",
+]
+
+
+def test_celeb_df_plus_plus_has_a_folder_a_method(tree: Any, read: Any, put: Any) -> None:
+    root = tree(PLUS)
+    put(root / LIST, "1 Celeb-real/id0_0003.mp4\n0 Celeb-synthesis/FaceSwap/SimSwap/id0_id16_0003.mp4\n")
+    items, listing = read(root)
+    assert set(items) == set(PLUS) and not listing.problems and listing.layout == "celebdf"
+    assert [items[path].method for path in PLUS] == [
+        None,
+        None,
+        "Celeb-DF",
+        "SimSwap",
+        "LivePortrait",
+        "SadTalker",
+    ]
+    assert {item.dataset for item in items.values()} == {"Celeb-DF++"}
+    assert {items[path].source_video for path in PLUS[2:]} == {"id0_0003"}
+    assert [items[path].donor_identity for path in PLUS[2:]] == ["id16", "id16", "id5", None]
+    assert [path for path in PLUS if items[path].split == "test"] == [PLUS[0], PLUS[3]]
+
+
+@pytest.mark.parametrize("level", ["", "frames/"])
+def test_methods_of_celeb_df_plus_plus_as_frames(tree: Any, read: Any, level: str) -> None:
+    folder = f"Celeb-synthesis/FaceSwap/SimSwap/{level}id0_id16_0003"
+    items, listing = read(tree(["Celeb-real/id0_0003.mp4", f"{folder}/000.png", f"{folder}/001.png"]))
+    assert set(items) == {"Celeb-real/id0_0003.mp4", folder} and not listing.problems
+    assert items[folder].method == "SimSwap" and len(items[folder].frames or ()) == 2
+
+
+def test_methods_beside_the_reals(tree: Any, read: Any) -> None:
+    paths = [
+        "Celeb-real/id0_0003.mp4",
+        "real/00170.mp4",
+        "SimSwap/id0_id16_0003.mp4",
+        "FaceSwap/GHOST/id0_id1_0003.mp4",
+    ]
+    items, listing = read(tree([*paths, "notes/x.mp4"]))
+    assert {path: item.label for path, item in items.items()} == dict(
+        zip(paths, ["real", "real", "fake", "fake"], strict=True)
+    )
+    assert listing.problems.counts == {OTHER_FOLDER: 1} and listing.problems.expected == {"real", "fake"}

@@ -106,6 +106,8 @@ class Problems:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
         self._notes: dict[str, None] = {}
+        self.expected: set[Literal["real", "fake"]] = set()
+        """Classes that the folders or lists of the set are there for, whether or not anything of them was found."""
 
     def add(self, kind: str, example: object) -> None:
         """Count one problem of a kind, such as `listed, but not there`."""

@@ -203,6 +203,7 @@ class _Describer:
         if fake is None:
             self.problems.add(BAD_LABEL, f"{entry.label}/{entry.video}")
             return None
+        self.problems.expected.add("fake" if fake else "real")
         key = (_collection(dataset, entry.label), entry.label, entry.compression, entry.video)
         if key in seen:  # listed in several splits and files by design, so no problem
             return None

@@ -152,6 +152,7 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
 
 def _part_items(part: Path, problems: Problems) -> Iterator[MediaItem]:
     listed = read_metadata(part / METADATA, problems)
+    problems.expected |= {label for entry in listed.values() if (label := _label(entry))}
     missing = dict.fromkeys(listed)
     for clip in clips(part, problems):
         entry = listed.get(clip.name)
@@ -171,6 +172,7 @@ def _part_items(part: Path, problems: Problems) -> Iterator[MediaItem]:
 
 def _test_items(folder: Path, problems: Problems) -> Iterator[MediaItem]:
     listed = read_labels(folder / LABELS, problems)
+    problems.expected |= set(listed.values())
     missing = dict.fromkeys(listed)
     for clip in clips(folder, problems):
         if clip.name not in listed:

@@ -51,6 +51,7 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
         if path is None or label not in ("real", "fake"):
             problems.add(BAD_ENTRY, name)
             continue
+        problems.expected.add("fake" if label == "fake" else "real")
         folders.add(path.parts[0])
         clip = _find(root, path)
         if clip is None:

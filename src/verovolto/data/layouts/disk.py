@@ -6,7 +6,7 @@ import codecs
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +107,15 @@ def is_image(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def clips(folder: Path, problems: Problems) -> Iterator[Clip]:
+def clips(folder: Path, problems: Problems, *, besides: Collection[Path] = ()) -> Iterator[Clip]:
     """Videos and folders of frames of one class: in `folder` itself, or below `videos/`, `images/`, `frames/`.
+
+    Folders `besides` are left to others.
 
     Where a video and its extracted frames are both there, the video is taken (it has times, and every frame)
     and the frames are counted as a double. Frames are listed only when their clip is asked for.
     """
-    videos, frames = _clip_paths(folder, problems)
+    videos, frames = _clip_paths(folder, problems, besides)
     for name in sorted(videos.keys() | frames.keys(), key=natural):
         if name in videos:
             yield Clip(name=name, path=videos[name])
@@ -130,7 +132,21 @@ def image_files(folder: Path, problems: Problems | None = None) -> tuple[Path, .
     return tuple(folder / name for name in entries(folder, problems)[1] if is_image(name))
 
 
-def _clip_paths(folder: Path, problems: Problems) -> tuple[dict[str, Path], dict[str, Path]]:
+def folders_of_clips(folder: Path, problems: Problems) -> list[Path]:
+    """Folders below `folder` that hold videos or folders of frames, such as one a method, however deep."""
+    names = [name for name in entries(folder, problems)[0] if name.lower() not in LEVELS | NO_MEDIA]
+    return [folder / name for name in names if not _is_frames(folder / name)]
+
+
+def _is_frames(folder: Path) -> bool:
+    """Whether a folder is a video's frames: it holds images, or nothing at all."""
+    below, files = entries(folder)
+    return any(map(is_image, files)) or not (below or any(map(is_video, files)))
+
+
+def _clip_paths(
+    folder: Path, problems: Problems, besides: Collection[Path]
+) -> tuple[dict[str, Path], dict[str, Path]]:
     """Video files and folders of frames by name; the videos' names win."""
     videos: dict[str, Path] = {}
     frames: dict[str, Path] = {}
@@ -140,7 +156,7 @@ def _clip_paths(folder: Path, problems: Problems) -> tuple[dict[str, Path], dict
         for name in filter(is_video, files):
             _put(videos, Path(name).stem, level / name, problems)
         for name in below:
-            if name.lower() not in LEVELS | NO_MEDIA:
+            if name.lower() not in LEVELS | NO_MEDIA and level / name not in besides:
                 _put(frames, name, level / name, problems)
     for name in sorted(videos.keys() & frames.keys(), key=natural):
         problems.add(TWICE, frames.pop(name))

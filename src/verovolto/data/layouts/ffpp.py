@@ -127,6 +127,7 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
     split_of = find_official(root)
     seen: set[str] = set()
     for folder, method, dfd in _families(root, problems):
+        problems.expected.add("real" if method is None else "fake")
         for compression, place in _compressions(folder, problems):
             for clip in clips(place, problems):
                 if method is None:

@@ -62,6 +62,7 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
     fakes = (item for each in classes if each.label == "fake" for item in _all_items(each, Problems()))
     forms = forms_of(map(_own_name, fakes))
     for each in classes:
+        problems.expected.add(each.label)
         for item in _all_items(each, problems):
             yield _with_people(item, forms)
 

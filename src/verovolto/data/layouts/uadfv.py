@@ -68,6 +68,7 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
     folders = subfolders(root, problems)
     for name in ("real", "fake"):
         if name in folders:
+            problems.expected.add("fake" if name == "fake" else "real")
             for clip in clips(folders[name], problems):
                 yield describe(clip, fake=name == "fake", problems=problems)
 
