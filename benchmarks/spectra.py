@@ -39,7 +39,7 @@ from verovolto.thesis.error_spectra import MeanSpectra, error_spectra
 from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, SpectralComparison, measure_bands
 from verovolto.thesis.experiments.spectra.page import band_effects
 from verovolto.thesis.experiments.spectra.statistics import BAND, GIVEN, evaluate_spectra
-from verovolto.thesis.figures import FaceSpectra, radial_spectra, spectrum_gallery
+from verovolto.thesis.figures import radial_spectra, spectrum_gallery
 
 BANDS = {"linear": linear_bands(8), "octave": octave_bands(8)}
 PICTURES = 3  # faces of each class in the gallery
@@ -112,12 +112,7 @@ def gallery(detector: VAEDetector, faces: FaceSet) -> bytes:
     label = np.array(faces.columns("label")["label"].to_pylist())
     rows = np.concatenate([np.flatnonzero(label == kind)[:PICTURES] for kind in ("real", "fake")])
     spectra = error_spectra(detector, faces.take(rows), pictures=np.arange(len(rows)))
-    return spectrum_gallery(
-        [
-            FaceSpectra(amplitude=amplitude, log_power=planes, caption=str(label[row]))
-            for amplitude, planes, row in zip(spectra.amplitude, spectra.planes, rows, strict=True)
-        ]
-    )
+    return spectrum_gallery(spectra, [str(label[row]) for row in rows])
 
 
 def show(name: str, result: Mapping[str, Any]) -> None:

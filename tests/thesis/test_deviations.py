@@ -28,9 +28,8 @@ from verovolto.thesis.figures import model_figures
 from verovolto.thesis.networks import run_folder
 from verovolto.thesis.page import command_of
 from verovolto.thesis.pipeline import run_reproduction
-from verovolto.thesis.plan import Plan, Protocol
+from verovolto.thesis.plan import Plan, Protocol, split_file
 from verovolto.thesis.protocols import ModelScores
-from verovolto.thesis.splits import split_file
 
 MODEL = "oc-fakedect1"
 TRIVIAL = ["bytes", "sharpness", "brightness"]
@@ -334,7 +333,7 @@ def test_the_cube_is_drawn_where_it_is_kept(
             patch.setattr(f"verovolto.thesis.figures.{name}", lambda *_, nothing=nothing: nothing)
         patch.setattr(
             "verovolto.thesis.figures.spectrum_gallery",
-            lambda _, cube: told.append(cube) or b"",
+            lambda *_, cube: told.append(cube) or b"",
         )
         whole = replace(base.plan, deviations=kept)
         model = ModelScores(plan=whole, protocol=protocol, model=MODEL, scored=scored)

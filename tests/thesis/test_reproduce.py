@@ -20,8 +20,7 @@ from verovolto.data.splits import check_disjoint
 from verovolto.detectors.registry import load_detector
 from verovolto.thesis.metrics import PUBLISHED
 from verovolto.thesis.pipeline import run_reproduction
-from verovolto.thesis.plan import PROTOCOLS, Plan
-from verovolto.thesis.splits import split_file
+from verovolto.thesis.plan import PROTOCOLS, Plan, split_file
 
 FIGURES = {
     "histograms", "precision_recall", "f1", "tsne", "latent_use", "faces_real", "faces_fake", "spectra", "radial",

@@ -16,7 +16,7 @@ import numpy as np
 from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.bootstrap import Resamples, Statistics, interval
+from verovolto.evaluation.bootstrap import Resamples, Statistics, with_intervals
 from verovolto.evaluation.groups import Sample, scored_rows
 from verovolto.evaluation.metrics import decision_rates, ranking_statistics
 from verovolto.thesis.deviations import Deviation
@@ -29,7 +29,7 @@ PREVALENCES = (0.5, 0.1, 0.01)
 ABLATED: tuple[Deviation, ...] = ("leak", "uniform-noise", "test-epoch", *OF_THRESHOLDS)
 """The deviations that `ablate` sees, besides the score."""
 RANDOM_FRAMES = "of the thesis's random test frames"
-_CUT_BY_PEOPLE = "of the thesis's arm, cut by people"
+_CUT_BY_PEOPLE = "of the thesis's test split, cut by people"
 
 Figures = dict[str, dict[str, Any]]
 
@@ -117,21 +117,18 @@ def paired(
     Returns:
         `published`, `honest` and `difference` by metric, each with its interval.
     """
-    ones = np.ones((1, len(resamples.cluster_of)))
-    values = [statistics(ones) for statistics in (published, sound)]
-    chunks = [(published(weights), sound(weights)) for weights in resamples.weights()]
-    figures = {}
-    for metric in metrics:
-        drawn = [
-            np.concatenate([chunk[i][metric] for chunk in chunks]) if chunks else np.zeros(0) for i in (0, 1)
-        ]
-        first, second = (float(value[metric][0]) for value in values)
-        figures[metric] = {
-            "published": interval(first, drawn[0]).to_dict(),
-            "honest": interval(second, drawn[1]).to_dict(),
-            "difference": interval(first - second, drawn[0] - drawn[1]).to_dict(),
+
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        first, second = published(weights), sound(weights)
+        ways = {
+            "published": first,
+            "honest": second,
+            "difference": {metric: first[metric] - second[metric] for metric in metrics},
         }
-    return figures
+        return {f"{way} {metric}": of[metric] for way, of in ways.items() for metric in metrics}
+
+    estimates, ways = with_intervals(statistics, resamples), ("published", "honest", "difference")
+    return {metric: {way: estimates[f"{way} {metric}"].to_dict() for way in ways} for metric in metrics}
 
 
 def of_rankings(published: np.ndarray, sound: np.ndarray, fake: np.ndarray, resamples: Resamples) -> Figures:

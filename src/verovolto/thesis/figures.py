@@ -30,7 +30,7 @@ from verovolto.report.figures import (
 )
 from verovolto.report.galleries import Pick, png, side_by_side, strips
 from verovolto.report.network_diagrams import diagram
-from verovolto.thesis.error_spectra import Curve, MeanSpectra, error_spectra, mean_spectra
+from verovolto.thesis.error_spectra import Curve, ErrorSpectra, MeanSpectra, error_spectra, mean_spectra
 from verovolto.thesis.networks import checkpoint_detector, run_folder
 from verovolto.thesis.plan import network_of
 from verovolto.thesis.protocols import ModelScores, labels_of
@@ -54,19 +54,6 @@ class Checkpoint:
     epoch: int
     scores: np.ndarray
     fake: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceSpectra:
-    """One face's error, seen in both ways.
-
-    `amplitude` `[3, h, w]` in [0, 1] (`features.spectrum.amplitude_3d`), `log_power` `[4, h, w]`: red, green, blue,
-    luma (`power_spectrum`, `log_power`); `caption` stands beside.
-    """
-
-    amplitude: np.ndarray
-    log_power: np.ndarray
-    caption: str
 
 
 def model_figures(
@@ -168,13 +155,9 @@ def _of_spectra(
     spectra = error_spectra(detector, faces.take(chosen), pictures=places)
     sample = model.plan.sample(test.take(chosen[spectra.rows]), model.score)
     captions = [str(label[row]) for row in np.concatenate(shown)]
-    gallery = [
-        FaceSpectra(amplitude=amplitude, log_power=planes, caption=caption)
-        for amplitude, planes, caption in zip(spectra.amplitude, spectra.planes, captions, strict=True)
-    ]
     mean = mean_spectra(spectra.frequency, spectra.radial, sample.fake, sample.resamples)
     return {
-        "spectra": spectrum_gallery(gallery, cube=bool(model.kept("3d-spectrum"))),
+        "spectra": spectrum_gallery(spectra, captions, cube=bool(model.kept("3d-spectrum"))),
         "radial": radial_spectra(mean),
     }
 
@@ -291,20 +274,19 @@ def radial_spectra(spectra: MeanSpectra, *, name: str = "error") -> bytes:
     return canvas.png
 
 
-def spectrum_gallery(faces: Sequence[FaceSpectra], *, cube: bool = True) -> bytes:
-    """The spectra of single errors, a row a face, at least one.
+def spectrum_gallery(spectra: ErrorSpectra, captions: Sequence[str], *, cube: bool = True) -> bytes:
+    """The spectra of the pictured errors, a row a face, at least one, with its caption.
 
     The 3-D amplitude as the thesis shows it, its three planes as red, green and blue, each face on a scale of its own,
     beside the power spectra of the channels and the luma, all on one scale. Without `cube` the power spectra alone.
     """
-    shown = np.stack([face.log_power for face in faces])
-    low, high = np.quantile(shown, [0.005, 0.995])
-    height, width = shown.shape[-2:]
+    low, high = np.quantile(spectra.planes, [0.005, 0.995])
+    height, width = spectra.planes.shape[-2:]
     titles = (*(["3-D, as published"] if cube else []), "red", "green", "blue", "luma")
-    with Canvas(8.6, 0.75 + 1.55 * len(faces) * height / width, columns=len(titles)) as canvas:
-        stacks = [*np.moveaxis(shown, 1, 0)]
+    with Canvas(8.6, 0.75 + 1.55 * len(captions) * height / width, columns=len(titles)) as canvas:
+        stacks = [*np.moveaxis(spectra.planes, 1, 0)]
         if cube:
-            stacks.insert(0, np.stack([np.moveaxis(face.amplitude, 0, 2) for face in faces]))
+            stacks.insert(0, np.moveaxis(spectra.amplitude, 1, 3))
         for axes, title, stack in zip(canvas.all_axes, titles, stacks, strict=True):
             blank = 1.0 if stack.ndim == 4 else np.nan
             mesh = axes.imshow(_column(stack, blank), cmap="inferno", vmin=low, vmax=high, aspect="equal")
@@ -312,8 +294,8 @@ def spectrum_gallery(faces: Sequence[FaceSpectra], *, cube: bool = True) -> byte
             axes.set(xticks=[], yticks=[])
             axes.set_title(title, fontsize=8.5)
             axes.spines[:].set_visible(False)
-        middles = [(height + _GAP) * i + height / 2 for i in range(len(faces))]
-        canvas.axes.set_yticks(middles, [face.caption for face in faces], fontsize=8)
+        middles = [(height + _GAP) * i + height / 2 for i in range(len(captions))]
+        canvas.axes.set_yticks(middles, captions, fontsize=8)
         canvas.figure.colorbar(
             mesh, ax=canvas.all_axes[int(cube) :], label="log10 power", orientation="horizontal", shrink=0.6,
             aspect=40,

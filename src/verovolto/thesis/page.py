@@ -9,7 +9,7 @@ import csv
 import io
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,34 +60,6 @@ CAPTIONS = (
 WIDE = {"network", "histograms", "faces_real", "faces_fake", "spectra", "radial"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelSection:
-    """A model under a protocol.
-
-    `table` and `choice`: the results of the steps of the same name; `figures`: PNG by name; `latents`: active
-    dimensions, dimensions and KL in nats, None for a network without.
-    """
-
-    table: Mapping[str, Any]
-    choice: Mapping[str, Any]
-    figures: Mapping[str, bytes]
-    latents: Mapping[str, float] | None
-
-    @staticmethod
-    def of(done: Evaluated) -> ModelSection:
-        """From the steps that evaluated the model."""
-        drawn = done.figures
-        pictures = {name: (drawn.folder / f"{name}.png").read_bytes() for name in drawn.result["figures"]}
-        return ModelSection(
-            table=done.table.result, choice=done.choice.result, figures=pictures, latents=drawn.result["latents"]
-        )  # fmt: skip
-
-    @property
-    def name(self) -> str:
-        """`honest-oc-ae`."""
-        return f"{self.table['protocol']}-{self.table['model']}"
-
-
 def write_document(
     context: Context, ablations: Sequence[Done], parts: Mapping[str, Mapping[str, Any]]
 ) -> Path:
@@ -96,7 +68,7 @@ def write_document(
     Every file appears whole. Returns the page.
     """
     plan = context.plan
-    sections = [ModelSection.of(done) for done in context.evaluated.values()]
+    models = list(context.evaluated.values())
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
@@ -104,13 +76,13 @@ def write_document(
         "settings": _settings(plan),
         "quirks": to_json(plan.deviations) if "thesis" in plan.protocols else [],
         "published": [asdict(row) for row in PUBLISHED],
-        "tables": [section.table for section in sections],
-        "checkpoints": [section.choice for section in sections],
-        "latents": {section.name: section.latents for section in sections},
+        "tables": [model.table.result for model in models],
+        "checkpoints": [model.choice.result for model in models],
+        "latents": {model.name: model.figures.result["latents"] for model in models},
         "ablations": [done.result for done in ablations],
         "parts": {name: dict(result) for name, result in parts.items()},
     }
-    page = _build(content, sections, command=command_of(plan), hide_faces=plan.no_faces)
+    page = _build(content, models, command=command_of(plan), hide_faces=plan.no_faces)
     write_json(plan.out / "tables.json", content)
     write_text(plan.out / "tables.csv", as_csv(content))
     return page.write(plan.out)
@@ -145,10 +117,11 @@ def _settings(plan: Plan) -> dict[str, Any]:
 
 
 def _build(
-    content: Mapping[str, Any], sections: Sequence[ModelSection], *, command: str, hide_faces: bool
+    content: Mapping[str, Any], models: Sequence[Evaluated], *, command: str, hide_faces: bool
 ) -> Page:
     """Fill the template from what `tables.json` holds and the models behind it."""
-    drawn = {f"{section.name}-{name}": png for section in sections for name, png in section.figures.items()}
+    pictures = {model.name: model.pictures() for model in models}
+    drawn = {f"{model}-{name}": png for model, of in pictures.items() for name, png in of.items()}
     for one in (one for one in content["ablations"] if one["shortcuts"]):
         drawn[f"shortcuts-{one['model']}"] = shortcut_forest(one["shortcuts"], METRICS)
     parts = [(name, load(name).page, result) for name, result in content["parts"].items()]
@@ -156,7 +129,7 @@ def _build(
         drawn |= {f"{name}-{key}": png for key, png in shown.figures(result).items()}
     html = _environment().get_template("templates/reproduction.html.j2").render(
         c=content,
-        sections=[(section, _cards(section, sections)) for section in sections],
+        models=[(model, _cards(model.name, pictures)) for model in models],
         images={name: data_uri(png) for name, png in drawn.items()},
         findings=findings(content),
         parts=parts,
@@ -272,12 +245,17 @@ def _flat(estimates: Mapping[str, Mapping[str, float | None]]) -> dict[str, floa
     }
 
 
-def _cards(section: ModelSection, sections: Sequence[ModelSection]) -> list[dict[str, str]]:
+def _cards(model: str, pictures: Mapping[str, Mapping[str, bytes]]) -> list[dict[str, str]]:
     """The figures of a model in the thesis's order; a network is drawn once, where it comes first."""
-    first = next(one for one in sections if one.figures.get("network") == section.figures.get("network"))
+    own = pictures[model]
+    first = next(name for name, of in pictures.items() if of.get("network") == own.get("network"))
     return [
-        {"image": f"{section.name}-{name}", "number": number, "caption": caption,
-         "kind": "wide" if name in WIDE else ""}
+        {
+            "image": f"{model}-{name}",
+            "number": number,
+            "caption": caption,
+            "kind": "wide" if name in WIDE else "",
+        }
         for name, number, caption in CAPTIONS
-        if name in section.figures and (name != "network" or section is first)
-    ]  # fmt: skip
+        if name in own and (name != "network" or model == first)
+    ]

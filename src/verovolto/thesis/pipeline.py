@@ -15,7 +15,7 @@ from verovolto.thesis.networks import check_networks, noise_of, run_folder, scor
 from verovolto.thesis.page import write_document
 from verovolto.thesis.plan import Context, Evaluated, Plan, Protocol, ProtocolRun, network_of
 from verovolto.thesis.protocols import OF_THRESHOLDS, ModelScores, choose_epoch, tabulate
-from verovolto.thesis.splits import make_protocol_splits, split_file, split_of
+from verovolto.thesis.splits import make_protocol_splits
 
 
 def run_reproduction(plan: Plan) -> Path:
@@ -31,19 +31,20 @@ def run_reproduction(plan: Plan) -> Path:
         "limit": plan.limit, "seed": plan.seed, "quirks": plan.kept("thesis", "leak"),
     }  # fmt: skip
     splits = steps.take("splits", partial(make_protocol_splits, plan), inputs=settings)
-    runs = {protocol: _train_and_score(plan, steps, protocol, splits) for protocol in plan.protocols}
-    evaluated: dict[tuple[Protocol, str], Evaluated] = {}
-    context = Context(plan=plan, steps=steps, splits=splits, runs=runs, evaluated=evaluated)
+    context = Context(plan=plan, steps=steps, splits=splits)
+    for protocol in plan.protocols:
+        context.runs[protocol] = _train_and_score(context, protocol)
     for model, protocol in product(plan.models, plan.protocols):
-        evaluated[protocol, model] = _evaluate(context, protocol, model)
+        context.evaluated[protocol, model] = _evaluate(context, protocol, model)
     ablations = [_ablate(context, model) for model in plan.models if "thesis" in plan.protocols]
     parts = {name: load(name).run(context) for name in plan.parts}
     return write_document(context, ablations, parts)
 
 
-def _train_and_score(plan: Plan, steps: Steps, protocol: Protocol, splits: Done) -> ProtocolRun:
+def _train_and_score(context: Context, protocol: Protocol) -> ProtocolRun:
     """Train the networks of a protocol and score its faces by every checkpoint."""
-    data, split = split_file(splits.folder, protocol), split_of(splits, protocol)
+    plan, steps = context.plan, context.steps
+    data, split = context.data(protocol), context.split(protocol)
 
     def train(network: str) -> Done:
         return steps.take(
@@ -72,9 +73,8 @@ def _train_and_score(plan: Plan, steps: Steps, protocol: Protocol, splits: Done)
 
 def _evaluate(context: Context, protocol: Protocol, model: str) -> Evaluated:
     """Choose the epoch of a model, fill its rows of the tables, draw its figures."""
-    plan, steps, splits = context.plan, context.steps, context.splits
+    plan, steps, data = context.plan, context.steps, context.data(protocol)
     scores, trained = _scores(context, protocol, model), context.runs[protocol].trained[network_of(model)]
-    data = split_file(splits.folder, protocol)
     choice = steps.take(
         f"choose-{protocol}-{model}",
         lambda _: choose_epoch(scores, trained),
@@ -91,7 +91,7 @@ def _evaluate(context: Context, protocol: Protocol, model: str) -> Evaluated:
         f"draw-{protocol}-{model}",
         lambda folder: figures.model_figures(scores, data, choice.result, table.result, folder),
         inputs={"no_faces": plan.no_faces, "quirks": scores.kept("3d-spectrum")},
-        after=(split_of(splits, protocol), table),
+        after=(context.split(protocol), table),
     )
     return Evaluated(choice=choice, table=table, figures=drawn)
 

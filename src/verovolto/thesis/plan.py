@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
 from verovolto.core.workdir import Done, Steps
+from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.groups import Sample
 from verovolto.networks.registry import entry
@@ -139,6 +140,11 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def split_file(folder: Path, protocol: Protocol) -> Path:
+    """Where the split of a protocol lies in the folder of its step."""
+    return folder / f"{protocol}.parquet"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProtocolRun:
     """What training by a protocol gave by network, and what each checkpoint scored by network and epoch."""
@@ -156,6 +162,11 @@ class Evaluated:
     figures: Done
 
     @property
+    def name(self) -> str:
+        """`honest-oc-ae`."""
+        return f"{self.table.result['protocol']}-{self.table.result['model']}"
+
+    @property
     def epoch(self) -> int:
         """The epoch that the protocol chose."""
         return int(self.choice.result["epoch"])
@@ -165,21 +176,43 @@ class Evaluated:
         """The score that the protocol judges by."""
         return str(self.choice.result["score"])
 
+    def pictures(self) -> dict[str, bytes]:
+        """The figures as PNG by name."""
+        drawn = self.figures
+        return {name: (drawn.folder / f"{name}.png").read_bytes() for name in drawn.result["figures"]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """A reproduction whose networks are trained and evaluated: what the experiments build on."""
+    """A reproduction: its steps by protocol and by protocol and model, which experiments build on once all are done."""
 
     plan: Plan
     steps: Steps
     splits: Done
-    runs: Mapping[Protocol, ProtocolRun]
-    evaluated: Mapping[tuple[Protocol, str], Evaluated]
+    runs: dict[Protocol, ProtocolRun] = field(default_factory=dict)
+    evaluated: dict[tuple[Protocol, str], Evaluated] = field(default_factory=dict)
 
     @property
     def best(self) -> Protocol:
         """The protocol that experiments build on: the sound one, where it was asked for."""
         return "honest" if "honest" in self.runs else "thesis"
+
+    def split(self, protocol: Protocol) -> Done:
+        """The split of one protocol alone, for the steps that read nothing of the other.
+
+        They are done again when it changes, and not when the other does.
+        """
+        result = self.splits.result["cuts"][protocol]
+        folder, key = self.splits.folder, result["fingerprint"]
+        return Done(name=f"splits-{protocol}", folder=folder, key=key, result=result)
+
+    def data(self, protocol: Protocol) -> Path:
+        """The split file of a protocol."""
+        return split_file(self.splits.folder, protocol)
+
+    def faces(self, protocol: Protocol) -> FaceSet:
+        """The faces with the split of a protocol."""
+        return FaceSet.open(self.data(protocol))
 
     def chosen(self, protocol: Protocol, model: str) -> Done:
         """The step that scored a model's faces by the checkpoint which the protocol chose."""

@@ -19,11 +19,10 @@ import pyarrow.compute as pc
 
 from verovolto.calibration.thresholds import needed
 from verovolto.core.errors import InputError, SplitError
-from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import cluster_ids, halve, make_splits, name_of_clusters, shared_between_splits
 from verovolto.data.storage.base import write_split_file
-from verovolto.thesis.plan import Plan, Protocol
+from verovolto.thesis.plan import Plan, Protocol, split_file
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 SEED = 42
@@ -47,20 +46,6 @@ class FrameSplit:
     split: pa.Array
     each: int
     notes: tuple[str, ...]
-
-
-def split_file(folder: Path, protocol: Protocol) -> Path:
-    """Where the split of a protocol lies in the folder of its step."""
-    return folder / f"{protocol}.parquet"
-
-
-def split_of(splits: Done, protocol: Protocol) -> Done:
-    """The split of one protocol alone, for the steps that read nothing of the other.
-
-    They are done again when it changes, and not when the other does.
-    """
-    result = splits.result["cuts"][protocol]
-    return Done(name=f"splits-{protocol}", folder=splits.folder, key=result["fingerprint"], result=result)
 
 
 def make_protocol_splits(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -172,16 +157,16 @@ def frames_apart(table: pa.Table, cut: pa.Array, *, each: int, seed: int) -> Fra
     names = _names(cut)
     places = [(split, label) for split in ("test", "val") for label in ("real", "fake")]
     rows = {place: np.flatnonzero((names == place[0]) & _is(table, "label", place[1])) for place in places}
-    for (split, label), found in rows.items():
-        if not len(found):
+    for (split, label), of in rows.items():
+        if not len(of):
             raise SplitError(
                 f"cut by people, the {split} split holds no {label} face to judge the thesis's way on",
                 hint="keep the deviation leak, or give a set with more people",
             )
-    fewest = min(each, *(len(found) for found in rows.values()))
+    fewest = min(each, *map(len, rows.values()))
     rng = generator(seed, 4)
-    for found in rows.values():
-        names[rng.permutation(found)[fewest:]] = None
+    for of in rows.values():
+        names[rng.permutation(of)[fewest:]] = None
     notes = () if fewest == each else (
         f"{fewest} + {fewest} faces to test and as many to validate, not {each} + {each}: cut by people there are no "
         "more",
@@ -189,19 +174,12 @@ def frames_apart(table: pa.Table, cut: pa.Array, *, each: int, seed: int) -> Fra
     return FrameSplit(split=pa.array(names, pa.string()), each=fewest, notes=notes)
 
 
-def draw_probe(table: pa.Table, held_out: Mask, *, seed: int, method: str | None = None) -> Mask:
+def draw_probe(table: pa.Table, free: Mask, *, seed: int) -> Mask:
     """Faces `[n]` to judge a leaky and a sound detector on alike: at most 250 of either class.
 
-    At most half of the rows of a class are taken, so that a random split can train on, and draw from, the others of
-    the same people.
-
-    Args:
-        table: the set, with the columns `label` and `method`.
-        held_out: rows `[n]` of an identity-disjoint test split, of which the probe is drawn.
-        seed: of the draw.
-        method: the fakes that count; all where None.
+    They are drawn of the rows `free` `[n]` of an identity-disjoint test split; at most half of a class, so that a
+    random split can train on, and draw from, the others of the same people.
     """
-    free = held_out & method_mask(table, method)
     rng = generator(seed, 1)
     probe = np.zeros(len(table), dtype=bool)
     for label in ("real", "fake"):
@@ -236,7 +214,8 @@ def _as_published(table: pa.Table, sound: pa.Array | None, plan: Plan) -> tuple[
     """Frames at random; without the deviation `leak`, as many of the splits that share nobody."""
     probe = None
     if sound is not None:
-        probe = draw_probe(table, _rows(sound, "test"), seed=plan.seed, method=plan.method)
+        free = _rows(sound, "test") & method_mask(table, plan.method)
+        probe = draw_probe(table, free, seed=plan.seed)
     drawn = frames_at_random(table, seed=plan.seed, method=plan.method, probe=probe)
     if plan.kept("thesis", "leak"):
         return drawn.split, list(drawn.notes)

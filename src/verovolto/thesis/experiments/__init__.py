@@ -2,7 +2,7 @@
 
 `run.py` has `run(context)`, which takes steps of its own and returns what `tables.json` holds of the experiment.
 `page.py` has `TITLE`, `figures(result) -> {name: PNG}` and `findings(result) -> sentences`; `page.html.j2` shows the
-result as `found`, the module as `shown`, and the figures as `images["NAME-FIGURE"]`. `plan.PARTS` says the order.
+result as `result`, the module as `shown`, and the figures as `images["NAME-FIGURE"]`. `plan.PARTS` says the order.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.registry import load_detector
 from verovolto.thesis.experiments.contamination import page as page
 from verovolto.thesis.pipeline import run_reproduction
-from verovolto.thesis.plan import Plan
-from verovolto.thesis.splits import split_file
+from verovolto.thesis.plan import Plan, split_file
 from verovolto.training.run_metadata import read_json, stored_config
 
 MODELS = ("oc-fakedect1", "oc-fakedect2")

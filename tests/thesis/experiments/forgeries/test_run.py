@@ -30,8 +30,8 @@ from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.thesis.experiments.forgeries import page as page
 from verovolto.thesis.experiments.forgeries.fakes import unsplit_file
 from verovolto.thesis.pipeline import run_reproduction
-from verovolto.thesis.plan import Plan
-from verovolto.thesis.splits import SHARES, method_mask, split_file
+from verovolto.thesis.plan import Plan, split_file
+from verovolto.thesis.splits import SHARES, method_mask
 
 pytestmark = pytest.mark.slow  # one reproduction serves most of these
 EACH = 2

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
-from verovolto.thesis.error_spectra import MeanSpectra, mean_spectra
+from verovolto.thesis.error_spectra import ErrorSpectra, MeanSpectra, mean_spectra
 from verovolto.thesis.experiments.spectra.bands import SpectralComparison, compare_bands
 from verovolto.thesis.experiments.spectra.page import band_effects
-from verovolto.thesis.figures import FaceSpectra, radial_spectra, spectrum_gallery
+from verovolto.thesis.figures import radial_spectra, spectrum_gallery
 
 FAKE = np.repeat([False, True], 40)
 
@@ -54,20 +54,20 @@ def test_bands_shown_to_differ_are_filled(resamples: Resamples) -> None:
 
 def test_the_gallery_has_a_row_a_face() -> None:
     rng = np.random.default_rng(3)
-    faces = [
-        FaceSpectra(
-            amplitude=rng.random((3, 16, 16)), log_power=rng.normal(size=(4, 16, 16)), caption=f"face {i}"
-        )
-        for i in range(3)
-    ]
-    one, three = pixels(spectrum_gallery(faces[:1])), pixels(spectrum_gallery(faces))
+    planes, captions = rng.normal(size=(3, 4, 16, 16)), [f"face {i}" for i in range(3)]
+    rows = frequency = radial = np.zeros(0)
+    faces = ErrorSpectra(
+        rows=rows, frequency=frequency, radial=radial, amplitude=rng.random((3, 3, 16, 16)), planes=planes
+    )
+    first = replace(faces, amplitude=faces.amplitude[:1], planes=planes[:1])
+    one, three = (
+        pixels(spectrum_gallery(first, captions[:1])),
+        pixels(spectrum_gallery(faces, captions)),
+    )
     assert three.shape[0] > 2 * one.shape[0] * 0.8
     assert three.shape[1] == one.shape[1]
     # Without the published 3-D amplitude its coloured column is not drawn, and nothing depends on it.
-    flat = spectrum_gallery(faces, cube=False)
-    others = [
-        FaceSpectra(amplitude=1 - one.amplitude, log_power=one.log_power, caption=one.caption)
-        for one in faces
-    ]
-    assert flat == spectrum_gallery(others, cube=False) != spectrum_gallery(faces)
-    assert spectrum_gallery(others) != spectrum_gallery(faces)
+    flat = spectrum_gallery(faces, captions, cube=False)
+    others = replace(faces, amplitude=1 - faces.amplitude)
+    assert flat == spectrum_gallery(others, captions, cube=False) != spectrum_gallery(faces, captions)
+    assert spectrum_gallery(others, captions) != spectrum_gallery(faces, captions)

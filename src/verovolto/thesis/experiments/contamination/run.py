@@ -29,7 +29,7 @@ from verovolto.thesis.metrics import chosen_on_reals
 from verovolto.thesis.networks import kept_losses, noise_of, run_folder, score_run, scores
 from verovolto.thesis.plan import Context, network_of
 from verovolto.thesis.protocols import calibration_split
-from verovolto.thesis.splits import generator, method_mask, split_file, split_of
+from verovolto.thesis.splits import generator, method_mask
 from verovolto.training import fit
 from verovolto.training.config import TrainConfig
 from verovolto.training.data import TrainingData, load_training_data
@@ -101,7 +101,7 @@ def run(context: Context) -> dict[str, Any]:
         "contamination-draw",
         lambda _: _draw(context),
         inputs={"method": plan.method, "seed": plan.seed, "shares": list(SHARES)},
-        after=(split_of(context.splits, "honest"),),
+        after=(context.split("honest"),),
     )
     result = {name: value for name, value in drawn.result.items() if name != "levels"}
     levels = [Contamination(share=one["share"], swaps=one["swaps"]) for one in drawn.result["levels"]]
@@ -118,7 +118,7 @@ def run(context: Context) -> dict[str, Any]:
 def _draw(context: Context) -> dict[str, Any]:
     """Which faces take whose places, in a placebo and at each level; where they are from, and what cannot be done."""
     plan, train = context.plan, int(context.splits.result["train"])
-    table = FaceSet.open(split_file(context.splits.folder, "honest")).columns()
+    table = context.faces("honest").columns()
     forgeries = forgeries_to_mix_in(table, seed=plan.seed, method=plan.method)
     available = len(forgeries.rows)
     counts, notes = counts_of(SHARES, train=train, available=available)
@@ -133,7 +133,7 @@ def _draw(context: Context) -> dict[str, Any]:
 
 def _train_and_score(context: Context, network: str, level: Contamination, drawn: Done) -> tuple[int, Done]:
     """The epoch that validation reals choose of a network that learned from a level's fakes, and what it scored."""
-    plan, split = context.plan, split_of(context.splits, "honest")
+    plan, split = context.plan, context.split("honest")
     name = f"contaminated-{len(level.swaps) if level.share else 'sham'}-{network}"
     folder = plan.out / "runs" / name
 
@@ -150,10 +150,9 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
         after=(split, drawn),
     )
     epoch = chosen_on_reals({int(epoch): float(loss) for epoch, loss in trained.result["losses"].items()})
-    data = split_file(context.splits.folder, "honest")
     scored = context.steps.take(
         f"score-{name}",
-        lambda place: score_run(folder, epoch, data, place, metadata={}),
+        lambda place: score_run(folder, epoch, context.data("honest"), place, metadata={}),
         inputs={"epoch": epoch},
         after=(trained,),
     )

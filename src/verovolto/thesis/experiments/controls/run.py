@@ -38,7 +38,6 @@ from verovolto.thesis.experiments.controls.statistics import METRICS, difference
 from verovolto.thesis.networks import noise_of, run_folder, scores, train, validation_losses
 from verovolto.thesis.plan import Context, Plan, Protocol
 from verovolto.thesis.protocols import rankings
-from verovolto.thesis.splits import split_file, split_of
 from verovolto.training.config import TrainConfig
 
 SCORE = "rmse"
@@ -88,26 +87,23 @@ GRID: dict[str, Condition] = {
     "latent 32": Condition(latent=32),
     "latent 1024": Condition(latent=1024),
 }
-COMPARISONS: tuple[Comparison, ...] = (
-    Comparison(group=SEED_VARIANCE, name="second seed", partner=BASE, differs="the seed and nothing else"),
-    Comparison(group=SEED_VARIANCE, name="third seed", partner=BASE, differs="the seed and nothing else"),
-    Comparison(
-        group=SEED_VARIANCE, name="third seed", partner="second seed", differs="the seed and nothing else"
-    ),
-    Comparison(
-        group="symmetry", name="pooled", partner="small decoder, pooled", differs="a mirrored decoder"
-    ),
-    Comparison(group="symmetry", name=BASE, partner="small decoder, flat", differs="a mirrored decoder"),
-    Comparison(
-        group="pretraining", name="pretrained", partner="not pretrained", differs="ImageNet's weights"
-    ),
-    Comparison(group="bottleneck", name="spatial", partner=BASE, differs="spatial for flat"),
-    Comparison(group="bottleneck", name="pooled", partner=BASE, differs="pooled for flat"),
-    Comparison(group="beta", name="beta 0", partner=BASE, differs="beta 0 for 1"),
-    Comparison(group="beta", name="beta 0.1", partner=BASE, differs="beta 0.1 for 1"),
-    Comparison(group="beta", name="beta 10", partner=BASE, differs="beta 10 for 1"),
-    Comparison(group="latent", name="latent 32", partner=BASE, differs="32 dimensions for 256"),
-    Comparison(group="latent", name="latent 1024", partner=BASE, differs="1,024 dimensions for 256"),
+COMPARISONS: tuple[Comparison, ...] = tuple(
+    Comparison(group=group, name=name, partner=partner, differs=differs)
+    for group, name, partner, differs in (
+        (SEED_VARIANCE, "second seed", BASE, "the seed and nothing else"),
+        (SEED_VARIANCE, "third seed", BASE, "the seed and nothing else"),
+        (SEED_VARIANCE, "third seed", "second seed", "the seed and nothing else"),
+        ("symmetry", "pooled", "small decoder, pooled", "a mirrored decoder"),
+        ("symmetry", BASE, "small decoder, flat", "a mirrored decoder"),
+        ("pretraining", "pretrained", "not pretrained", "ImageNet's weights"),
+        ("bottleneck", "spatial", BASE, "spatial for flat"),
+        ("bottleneck", "pooled", BASE, "pooled for flat"),
+        ("beta", "beta 0", BASE, "beta 0 for 1"),
+        ("beta", "beta 0.1", BASE, "beta 0.1 for 1"),
+        ("beta", "beta 10", BASE, "beta 10 for 1"),
+        ("latent", "latent 32", BASE, "32 dimensions for 256"),
+        ("latent", "latent 1024", BASE, "1,024 dimensions for 256"),
+    )
 )
 
 
@@ -124,14 +120,13 @@ def run(context: Context) -> dict[str, Any]:
         "device": plan.device, "precision": plan.precision, "threads": plan.threads, "plan_seed": plan.seed,
         "noise": noise_of(plan, protocol),
     }  # fmt: skip
-    split = split_of(context.splits, protocol)
 
     def trained_by(name: str, condition: Condition) -> Done:
         return context.steps.take(
             f"control-{protocol}-{_slug(name)}",
             lambda folder: train_and_score(context, name, folder),
             inputs={**settings, **asdict(condition)},
-            after=(split,),
+            after=(context.split(protocol),),
         )
 
     trained = {name: trained_by(name, condition) for name, condition in GRID.items()}
@@ -150,14 +145,13 @@ def train_and_score(context: Context, name: str, folder: Path) -> dict[str, Any]
     as its result, and the others go on.
     """
     plan, protocol = context.plan, context.best
-    data = split_file(context.splits.folder, protocol)
-    config = config_of(plan, protocol, name, data)
+    config = config_of(plan, protocol, name, context.data(protocol))
     try:
         train(config, leaky=bool(plan.kept(protocol, "leak")))
     except Diverged as error:
         return {"diverged": str(error)}
     losses = validation_losses(config.out)
-    faces = FaceSet.open(data)
+    faces = context.faces(protocol)
     trained = load_detector(config.out)
     assert isinstance(trained, VAEDetector), "a control is a VAE"
     reals = faces.select(split="train", label="real")

@@ -35,7 +35,7 @@ from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, Pseu
 from verovolto.synthesis.pseudo_fakes.corruptions import LAST_QUALITY
 from verovolto.thesis.networks import checkpoint_detector, run_folder
 from verovolto.thesis.plan import Context
-from verovolto.thesis.splits import generator, split_file
+from verovolto.thesis.splits import generator
 
 OTHERS = "others"
 """Name of the split of such rows."""
@@ -80,7 +80,7 @@ def split_unsplit_fakes(context: Context, folder: Path) -> dict[str, Any]:
         SplitError: should one of them show somebody of the training or validation faces.
     """
     plan = context.plan
-    table = FaceSet.open(split_file(context.splits.folder, "honest")).columns()
+    table = context.faces("honest").columns()
     fakes = unsplit_fakes(table, each=UNSPLIT_EACH, seed=plan.seed)
     counts = {"torn": fakes.cross_split, "too_many": fakes.too_many, "apart": list(fakes.apart)}
     if not fakes.rows.any():
@@ -215,7 +215,7 @@ def scores_file(folder: Path, network: str, epoch: int) -> Path:
 
 
 def _test_reals(context: Context) -> FaceSet:
-    return FaceSet.open(split_file(context.splits.folder, context.best)).select(split="test", label="real")
+    return context.faces(context.best).select(split="test", label="real")
 
 
 def _landmarks(faces: FaceSet, folder: Path) -> np.ndarray:

@@ -12,13 +12,11 @@ import numpy as np
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.workdir import Done
-from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
 from verovolto.thesis.experiments.spectra.bands import bands_for, measure_bands
 from verovolto.thesis.experiments.spectra.statistics import evaluate_spectra
 from verovolto.thesis.networks import checkpoint_detector, run_folder, scores
 from verovolto.thesis.plan import Context, network_of
-from verovolto.thesis.splits import split_file, split_of
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -33,7 +31,7 @@ def _step(context: Context, network: str) -> Done:
         f"spectra-{protocol}-{network}",
         lambda _: _of_network(context, network),
         inputs={**context.plan.bootstrap, "scores": _own_scores(context, models)},
-        after=(split_of(context.splits, protocol), context.chosen(protocol, models[0])),
+        after=(context.split(protocol), context.chosen(protocol, models[0])),
     )
 
 
@@ -54,7 +52,7 @@ def _of_network(context: Context, network: str) -> dict[str, Any]:
     about = {"network": network, "models": models, "epoch": epoch}
     detector = checkpoint_detector(run_folder(plan, protocol, network), epoch)
     edges = bands_for(detector.preprocessing.size)
-    faces = FaceSet.open(split_file(context.splits.folder, protocol))
+    faces = context.faces(protocol)
     val = faces.select(split="val")
     held_out = val.take(np.flatnonzero(~halve(val.columns(), seed=plan.seed))).select(label="real")
     table = scores(context.chosen(protocol, models[0]).folder, "test")
