@@ -35,7 +35,7 @@ from verovolto.detectors.base import Detector
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.features.spectrum import linear_bands, octave_bands
-from verovolto.thesis.error_spectra import MeanSpectra, error_spectra
+from verovolto.thesis.error_spectra import error_spectra
 from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, SpectralComparison, measure_bands
 from verovolto.thesis.experiments.spectra.page import band_effects
 from verovolto.thesis.experiments.spectra.statistics import BAND, GIVEN, evaluate_spectra
@@ -102,7 +102,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, bytes]:
         name: SpectralComparison.from_dict(result["comparisons"][name]) for name in (ERROR, IMAGE, GIVEN)
     }
     return {
-        "radial": radial_spectra(MeanSpectra.from_dict(result["radial"])),
+        "radial": radial_spectra(result["radial"]),
         "effects": band_effects(compared),
     }
 

@@ -25,38 +25,31 @@ class Description:
 
 DEVIATIONS: dict[Deviation, Description] = {
     "uniform-noise": Description(
-        number=2,
-        published="the noise of the reparametrisation is uniform in [0, 1), as the published code draws it",
+        number=2, published="the noise of the reparametrisation is uniform in [0, 1), as the published code draws it",
         instead="it is standard normal",
     ),
     "mse": Description(
-        number=3,
-        published="the reconstruction score is the mean squared error, and thresholds are in its units",
+        number=3, published="the reconstruction score is the mean squared error, and thresholds are in its units",
         instead="it is the root of that; rankings are the same",
     ),
     "leak": Description(
-        number=4,
-        published="frames are drawn at random: people and videos stand on both sides",
+        number=4, published="frames are drawn at random: people and videos stand on both sides",
         instead="training, validation and test share nobody; as many faces test and validate, where there are as many",
     ),
     "test-epoch": Description(
-        number=5,
-        published="the epoch has the largest area under precision and recall on the test set",
+        number=5, published="the epoch has the largest area under precision and recall on the test set",
         instead="it has the least loss on validation reals, and thresholds are set on the other half of these",
     ),
     "pooled": Description(
-        number=6,
-        published="the first threshold is the 80th percentile of the test scores, real and fake pooled",
+        number=6, published="the first threshold is the 80th percentile of the test scores, real and fake pooled",
         instead="it is the 80th percentile of validation reals",
     ),
     "max-f1": Description(
-        number=7,
-        published="the second threshold has the largest F1 of real on validation faces, fakes included",
+        number=7, published="the second threshold has the largest F1 of real on validation faces, fakes included",
         instead="it is that of the false-alarm rate asked for, of validation reals",
     ),
     "strict": Description(
-        number=8,
-        published="a face is accepted if score < s, and s is at most the largest score",
+        number=8, published="a face is accepted if score < s, and s is at most the largest score",
         instead="a face is accepted if score <= s, and s can be infinite",
     ),
     "3d-spectrum": Description(
@@ -64,7 +57,7 @@ DEVIATIONS: dict[Deviation, Description] = {
         published="beside the power spectra stands the amplitude of the 3-D DFT, colour for an axis (a figure only)",
         instead="power spectra in two dimensions alone",
     ),
-}
+}  # fmt: skip
 
 
 def deviations_in(names: Sequence[str]) -> tuple[Deviation, ...]:

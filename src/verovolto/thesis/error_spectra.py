@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,85 +103,44 @@ def rings(plane: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return radial.frequency.numpy()[1:], log_power(radial.power).numpy()[:, 1:]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """A mean at each frequency `[F]` with its 95 % interval; NaN where there is none."""
-
-    value: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    def to_dict(self) -> dict[str, list[float | None]]:
-        """As JSON holds it: None for NaN."""
-        return {
-            name: [None if np.isnan(number) else float(number) for number in getattr(self, name)]
-            for name in ("value", "low", "high")
-        }
-
-    @staticmethod
-    def from_dict(value: Mapping[str, Sequence[float | None]]) -> Curve:
-        """Back from `to_dict`."""
-        return Curve(**{name: np.array(part, dtype=np.float64) for name, part in value.items()})
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanSpectra:
-    """Mean radial log10 power of reals and fakes at `frequency` `[F]` (cycles per pixel), and fake minus real.
-
-    Each has an interval by cluster that holds for each frequency by itself; `faces` how many of each class.
-    """
-
-    frequency: np.ndarray
-    real: Curve
-    fake: Curve
-    difference: Curve
-    faces: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        curves = {name: getattr(self, name).to_dict() for name in ("real", "fake", "difference")}
-        return {"frequency": self.frequency.tolist(), **curves, "faces": self.faces}
-
-    @staticmethod
-    def from_dict(value: Mapping[str, Any]) -> MeanSpectra:
-        """Back from `to_dict`."""
-        curves = {name: Curve.from_dict(value[name]) for name in ("real", "fake", "difference")}
-        return MeanSpectra(frequency=np.array(value["frequency"]), faces=dict(value["faces"]), **curves)
-
-
 def mean_spectra(
     frequency: np.ndarray, log_powers: np.ndarray, fake: np.ndarray, resamples: Resamples
-) -> MeanSpectra:
-    """Mean spectra of both classes; the difference is taken within each resample, since the classes share people.
+) -> dict[str, Any]:
+    """Mean spectra of both classes and their difference, with 95 % intervals by cluster, as JSON holds them.
+
+    Each interval holds for its frequency by itself. The difference is taken within each resample, since the classes
+    share people.
 
     Args:
         frequency: `[F]` in cycles per pixel.
         log_powers: log10 powers `[n, F]`.
         fake: which faces are fakes `[n]`.
         resamples: of the faces.
+
+    Returns:
+        `frequency`; `real`, `fake` and `difference` (fake minus real), each with `value`, `low` and `high` `[F]`, None
+        where there is none; `faces` of each class.
     """
-    return MeanSpectra(
-        frequency=frequency,
-        real=_curve(log_powers, resamples, ~fake),
-        fake=_curve(log_powers, resamples, fake),
-        difference=_curve(log_powers, resamples, fake, ~fake),
-        faces={"real": int((~fake).sum()), "fake": int(fake.sum())},
-    )
+    return {
+        "frequency": frequency.tolist(),
+        "real": _curve(log_powers, resamples, ~fake),
+        "fake": _curve(log_powers, resamples, fake),
+        "difference": _curve(log_powers, resamples, fake, ~fake),
+        "faces": {"real": int((~fake).sum()), "fake": int(fake.sum())},
+    }
 
 
-def _curve(values: np.ndarray, resamples: Resamples, of: np.ndarray, less: np.ndarray | None = None) -> Curve:
+def _curve(
+    values: np.ndarray, resamples: Resamples, of: np.ndarray, less: np.ndarray | None = None
+) -> dict[str, list[float | None]]:
     """Mean of the rows `of` `[n]` (boolean) of `values` `[n, F]`; less the mean of the rows `less` where given."""
 
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return divide(weights @ values, weights.sum(axis=1, keepdims=True))
+
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        mean = _mean(weights * of, values)
-        mean = mean if less is None else mean - _mean(weights * less, values)
-        return {str(k): mean[:, k] for k in range(mean.shape[1])}
+        means = mean(weights * of) if less is None else mean(weights * of) - mean(weights * less)
+        return {str(k): means[:, k] for k in range(means.shape[1])}
 
     estimates = with_intervals(statistics, resamples).values()
-    columns = [(estimate.value, estimate.low, estimate.high) for estimate in estimates]
-    value, low, high = (np.array(part, dtype=np.float64) for part in zip(*columns, strict=True))
-    return Curve(value=value, low=low, high=high)
-
-
-def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return divide(weights @ values, weights.sum(axis=1, keepdims=True))
+    return {end: [getattr(estimate, end) for estimate in estimates] for end in ("value", "low", "high")}

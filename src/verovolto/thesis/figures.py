@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from verovolto.core.files import atomic_path
 from verovolto.data.faceset import FaceSet
@@ -30,7 +31,7 @@ from verovolto.report.figures import (
 )
 from verovolto.report.galleries import Pick, png, side_by_side, strips
 from verovolto.report.network_diagrams import diagram
-from verovolto.thesis.error_spectra import Curve, ErrorSpectra, MeanSpectra, error_spectra, mean_spectra
+from verovolto.thesis.error_spectra import ErrorSpectra, error_spectra, mean_spectra
 from verovolto.thesis.networks import checkpoint_detector, run_folder
 from verovolto.thesis.plan import network_of
 from verovolto.thesis.protocols import ModelScores, labels_of
@@ -252,24 +253,26 @@ def shortcut_forest(shortcuts: Sequence[Mapping[str, Any]], metrics: Mapping[str
     return forest(rows, label="as published minus as it should be")
 
 
-def radial_spectra(spectra: MeanSpectra, *, name: str = "error") -> bytes:
-    """Mean radial log10 power of reals and fakes, and their difference in decibels.
+def radial_spectra(spectra: Mapping[str, Any], *, name: str = "error") -> bytes:
+    """Mean radial log10 power of reals and fakes, and their difference in decibels, as `mean_spectra` gives them.
 
     The 95 % bands by cluster hold for each frequency by itself.
     """
+    frequency = spectra["frequency"]
+
+    def draw(axes: Axes, which: str, colour: str, *, scale: int, alpha: float, label: str | None) -> None:
+        curve = {end: scale * np.array(of, dtype=np.float64) for end, of in spectra[which].items()}
+        axes.plot(frequency, curve["value"], color=colour, label=label)
+        axes.fill_between(frequency, curve["low"], curve["high"], color=colour, alpha=alpha, linewidth=0)
+
     with Canvas(9.0, 3.6, columns=2) as canvas:
         left, right = canvas.all_axes
         for label, _, colour in CLASSES:
-            curve: Curve = getattr(spectra, label)
-            text = f"{label} (n = {spectra.faces[label]})"
-            left.plot(spectra.frequency, curve.value, color=colour, label=text)
-            left.fill_between(spectra.frequency, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
+            draw(left, label, colour, scale=1, alpha=0.22, label=f"{label} (n = {spectra['faces'][label]})")
         left.set(xlabel=CYCLES, ylabel=f"log10 power of the {name}", title="Mean spectrum")
         left.legend()
-        gap = spectra.difference
         right.axhline(0, color=MUTED, linestyle=":", linewidth=1.2)
-        right.plot(spectra.frequency, 10 * gap.value, color=INK)
-        right.fill_between(spectra.frequency, 10 * gap.low, 10 * gap.high, color=INK, alpha=0.18, linewidth=0)
+        draw(right, "difference", INK, scale=10, alpha=0.18, label=None)
         right.set(xlabel=CYCLES, ylabel="fake minus real (dB)", title="Difference")
     return canvas.png
 

@@ -18,7 +18,7 @@ from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.networks.choices import Noise
 from verovolto.networks.registry import build, entry, network_name
-from verovolto.thesis.plan import Plan, Protocol
+from verovolto.thesis.plan import Context, Plan, Protocol
 from verovolto.training import fit
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import TrainConfig, resolve
@@ -62,21 +62,13 @@ def check_networks(plan: Plan) -> None:
             build(fit.architecture(config), weights=config.weights, cache=config.out / "weights")
 
 
-def train_network(plan: Plan, protocol: Protocol, network: str, data: Path) -> dict[str, Any]:
-    """Train on the reals of a split file, or go on with it.
+def train_network(context: Context, protocol: Protocol, network: str) -> dict[str, Any]:
+    """Train on the reals of a protocol's split, or go on; returns `losses` on validation reals by epoch.
 
     Where the thesis's split shares people between training and test, the run is marked as leaky.
-
-    Args:
-        plan: the settings.
-        protocol: whose split it is.
-        network: a model whose network it is.
-        data: the split file.
-
-    Returns:
-        `losses` on validation reals by epoch.
     """
-    config = _config(plan, protocol, network, data)
+    plan = context.plan
+    config = _config(plan, protocol, network, context.data(protocol))
     train(config, leaky=bool(plan.kept(protocol, "leak")))
     return kept_losses(plan, config.out)
 

@@ -49,7 +49,7 @@ def _train_and_score(context: Context, protocol: Protocol) -> ProtocolRun:
     def train(network: str) -> Done:
         return steps.take(
             f"train-{protocol}-{network}",
-            lambda _: train_network(plan, protocol, network, data),
+            lambda _: train_network(context, protocol, network),
             inputs={**plan.training, "noise": noise_of(plan, protocol)},
             after=(split,),
         )

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from verovolto.evaluation.bootstrap import Estimate
 from verovolto.report.evaluation_text import change, estimate
 from verovolto.report.figures import INK, MUTED, Canvas
-from verovolto.thesis.error_spectra import MeanSpectra
 from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, SpectralComparison
 from verovolto.thesis.experiments.spectra.statistics import GIVEN, TYPICALITY
 from verovolto.thesis.figures import CYCLES, radial_spectra
@@ -25,7 +24,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, bytes]:
     drawn = {}
     for one in _measured(result):
         compared = {name: SpectralComparison.from_dict(of) for name, of in one["comparisons"].items()}
-        drawn[f"radial-{one['network']}"] = radial_spectra(MeanSpectra.from_dict(one["radial"]))
+        drawn[f"radial-{one['network']}"] = radial_spectra(one["radial"])
         drawn[f"effects-{one['network']}"] = band_effects(compared)
     return drawn
 

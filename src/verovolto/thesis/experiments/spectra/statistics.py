@@ -67,7 +67,7 @@ def evaluate_spectra(
 
     Returns:
         `verdict`, `comparisons` (by what was measured, see `compare_bands`), `scores` (see `_ranked`), `beyond_input`
-        (see `_beyond`), `error_over_input_db` by class and band, `radial` (`MeanSpectra`), `fitted_on`, `edges`,
+        (see `_beyond`), `error_over_input_db` by class and band, `radial` (`mean_spectra`), `fitted_on`, `edges`,
         `interval`.
 
     Raises:
@@ -98,7 +98,7 @@ def evaluate_spectra(
             label: excess[sample.fake == kind].mean(axis=0).tolist()
             for label, kind in (("real", False), ("fake", True))
         },
-        "radial": mean_spectra(judged.frequency, judged.radial[kept], sample.fake, sample.resamples).to_dict(),
+        "radial": mean_spectra(judged.frequency, judged.radial[kept], sample.fake, sample.resamples),
         "fitted_on": len(reference.rows),
         "edges": [float(edge) for edge in edges],
         "interval": sample.resamples.metadata(),
