@@ -1,4 +1,4 @@
-"""From scores on scales of their own to p-values, and from several p-values to one statistic. Pure functions, float64.
+"""Smooth conformal p-values of scores on any scale, and rules that combine several p-values. Pure functions, float64.
 
 Everything is computed with logarithms of p and of 1 - p, so that neither end of the scale is lost.
 """
@@ -25,7 +25,7 @@ _TAIL = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothP:
-    """Conformal p-values without steps: `knots` `[m]` ascending scores, `p` `[m]` theirs, descending from near 1.
+    """Conformal p-values without steps.
 
     A conformal p-value, (1 + #{reference >= s}) / (n + 1), has steps: all scores between two neighbours of the
     reference share one, all above its largest share the smallest, 1 / (n + 1). As a statement on one face that is
@@ -38,6 +38,17 @@ class SmoothP:
       starts at 2 / (n + 2), so falls short of the conformal p-value after a while: **there p is an extrapolation**, and
       promises nothing;
     - below the smallest, 1 - p falls likewise, by `below`.
+
+    Attributes:
+        knots: `[m]`, distinct reference scores, ascending.
+        p: `[m]`, their p-values, descending from near 1.
+        above: Scale of the tail above the largest, in units of the score.
+        below: Scale of the tail below the smallest.
+
+    >>> smooth = SmoothP.of(np.arange(98.0))
+    >>> log_p, _ = smooth.logs([49.0, 1000.0])
+    >>> np.exp(log_p).round(2).tolist()
+    [0.5, 0.0]
     """
 
     knots: Array
@@ -47,7 +58,11 @@ class SmoothP:
 
     @staticmethod
     def of(reference: ArrayLike) -> SmoothP:
-        """From scores of real faces `[n]`, in any order. Raises CalibrationError where they are none or not finite."""
+        """From scores of real faces `[n]`, in any order.
+
+        Raises:
+            CalibrationError: When there are none, or they are not finite.
+        """
         values = np.sort(np.asarray(reference, dtype=np.float64).ravel())
         if not values.size or not np.isfinite(values).all():
             raise CalibrationError("p-values need scores of real faces, all finite numbers")
@@ -61,7 +76,7 @@ class SmoothP:
         )
 
     def logs(self, scores: ArrayLike) -> tuple[Array, Array]:
-        """log p and log(1 - p) of scores of any shape; NaN stays NaN."""
+        """The logarithms of p and of 1 - p, of scores of any shape; NaN stays NaN."""
         s = np.asarray(scores, dtype=np.float64)
         p = np.interp(s, self.knots, self.p)
         log_p, log_q = np.log(p), np.log1p(-p)
@@ -92,14 +107,16 @@ def _log_rest(log_p: Array) -> Array:
 
 
 def fisher(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """-2 sum log p: Fisher's (1925), chi square of 2k degrees for independent parts. One strong part is enough."""
+    """Fisher's (1925), -2 sum log p: chi square of 2k degrees for independent parts. One strong one is enough."""
     terms = -2 * log_p
     return terms.sum(-1), terms
 
 
 def stouffer(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """sum of z = Phi^-1(1 - p) over sqrt(k): Stouffer's (1949), normal for independent parts. All have a say, also that
-    a face is more typical than most."""
+    """Stouffer's (1949), sum of z = Phi^-1(1 - p) over sqrt(k): normal for independent parts.
+
+    All parts count, also where a face is more typical than most.
+    """
     z = np.where(log_q < log_p, -ndtri_exp(log_p), ndtri_exp(log_q))
     # Beyond some 1e9 standard deviations logarithms of p cannot be told apart; no reference of real faces gets there.
     z = np.clip(z, -1e9, 1e9)
@@ -108,15 +125,17 @@ def stouffer(log_p: Array, log_q: Array) -> tuple[Array, Array]:
 
 
 def smallest(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """-log of the smallest p: Tippett's (1931). The most suspicious part alone speaks."""
+    """Tippett's (1931), -log of the smallest p: the most suspicious part alone counts."""
     terms = -log_p
     least = terms.max(-1)
     return least, np.where(terms == least[..., None], terms, 0.0)
 
 
 def cauchy(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """arsinh of the mean of tan((1/2 - p) pi): Liu & Xie's (J. Am. Stat. Assoc. 115, 2020), whose tail is the same
-    however the parts depend on each other. arsinh keeps the order, and what is left has digits enough."""
+    """Liu & Xie's (J. Am. Stat. Assoc. 115, 2020): arsinh of the mean of tan((1/2 - p) pi).
+
+    Its tail is the same however the parts depend on each other. arsinh keeps the order and enough digits.
+    """
     # log |cot(pi t)| of the smaller of p and 1 - p; 1 / (pi t) is it to the last digit before t underflows.
     least = np.minimum(log_p, log_q)
     angle = math.pi * np.exp(np.maximum(least, -20.0))

@@ -1,7 +1,7 @@
-"""Whether a face was seen under conditions that a detector knows. Pure functions.
+"""The input domain of a detector: the range of conditions among the faces that it was calibrated on. Pure functions.
 
 A p-value holds for faces like those calibrated on. A face far outside their range of sharpness, brightness or contrast,
-or with a score that none of them comes near, is not like them, whatever it is: of it nothing can be told.
+or with a score that none of them comes near, is not like them, so nothing can be said of it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ MARGIN = 0.1
 """Share of a range by which it is widened: its ends are those of a few hundred faces, and the next may lie beyond."""
 
 FAR_ABOVE = 1.0
-"""A score is an anomaly up to this many widths of the calibration's range above it; beyond, the picture is none that
-the detector knows."""
+"""A score is an anomaly up to this many widths of the calibration's range above it; beyond, it is out of the domain."""
 
 
 def conditions(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
-    """`sharpness` (log10 of the Laplacian's variance + 1), `brightness` and `contrast` (mean and standard deviation
-    of the luma, 0 to 255) of crops brought to one size, float32 `[B]` each."""
+    """Measure crops at one size: `sharpness`, `brightness` and `contrast`, float32 `[B]` each.
+
+    Sharpness is log10 of the Laplacian's variance + 1; the others are mean and deviation of the luma, 0 to 255.
+    """
     planes = [luma(resize(image, WORKING_SIDE)) for image in batch.images]
     return {
         "sharpness": torch.stack([(laplacian_variance(plane) + 1).log10() for plane in planes]),
@@ -53,7 +54,11 @@ class Domain:
 
     @staticmethod
     def from_dict(written: Mapping[str, object]) -> Domain:
-        """Read what `to_dict` wrote; raises `DetectorError` for anything else."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            DetectorError: For anything else.
+        """
         ranges = {}
         for name, pair in written.items():
             if not (name in CONDITIONS and isinstance(pair, list | tuple) and len(pair) == 2):
@@ -68,23 +73,27 @@ class Domain:
         return {name: list(pair) for name, pair in self.ranges.items()}
 
     def outside(self, measured: Mapping[str, float]) -> tuple[str, ...]:
-        """What of `measured` lies outside its widened range, in words: `sharpness below that of the faces known`."""
-        found = []
+        """Which conditions lie outside their widened range, as phrases.
+
+        >>> Domain(ranges={"sharpness": (1.0, 2.0)}).outside({"sharpness": 0.5})
+        ('sharpness below that of the faces calibrated on',)
+        """
+        phrases = []
         for name, (low, high) in self.ranges.items():
             margin = MARGIN * (high - low)
             if measured[name] < low - margin:
-                found.append(f"{name} below that of the faces calibrated on")
+                phrases.append(f"{name} below that of the faces calibrated on")
             elif measured[name] > high + margin:
-                found.append(f"{name} above that of the faces calibrated on")
-        return tuple(found)
+                phrases.append(f"{name} above that of the faces calibrated on")
+        return tuple(phrases)
 
 
-def outside_scores(score: float, known: Calibration) -> tuple[str, ...]:
-    """Why a score is none that the detector's calibration says anything of; empty where it is.
+def outside_scores(score: float, calibration: Calibration) -> tuple[str, ...]:
+    """Why a score is out of the domain of a calibration, as phrases; empty where it is not.
 
     Slightly above the real faces it is the anomaly looked for; below them all, or far above, it is not.
     """
-    low, high = float(known.values[0]), float(known.values[-1])
+    low, high = float(calibration.values[0]), float(calibration.values[-1])
     width = high - low
     if score < low - MARGIN * width:
         return ("score below that of every face calibrated on",)

@@ -1,4 +1,4 @@
-"""A calibration as tensors and JSON values, the two things that a detector's folder holds."""
+"""A calibration as tensors and JSON values, the two parts of a detector's folder."""
 
 from __future__ import annotations
 
@@ -12,24 +12,38 @@ from torch import Tensor
 from verovolto.calibration.thresholds import Calibration
 
 
-def tensors_of(known: Calibration, key: str) -> dict[str, Tensor]:
-    """Every score that it holds, under names that begin with `key`."""
-    tensors = {key: torch.from_numpy(np.ascontiguousarray(known.values))}
-    for method, values in known.fakes.items():
+def tensors_of(calibration: Calibration, key: str) -> dict[str, Tensor]:
+    """Its scores, under names that begin with `key`."""
+    tensors = {key: torch.from_numpy(np.ascontiguousarray(calibration.values))}
+    for method, values in calibration.fakes.items():
         tensors[f"{key}/fakes/{method}"] = torch.from_numpy(np.ascontiguousarray(values))
-    return tensors if known.videos is None else tensors | tensors_of(known.videos, f"{key}/videos")
+    videos = calibration.videos
+    return tensors if videos is None else tensors | tensors_of(videos, f"{key}/videos")
 
 
-def metadata(known: Calibration) -> dict[str, Any]:
+def metadata(calibration: Calibration) -> dict[str, Any]:
     """The rest of it, as JSON values."""
-    written: dict[str, Any] = {"clusters": known.clusters, "cluster": known.cluster, "fakes": [*known.fakes]}
-    return written if known.videos is None else written | {"videos": metadata(known.videos)}
+    written: dict[str, Any] = {
+        "clusters": calibration.clusters, "cluster": calibration.cluster, "fakes": [*calibration.fakes]
+    }  # fmt: skip
+    videos = calibration.videos
+    return written if videos is None else written | {"videos": metadata(videos)}
 
 
 def read_calibration(
     score: str, written: Mapping[str, Any], tensors: Mapping[str, Tensor], key: str
 ) -> Calibration:
-    """Put together what `tensors_of` and `metadata` gave. Raises `KeyError` where a part is missing."""
+    """The inverse of `tensors_of` and `metadata`.
+
+    Args:
+        score: Name of the score.
+        written: What `metadata` gave.
+        tensors: What `tensors_of` gave, maybe among others.
+        key: The key it was given.
+
+    Raises:
+        KeyError: When a part is missing.
+    """
     videos = written.get("videos")
     return Calibration(
         score=score,

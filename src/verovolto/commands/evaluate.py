@@ -86,19 +86,10 @@ def evaluate(
     from verovolto.report.evaluation_page import summary, write_report
 
     settings = EvaluationSettings(
-        score=score,
-        false_alarm=false_alarm,
-        protocol=protocol,
-        positive=positive,
-        strict=strict,
-        resamples=resamples,
-        seed=seed,
-        batch_size=batch_size,
-        max_unreadable=max_unreadable,
-        any_crop=any_crop,
-        hide_faces=no_faces,
-        robustness=robustness_faces if robustness else None,
-    )
+        score=score, false_alarm=false_alarm, protocol=protocol, positive=positive, strict=strict,
+        resamples=resamples, seed=seed, batch_size=batch_size, max_unreadable=max_unreadable,
+        any_crop=any_crop, hide_faces=no_faces, robustness=robustness_faces if robustness else None,
+    )  # fmt: skip
     check_out(out)
     if scores is not None:
         if detector is not None or data is not None:

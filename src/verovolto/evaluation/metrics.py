@@ -166,7 +166,7 @@ def _from_zero(steps: np.ndarray) -> np.ndarray:
 
 
 def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, NaN where b is 0, without warnings."""
+    """Divide a by b, without warnings; NaN where b is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b)))
 

@@ -6,9 +6,11 @@ each resample evaluates all of them, and the difference has an interval of its o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,42 @@ class Candidate:
     score: str
     threshold: Threshold | None = None
     strict: bool = False
+
+
+def read_results(folders: Sequence[Path], score: str | None = None) -> list[tuple[str, ScoreTable, str]]:
+    """Name, scores and evaluated score of folders that `verovolto evaluate` wrote.
+
+    `score` takes the place of the score that each of them evaluated first. A result has the name of its folder, with
+    the parent's where two are the same.
+
+    Raises:
+        InputError: For a folder without scores, an unknown score, or damaged metrics.
+    """
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = ["/".join(folder.resolve().parts[-2:]) for folder in folders]
+    return [(name, *_read(folder, score)) for name, folder in zip(names, folders, strict=True)]
+
+
+def _read(folder: Path, score: str | None) -> tuple[ScoreTable, str]:
+    path = folder / "scores.parquet"
+    if not path.is_file():
+        inside = ", ".join(sorted(file.name for file in folder.iterdir())[:6]) if folder.is_dir() else None
+        there = "no such folder" if inside is None else inside or "nothing"
+        raise InputError(
+            f"no scores.parquet in {folder} (there is: {there})", hint="make it with verovolto evaluate"
+        )
+    table, metrics = ScoreTable.read(path), folder / "metrics.json"
+    if score is None and metrics.is_file():
+        try:
+            score = str(json.loads(metrics.read_text(encoding="utf-8"))["score"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{metrics} is damaged: {error}", hint="make it again with verovolto evaluate"
+            ) from error
+    score = score or table.scores[0]
+    table.values(score)  # raises the error that lists the scores
+    return table, score
 
 
 def compare_scores(

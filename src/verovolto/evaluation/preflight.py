@@ -143,8 +143,7 @@ def exposure_warning(detector: Detector, whole: FaceSet, split: str) -> str | No
 
 
 def _used(metadata: Mapping[str, Any]) -> Iterator[tuple[str | None, set[str]]]:
-    """Fingerprints of the sets that a detector, or a part of it, was trained, fitted, selected or calibrated on, each
-    with the splits used."""
+    """Fingerprints of the sets that a detector, or a part of it, used, each with the splits used."""
     trained, chosen, fitted = (metadata.get(key, {}) for key in ("trained_on", "chosen_on", "fitted_on"))
     halved = str(chosen.get("split", "val")).partition("/")[0]
     yield trained.get("fingerprint"), {trained.get("split", "train"), halved}

@@ -141,18 +141,10 @@ def evaluate(
         scores, settings, scores.metadata | origin, list(loaded.thresholds), loaded.calibration, corrupted
     )
     return Evaluation(
-        metrics=metrics,
-        scores=scores,
-        settings=settings,
-        title=f"{loaded.name} on {faces.name} ({split})",
-        arguments=(name, "--data", path, "--split", split, *settings.scoring_flags()),
-        threshold=threshold,
-        warning=warning,
-        detector=loaded,
-        detector_folder=folder,
-        faces=faces,
-        corrupted=corrupted,
-    )
+        metrics=metrics, scores=scores, settings=settings, title=f"{loaded.name} on {faces.name} ({split})",
+        arguments=(name, "--data", path, "--split", split, *settings.scoring_flags()), threshold=threshold,
+        warning=warning, detector=loaded, detector_folder=folder, faces=faces, corrupted=corrupted,
+    )  # fmt: skip
 
 
 def evaluate_table(
@@ -164,13 +156,9 @@ def evaluate_table(
     origin = {"split": split if "split" in scores.table.column_names else "all rows"}
     metrics, threshold = _measure(scores, settings, scores.metadata | origin, thresholds, calibration)
     return Evaluation(
-        metrics=metrics,
-        scores=scores,
-        settings=settings,
-        title=f"{scores.scores[0]} of {path.name}",
-        arguments=("--scores", str(path), "--split", split),
-        threshold=threshold,
-    )
+        metrics=metrics, scores=scores, settings=settings, title=f"{scores.scores[0]} of {path.name}",
+        arguments=("--scores", str(path), "--split", split), threshold=threshold,
+    )  # fmt: skip
 
 
 def _measure(
@@ -190,27 +178,16 @@ def _measure(
             thresholds = [asked, *thresholds]
     threshold = find_threshold(thresholds, score, settings.false_alarm)
     metrics = evaluate_scores(
-        scores,
-        thresholds=thresholds,
-        calibration=calibration,
-        score=score,
-        protocol=settings.protocol,
-        positive=settings.positive_class,
-        strict=settings.strict,
-        resamples=settings.resamples,
+        scores, thresholds=thresholds, calibration=calibration, score=score, protocol=settings.protocol,
+        positive=settings.positive_class, strict=settings.strict, resamples=settings.resamples,
         seed=settings.seed,
-    )
+    )  # fmt: skip
     metrics |= {"version": __version__, "correlations": correlations(scores, score)}
     if corrupted is not None:
         metrics["robustness"] = evaluate_robustness(
-            scores,
-            corrupted,
-            score=score,
-            threshold=threshold,
-            strict=settings.strict,
-            resamples=settings.resamples,
-            seed=settings.seed,
-        )
+            scores, corrupted, score=score, threshold=threshold, strict=settings.strict,
+            resamples=settings.resamples, seed=settings.seed,
+        )  # fmt: skip
     return metrics | {"about": metadata, "detector": metadata.get("detector")}, threshold
 
 

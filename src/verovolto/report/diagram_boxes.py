@@ -1,4 +1,4 @@
-"""The boxes of a network's diagram: what stands for a stage, how large it is, and the few words beside it."""
+"""The boxes of a network's diagram: what stands for a stage, how large it is, and the text beside it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ class Box:
 
     @property
     def above(self) -> tuple[str, ...]:
+        """Lines of text above the box."""
         return shape_in_lines(self.shape)
 
     @property
     def width(self) -> float:
+        """Width of the box."""
         return _VECTOR if len(self.shape) == 1 else 8 + 4 * math.log2(self.shape[0])
 
     def height(self, side: int) -> float:
@@ -78,10 +80,15 @@ def _box_of(run: Sequence[Stage]) -> Box:
     scaled = _scale(first if first.input != first.output else last)
     filters = f"{first.kernel}×{first.kernel}" if first.kernel and first.kind != "residual" else ""
     below += [line for line in (" ".join(filter(None, (filters, scaled))),) if line]
-    norms = [short for word, short in (("batch norm", "BN"), ("ReLU", "ReLU")) if f", {word}" in first.layers]
+    norms = [
+        short for layer, short in (("batch norm", "BN"), ("ReLU", "ReLU")) if f", {layer}" in first.layers
+    ]
     below += [", ".join(norms)] if norms else []
     return Box(
-        kind=first.kind, shape=last.output, below=tuple(below), parameters=sum(one.parameters for one in run)
+        kind=first.kind,
+        shape=last.output,
+        below=tuple(below),
+        parameters=sum(stage.parameters for stage in run),
     )
 
 

@@ -95,19 +95,11 @@ class ReportData:
         if evaluation.detector_folder is not None:
             training = training_curves(evaluation.detector_folder)
         return ReportData(
-            title=evaluation.title,
-            metrics=metrics,
-            scores=scores,
-            fake=fake,
-            command=evaluation.command(out),
+            title=evaluation.title, metrics=metrics, scores=scores, fake=fake, command=evaluation.command(out),
             false_alarm=settings.false_alarm,
-            notice=" ".join(filter(None, (notice, evaluation.warning))) or None,
-            galleries=shown,
-            hide_faces=settings.hide_faces,
-            latents=latents,
-            training=training,
-            seed=settings.seed,
-        )
+            notice=" ".join(filter(None, (notice, evaluation.warning))) or None, galleries=shown,
+            hide_faces=settings.hide_faces, latents=latents, training=training, seed=settings.seed,
+        )  # fmt: skip
 
 
 def write_report(evaluation: Evaluation, out: Path, *, notice: str | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""The report in words, derived from the figures of `metrics.json` and from nothing else.
+"""The report as text, derived from the figures of `metrics.json` and from nothing else.
 
 No sentence ever says that a face is real: what is not flagged has shown no sign, no more.
 """
@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from verovolto.evaluation.paired import NO_DIFFERENCE
+
 Tone = Literal["good", "fair", "poor"]
 
-# Where a one-word judgement of an AUROC changes (Hosmer & Lemeshow, Applied Logistic Regression, sec. 5.2.4).
 _STRENGTHS = ((0.9, "very well"), (0.8, "well"), (0.7, "moderately"), (0.0, "weakly"))
-# |Spearman's rho| from which a score is said to follow a statistic.
+"""The word for an AUROC from a value on (Hosmer & Lemeshow, Applied Logistic Regression, sec. 5.2.4)."""
 FOLLOWS = 0.5
+"""|Spearman's rho| from which a score is reported to follow a statistic."""
+_UNKNOWN: Mapping[str, float | None] = {"value": None, "low": None, "high": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,9 @@ class Verdict:
 
 
 def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1, also: Sequence[str] = ()) -> Verdict:
-    """What the figures say, in plain words.
+    """What the figures mean, in plain sentences.
 
-    `false_alarm` names the threshold that is spoken of; `also` are sentences on what else was measured.
+    `false_alarm` selects the threshold that they report; `also` are sentences on what else was measured.
     """
     headline, tone = _headline(metrics)
     sentences = [
@@ -41,7 +44,7 @@ def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1, also: Seque
         *also,
         "A face that is not flagged is not shown to be real: no sign was found, no more.",
     ]
-    return Verdict(headline=headline, tone=tone, sentences=[one for one in sentences if one])
+    return Verdict(headline=headline, tone=tone, sentences=list(filter(None, sentences)))
 
 
 def estimate(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
@@ -68,17 +71,17 @@ def change(value: Mapping[str, float | None]) -> str:
     """`+0.073 [+0.040, +0.109]`, as `estimate`; what rounds to nothing is +0.000."""
     if value["value"] is None:
         return "–"
-    known = [value[name] for name in ("value", "low", "high")]
-    shown = [f"{round(one, 3) + 0.0:+.3f}" for one in known if one is not None]
+    numbers = [value[name] for name in ("value", "low", "high")]
+    shown = [f"{round(number, 3) + 0.0:+.3f}" for number in numbers if number is not None]
     return shown[0] if len(shown) < 3 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def threshold_at(metrics: Mapping[str, Any], false_alarm: float) -> Mapping[str, Any] | None:
     """The one-class threshold of the default score at a false-alarm rate, if there is one."""
-    for one in metrics["thresholds"]:
-        if one["kind"] == "one-class" and one["false_alarm"] == false_alarm:
-            return dict(one)
-    return None
+    at_rate = (
+        t for t in metrics["thresholds"] if (t["kind"], t["false_alarm"]) == ("one-class", false_alarm)
+    )
+    return next(at_rate, None)
 
 
 def side(value: Mapping[str, float | None]) -> Literal["above", "below", "around", "unknown"]:
@@ -88,6 +91,44 @@ def side(value: Mapping[str, float | None]) -> Literal["above", "below", "around
     if value["low"] > 0.5:
         return "above"
     return "below" if value["high"] < 0.5 else "around"
+
+
+def comparison_markdown(comparison: Mapping[str, Any]) -> str:
+    """The dictionary of `comparison.json` as two Markdown tables that read well as plain text."""
+    results, interval, faces = comparison["results"], comparison["interval"], comparison["faces"]
+    keys = list(results[0]["figures"])
+    figures = [
+        [row["name"], row["score"], *(estimate(row["figures"][key]) for key in keys)] for row in results
+    ]
+    changes = [[row["name"], *(_difference(row["differences"][key]) for key in keys)] for row in results[1:]]
+    return "\n".join(
+        [
+            *_table(["result", "score", *keys], figures),
+            "",
+            f"Differences to {comparison['reference']} (lower is better for eer and fpr_at_95_tpr):",
+            "",
+            *_table(["result", *keys], changes),
+            "",
+            f"{faces['real']} real and {faces['fake']} fake faces that all of them scored; 95 % intervals "
+            f"over {interval['clusters']} clusters ({interval['cluster']}), {interval['resamples']} resamples, seed "
+            f"{interval['seed']}.",
+        ]
+    )
+
+
+def _difference(difference: Mapping[str, Any]) -> str:
+    value, low, high = (difference[name] for name in ("value", "low", "high"))
+    if value is None or low is None:
+        return "–" if value is None else f"{value:+.3f}"
+    verdict = "" if difference["verdict"] == NO_DIFFERENCE else f" {difference['verdict']}"
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]{verdict}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [head, *rows]]
+    rule = ["-" * width for width in widths]
+    return ["| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]]]
 
 
 def _headline(metrics: Mapping[str, Any]) -> tuple[str, Tone]:
@@ -119,17 +160,16 @@ def _pairs(metrics: Mapping[str, Any]) -> str:
 
 
 def _baselines(metrics: Mapping[str, Any]) -> str:
-    known = {
-        name: one["auroc"] for name, one in metrics["baselines"].items() if one["auroc"]["value"] is not None
-    }
-    if not known:
+    rows = {name: row["auroc"] for name, row in metrics["baselines"].items()}
+    aurocs = {name: value for name, value in rows.items() if value["value"] is not None}
+    if not aurocs:
         return ""
-    listed = ", ".join(f"{name} {estimate(value)}" for name, value in known.items())
+    listed = ", ".join(f"{name} {estimate(value)}" for name, value in aurocs.items())
     sentence = f"Trivial statistics of the same faces, taken as scores: {listed}."
-    if side(known.get("sharpness", {"value": None, "low": None, "high": None})) == "below":
+    if side(aurocs.get("sharpness", _UNKNOWN)) == "below":
         sentence += " The fakes here are smoother than the reals."
-    highest = max(known, key=lambda name: float(known[name]["value"] or 0))
-    low, best = metrics["auroc"]["low"], known[highest]["high"]
+    highest = max(aurocs, key=lambda name: float(aurocs[name]["value"] or 0))
+    low, best = metrics["auroc"]["low"], aurocs[highest]["high"]
     if side(metrics["auroc"]) == "above" and low is not None and best is not None:
         if low > best:
             sentence += " The score clears all of them."
@@ -145,7 +185,7 @@ def _follows(metrics: Mapping[str, Any]) -> str:
         return ""
     kind = "sharper" if rho > 0 else "smoother"
     sentence = f"The score largely follows sharpness (Spearman's rho {rho:+.2f}): {kind} faces score higher"
-    smoother = side(metrics["baselines"].get("sharpness", {}).get("auroc", {"value": None})) == "below"
+    smoother = side(metrics["baselines"].get("sharpness", {}).get("auroc", _UNKNOWN)) == "below"
     if smoother and rho > 0 and side(metrics["auroc"]) != "above":
         sentence += ", which puts the smoother fakes on the wrong side"
     return sentence + "."

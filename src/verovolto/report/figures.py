@@ -1,7 +1,6 @@
 """The figures of a report, each a pure function from arrays to PNG bytes.
 
-Real faces are blue, fakes orange, everywhere; higher scores mean more likely fake. Nothing here is random
-but the t-SNE, which takes a seed.
+Real faces are blue, fakes orange; higher scores mean more likely fake. Only the t-SNE is random: it takes a seed.
 """
 
 from __future__ import annotations
@@ -77,6 +76,12 @@ def histogram(
     """Overlaid density histograms of the score of reals and fakes; each sums to 1 over its area.
 
     The axis spans the 0.1 to 99.9 % range of all scores; what lies beyond is counted in the outermost bins.
+
+    Args:
+        scores: `[n]`.
+        fake: Boolean `[n]`.
+        name: Name of the score.
+        thresholds: Lines to draw, by name.
     """
     low, high = np.quantile(scores, [0.001, 0.999])
     if low == high:
@@ -87,16 +92,9 @@ def histogram(
         for label, kind, colour in CLASSES:
             of = shown[fake == kind]
             canvas.axes.hist(
-                of,
-                bins=list(edges),
-                density=True,
-                histtype="stepfilled",
-                color=colour,
-                alpha=0.38,
-                edgecolor=colour,
-                linewidth=1.4,
-                label=f"{label} (n = {len(of)})",
-            )
+                of, bins=list(edges), density=True, histtype="stepfilled", color=colour, alpha=0.38,
+                edgecolor=colour, linewidth=1.4, label=f"{label} (n = {len(of)})",
+            )  # fmt: skip
         _threshold_lines(canvas.axes, thresholds or {}, low, high)
         canvas.axes.set(xlabel=f"{name} (higher = more likely fake)", ylabel="density")
         canvas.axes.legend()
@@ -109,13 +107,8 @@ def roc(scores: Mapping[str, np.ndarray], fake: np.ndarray, *, baselines: Sequen
         canvas.axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1)
         for label, style, fpr, tpr in _curves(scores, fake, baselines):
             canvas.axes.plot(fpr, tpr, label=label, **style)
-        canvas.axes.set(
-            xlabel="false alarms (share of reals flagged)",
-            ylabel="share of fakes flagged",
-            xlim=(-0.01, 1.01),
-            ylim=(-0.01, 1.01),
-            aspect="equal",
-        )
+        canvas.axes.set(xlabel="false alarms (share of reals flagged)", ylabel="share of fakes flagged")
+        canvas.axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         canvas.axes.legend(loc="lower right")
     return canvas.png
 
@@ -140,7 +133,14 @@ def precision_recall(scores: np.ndarray, fake: np.ndarray) -> bytes:
 def f1_against_threshold(
     scores: np.ndarray, fake: np.ndarray, *, name: str, thresholds: Mapping[str, float] | None = None
 ) -> bytes:
-    """F1 of each class when faces that score above the threshold are flagged, for every threshold."""
+    """F1 of each class when faces that score above the threshold are flagged, for every threshold.
+
+    Args:
+        scores: `[n]`.
+        fake: Boolean `[n]`.
+        name: Name of the score.
+        thresholds: Lines to draw, by name.
+    """
     cuts = np.unique(scores)
     tp = (fake.sum() - np.searchsorted(np.sort(scores[fake]), cuts, side="right")).astype(float)
     fp = ((~fake).sum() - np.searchsorted(np.sort(scores[~fake]), cuts, side="right")).astype(float)
@@ -158,27 +158,24 @@ def f1_against_threshold(
 
 
 def calibration(curve: Sequence[Mapping[str, Any]]) -> bytes:
-    """Nominal against realised false-alarm rate on the judged reals, with 95 % intervals.
+    """Nominal against realised false-alarm rate on the evaluated reals, with 95 % intervals.
 
     `curve` holds points `{"nominal": float, "realised": {"value", "low", "high"}}`.
     """
     nominal = np.array([point["nominal"] for point in curve])
     values = [point["realised"] for point in curve]
-    realised = np.array([one["value"] for one in values])
-    low = np.array([one["value"] if one["low"] is None else one["low"] for one in values])
-    high = np.array([one["value"] if one["high"] is None else one["high"] for one in values])
+    realised = np.array([figure["value"] for figure in values])
+    low, high = (
+        np.array([figure["value"] if figure[end] is None else figure[end] for figure in values])
+        for end in ("low", "high")
+    )
     top = float(max(nominal.max(), high.max())) * 1.06
     with Canvas(4.6, 4.3) as canvas:
         canvas.axes.plot([0, top], [0, top], color=MUTED, linestyle=":", linewidth=1, label="as promised")
         canvas.axes.fill_between(nominal, low, high, color=REAL, alpha=0.18, linewidth=0)
         canvas.axes.plot(nominal, realised, color=REAL, marker="o", markersize=4, label="on these reals")
-        canvas.axes.set(
-            xlabel="false-alarm rate asked for",
-            ylabel="false-alarm rate found",
-            xlim=(0, top),
-            ylim=(0, top),
-            aspect="equal",
-        )
+        canvas.axes.set(xlabel="false-alarm rate asked for", ylabel="false-alarm rate found")
+        canvas.axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
         canvas.axes.legend(loc="upper left")
     return canvas.png
 
@@ -200,13 +197,21 @@ def forest(rows: Sequence[tuple[str, Mapping[str, float | None], str]]) -> bytes
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
         axes.set(xlabel="AUROC (0.5 = chance; below: reals score higher)", ylim=(len(rows) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
-        bounds = [one for _, figure, _ in rows for one in figure.values() if one is not None]
+        bounds = [bound for _, figure, _ in rows for bound in figure.values() if bound is not None]
         axes.set_xlim(min([0.35, *(b - 0.03 for b in bounds)]), max([0.65, *(b + 0.03 for b in bounds)]))
     return canvas.png
 
 
 def score_against(scores: np.ndarray, statistic: np.ndarray, fake: np.ndarray, *, x: str, y: str) -> bytes:
-    """Scatter of the score `[n]` against a trivial statistic `[n]`: what the score follows."""
+    """Scatter of a score against a trivial statistic, which it may follow.
+
+    Args:
+        scores: `[n]`.
+        statistic: `[n]`.
+        fake: Boolean `[n]`.
+        x: Name of the statistic.
+        y: Name of the score.
+    """
     with Canvas() as canvas:
         order = np.random.default_rng(0).permutation(len(scores))[:4000]  # neither class on top
         colours = np.where(fake[order], FAKE, REAL)
@@ -215,14 +220,9 @@ def score_against(scores: np.ndarray, statistic: np.ndarray, fake: np.ndarray, *
             of = fake == kind
             canvas.axes.scatter([], [], c=colour, s=20, label=label)
             canvas.axes.plot(
-                [np.median(statistic[of])],
-                [np.median(scores[of])],
-                marker="P",
-                markersize=11,
-                color=colour,
-                markeredgecolor="white",
-                linestyle="none",
-            )
+                [np.median(statistic[of])], [np.median(scores[of])], marker="P", markersize=11, color=colour,
+                markeredgecolor="white", linestyle="none",
+            )  # fmt: skip
         if (statistic > 0).all() and statistic.max() > 20 * np.median(statistic):
             canvas.axes.set_xscale("log")
         canvas.axes.set(xlabel=f"{x} (crosses: medians)", ylabel=y)
@@ -235,7 +235,7 @@ def tsne(latents: np.ndarray, fake: np.ndarray, *, seed: int = 0) -> bytes:
 
     The picture has no scale, and a round cloud does not show that the latents are normal.
     """
-    from sklearn.manifold import TSNE
+    from sklearn.manifold import TSNE  # slow to import, and most pages need none
 
     perplexity = min(30.0, (len(latents) - 1) / 3)
     flat = np.asarray(latents, dtype=np.float64)
@@ -243,12 +243,9 @@ def tsne(latents: np.ndarray, fake: np.ndarray, *, seed: int = 0) -> bytes:
     if flat.shape[1] > 50:  # the authors' own first step: the 50 leading principal components
         u, size, _ = np.linalg.svd(flat, full_matrices=False)
         flat = (u * size)[:, :50]
+    init = "random" if flat.shape[1] < 2 else "pca"
     places = TSNE(
-        n_components=2,
-        perplexity=perplexity,
-        init="random" if flat.shape[1] < 2 else "pca",
-        random_state=seed,
-        max_iter=600,
+        n_components=2, perplexity=perplexity, init=init, random_state=seed, max_iter=600
     ).fit_transform(flat)
     with Canvas(5.4, 4.8) as canvas:
         order = np.random.default_rng(seed).permutation(len(places))
@@ -330,12 +327,11 @@ def _curves(
         defined = np.isfinite(values)
         curve = curves(Ranking.of(values[defined], fake[defined]), np.ones((1, int(defined.sum()))))
         greys = [*baselines].index(name) if name in baselines else None
-        if greys is None:
-            style: dict[str, Any] = {
-                "color": strong[len(lines) % len(strong)],
-                "linewidth": 2.2 - 0.2 * bool(lines),
-            }
-        else:
+        style: dict[str, Any] = {
+            "color": strong[len(lines) % len(strong)],
+            "linewidth": 2.2 - 0.2 * bool(lines),
+        }
+        if greys is not None:
             style = {"color": BASELINE_GREYS[greys % 3], "linewidth": 1.0, "linestyle": "--"}
         lines.append((name, style, np.r_[0, curve.fpr[0]], np.r_[0, curve.tpr[0]]))
     return lines

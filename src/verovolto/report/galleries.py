@@ -19,8 +19,14 @@ MOSAIC = 7  # tiles a side of a face that must not be recognised
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """One face of a gallery. `image`, `reconstruction`: uint8 `[H, W, 3]` (the second may be None), `error`:
-    float `[h, w]`, not negative, or None; `caption` stands below it."""
+    """One face of a gallery.
+
+    Attributes:
+        image: uint8 `[H, W, 3]`.
+        reconstruction: uint8 `[H, W, 3]`, or None.
+        error: Float `[h, w]`, not negative, or None.
+        caption: The text below it.
+    """
 
     image: np.ndarray
     reconstruction: np.ndarray | None
@@ -49,36 +55,31 @@ class Pick:
 
 
 def pick(scores: np.ndarray, fake: np.ndarray, threshold: float, *, each: int = 4) -> list[Pick]:
-    """Choose the faces of three galleries, `each` of either class, from scores `[n]` and labels `[n]`.
+    """Choose the faces of three galleries: the best, the worst and the most confused.
 
     Best: the lowest-scoring reals and highest-scoring fakes. Worst: the opposite. Most confused: nearest to
-    the `threshold` (the median score when it is infinite).
+    the threshold.
+
+    Args:
+        scores: `[n]`.
+        fake: Boolean `[n]`.
+        threshold: Where the score is cut; infinite: the median score stands in.
+        each: Number of faces of either class.
     """
-    reals, fakes = (
-        rows[np.argsort(scores[rows], kind="stable")]
-        for rows in (np.flatnonzero(~fake), np.flatnonzero(fake))
-    )
+    classes = (np.flatnonzero(~fake), np.flatnonzero(fake))
+    reals, fakes = (rows[np.argsort(scores[rows], kind="stable")] for rows in classes)
     middle = threshold if np.isfinite(threshold) else float(np.median(scores))
     near = [rows[np.argsort(np.abs(scores[rows] - middle), kind="stable")][:each] for rows in (reals, fakes)]
+    galleries = (
+        ("best", "Best", "The reals that score lowest and the fakes that score highest: where the score works.",
+         [reals[:each], fakes[::-1][:each]]),
+        ("worst", "Worst", "The reals that score highest and the fakes that score lowest: where the score fails.",
+         [reals[::-1][:each], fakes[:each]]),
+        ("confused", "Most confused", "The faces nearest to the threshold.", near),
+    )  # fmt: skip
     return [
-        Pick(
-            name="best",
-            title="Best",
-            text="The reals that score lowest and the fakes that score highest: where the score works.",
-            rows=np.concatenate([reals[:each], fakes[::-1][:each]]),
-        ),
-        Pick(
-            name="worst",
-            title="Worst",
-            text="The reals that score highest and the fakes that score lowest: where the score fails.",
-            rows=np.concatenate([reals[::-1][:each], fakes[:each]]),
-        ),
-        Pick(
-            name="confused",
-            title="Most confused",
-            text="The faces nearest to the threshold.",
-            rows=np.concatenate(near),
-        ),
+        Pick(name=name, title=title, text=text, rows=np.concatenate(rows))
+        for name, title, text, rows in galleries
     ]
 
 

@@ -225,8 +225,8 @@ class _Drawing:
         by = "the same encoder"
         if self._second:
             by = f"a second encoder ({count(sum(box.parameters for box in self._second))} parameters)"
-        words = f"$\\hat{{x}}$ encoded again by {by}; score: RMSE between μ(x) and μ($\\hat{{x}}$)"
-        _text(axes, (start + output) / 2, lane + 11, words, colour=INK, box=True)
+        label = f"$\\hat{{x}}$ encoded again by {by}; score: RMSE between μ(x) and μ($\\hat{{x}}$)"
+        _text(axes, (start + output) / 2, lane + 11, label, colour=INK, box=True)
 
     def _brace(self, axes: Axes, left: float, right: float, role: Role) -> None:
         parameters = sum(stage.parameters for stage in self._body.of(role))
@@ -236,7 +236,7 @@ class _Drawing:
 
     def _legend(self, axes: Axes) -> None:
         shown = {box.kind for box in (*self._encoder, *self._decoder, *self._second)}
-        known = (
+        fills = (
             ("convolution", "convolution"),
             ("residual", "residual blocks"),
             ("linear", "fully connected"),
@@ -244,12 +244,12 @@ class _Drawing:
             ("reshape", "same values, other shape"),
         )
         x = _MARGIN
-        for kind, words in known:
+        for kind, label in fills:
             if kind not in shown and not (kind == "pooling" and "resize" in shown):
                 continue
             _rectangle(axes, x + 6, 13, 12, 10, _FILLS[kind], kind == "reshape")
-            _text(axes, x + 17, 13, words, colour=MUTED, left=True)
-            x += 17 + 5.6 * len(words) + 20
+            _text(axes, x + 17, 13, label, colour=MUTED, left=True)
+            x += 17 + 5.6 * len(label) + 20
         note = "T: transposed; BN: batch norm; ↓2, ↑2: half, twice the side"
         _text(axes, x, 13, note, colour=MUTED, left=True)
 
@@ -284,12 +284,12 @@ def _lines(axes: Axes, x: float, y: float, lines: Sequence[str], *, up: bool = F
 
 
 def _text(
-    axes: Axes, x: float, y: float, words: str, *, size: float = _FONT, colour: str = INK, left: bool = False,
+    axes: Axes, x: float, y: float, text: str, *, size: float = _FONT, colour: str = INK, left: bool = False,
     bold: bool = False, box: bool = False,
 ) -> None:  # fmt: skip
     """Text of `size` pixels."""
     axes.text(
-        x, y, words, fontsize=size * 72 / _DPI_OF_LAYOUT, color=colour, ha="left" if left else "center",
+        x, y, text, fontsize=size * 72 / _DPI_OF_LAYOUT, color=colour, ha="left" if left else "center",
         va="center", fontweight="bold" if bold else "normal", zorder=4,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5} if box else None,
     )  # fmt: skip

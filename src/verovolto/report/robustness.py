@@ -13,23 +13,22 @@ from verovolto.report.evaluation_text import estimate, percent, side
 from verovolto.report.figures import BASELINE_GREYS, FAKE, INK, MUTED, REAL, Canvas
 
 BROKEN = 2.0
-"""A threshold's promise is called broken where it flags more than so many times the reals it promised."""
+"""The promise of a threshold is broken where it flags more than so many times the share of reals it promised."""
 BLIND = 0.5
-"""A detector is said to pass fakes where it flags less than this part of those that it flags undegraded."""
+"""A detector passes fakes where it flags less than this part of those that it flags without corruption."""
+COLUMNS = 3
 
+Band = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Value, low and high of a figure along the levels of a corruption, `[levels + 1]` each."""
 Level = Mapping[str, Any]
 
 
 def robustness_sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """Sentences on what breaks the calibration, what blinds the detector and what costs it its ranking.
-
-    Empty where nothing was tried.
-    """
+    """Sentences on corruptions that break the calibration, let fakes pass or cost ranking."""
     robustness = metrics.get("robustness")
     if not robustness:
         return []
-    said = [_false_alarms(robustness), _blind(robustness), _ranking(robustness)]
-    return [one for one in said if one]
+    return [*filter(None, (_false_alarms(robustness), _blind(robustness), _ranking(robustness)))]
 
 
 def _false_alarms(robustness: Mapping[str, Any]) -> str:
@@ -45,17 +44,17 @@ def _false_alarms(robustness: Mapping[str, Any]) -> str:
     def rate(level: Level) -> str:
         return f"{percent(level['false_alarm_rate'])} of the reals flagged"
 
-    found = _where(robustness, broken, rate)
+    broken_under = _where(robustness, broken, rate)
     if broken(robustness["none"]):
         return (
             f"Of the reals tried degraded, {threshold} flags more than twice as many as promised even undegraded "
             f"({percent(robustness['none']['false_alarm_rate'])}), so it cannot be said what degradation adds."
         )
-    if not found:
+    if not broken_under:
         return f"No degradation tried makes {threshold} flag more than twice the promised share of the reals."
     return (
         f"Degradation breaks the calibration: {threshold} flags more than twice as many reals as promised under "
-        f"{found}; undegraded, {percent(robustness['none']['false_alarm_rate'])}."
+        f"{broken_under}; undegraded, {percent(robustness['none']['false_alarm_rate'])}."
     )
 
 
@@ -68,8 +67,14 @@ def _blind(robustness: Mapping[str, Any]) -> str:
         missed = level["missed_fakes"]["value"]
         return missed is not None and 1 - missed < BLIND * caught
 
-    found = _where(robustness, blind, lambda level: f"{percent(level['missed_fakes'])} of the fakes missed")
-    return f"The threshold flags less than half as many fakes as undegraded under {found}." if found else ""
+    blind_under = _where(
+        robustness, blind, lambda level: f"{percent(level['missed_fakes'])} of the fakes missed"
+    )
+    return (
+        f"The threshold flags less than half as many fakes as undegraded under {blind_under}."
+        if blind_under
+        else ""
+    )
 
 
 def _ranking(robustness: Mapping[str, Any]) -> str:
@@ -84,10 +89,10 @@ def _ranking(robustness: Mapping[str, Any]) -> str:
         high = level["auroc_change"]["high"]
         return high is not None and high < 0
 
-    found = _where(robustness, worse, lambda level: f"AUROC {estimate(level['auroc'])}", last=True)
-    if not found:
+    worse_under = _where(robustness, worse, lambda level: f"AUROC {estimate(level['auroc'])}", last=True)
+    if not worse_under:
         return f"No degradation tried shows a loss of ranking (AUROC {estimate(plain)} undegraded)."
-    return f"The AUROC, {estimate(plain)} undegraded, is lower under {found}."
+    return f"The AUROC, {estimate(plain)} undegraded, is lower under {worse_under}."
 
 
 def _where(
@@ -97,20 +102,20 @@ def _where(
     *,
     last: bool = False,
 ) -> str:
-    """Each degradation under which something holds, from which level on, and its figure there (or at the last)."""
-    found = []
-    for one in robustness["degradations"]:
-        levels: Sequence[Level] = one["levels"]
+    """Each corruption under which something holds, from which level on, and its figure there (or at the last)."""
+    phrases = []
+    for corruption in robustness["degradations"]:
+        levels: Sequence[Level] = corruption["levels"]
         at = [place for place, level in enumerate(levels) if holds(level)]
         if not at:
             continue
         first, shown = levels[at[0]], levels[at[-1] if last else at[0]]
         onwards = len(at) > 1 and at == list(range(at[0], len(levels)))  # from there to the worst
-        value = one["phrase"].format(f"{first['level']:g}")
+        value = corruption["phrase"].format(f"{first['level']:g}")
         value = f"from {value} on" if onwards else f"at {value}"
         there = f" at {shown['level']:g}" if last and len(at) > 1 else ""
-        found.append(f"{_in_a_sentence(one['title'])} ({value}: {say(shown)}{there})")
-    return ", ".join(found)
+        phrases.append(f"{_in_a_sentence(corruption['title'])} ({value}: {say(shown)}{there})")
+    return ", ".join(phrases)
 
 
 def _in_a_sentence(title: str) -> str:
@@ -118,27 +123,21 @@ def _in_a_sentence(title: str) -> str:
     return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
-COLUMNS = 3
-
-Band = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Value, low and high of a figure along a ladder, `[levels + 1]` each."""
-
-
 def auroc_against_level(robustness: Mapping[str, Any]) -> bytes:
     """AUROC with its interval; the trivial statistics of the same pictures thin and grey."""
     trivial = list(robustness["none"]["baselines"])
 
-    def panel(axes: Axes, ladder: Sequence[Mapping[str, Any]]) -> None:
+    def panel(axes: Axes, ladder: Sequence[Level]) -> None:
         axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
         for place, name in enumerate(trivial):
-            value = _band([one["baselines"][name] for one in ladder])[0]
-            if np.isfinite(value).sum() > 1:  # a file's bytes are known along one ladder alone
+            value = _band([level["baselines"][name] for level in ladder])[0]
+            if np.isfinite(value).sum() > 1:  # JPEG alone has file bytes
                 grey = BASELINE_GREYS[place % len(BASELINE_GREYS)]
                 axes.plot(value, color=grey, linewidth=1.0, linestyle="--", label=name)
-        _draw(axes, _band([one["auroc"] for one in ladder]), INK, robustness["score"])
+        _draw(axes, _band([level["auroc"] for level in ladder]), INK, robustness["score"])
 
     levels = _all_levels(robustness)
-    bounds = [bound for one in levels for bound in _bounds([one["auroc"], *one["baselines"].values()])]
+    bounds = [bound for level in levels for bound in _bounds([level["auroc"], *level["baselines"].values()])]
     limits = (min([0.4, *bounds]) - 0.02, max([0.6, *bounds]) + 0.02)
     return _panels(robustness, panel, "AUROC", limits)
 
@@ -146,43 +145,43 @@ def auroc_against_level(robustness: Mapping[str, Any]) -> bytes:
 def flagged_against_level(robustness: Mapping[str, Any]) -> bytes | None:
     """Share of reals and of fakes flagged at the detector's threshold; None without a threshold.
 
-    Dotted: the false-alarm rate that the threshold promises on undegraded reals.
+    Dotted: the false-alarm rate that the threshold promises on reals without corruption.
     """
     if robustness["threshold"] is None:
         return None
     promised = robustness["threshold"]["false_alarm"]
 
-    def panel(axes: Axes, ladder: Sequence[Mapping[str, Any]]) -> None:
+    def panel(axes: Axes, ladder: Sequence[Level]) -> None:
         axes.axhline(
             promised, color=INK, linestyle=":", linewidth=1.2, label=f"promised: {100 * promised:g} %"
         )
-        missed = _band([one["missed_fakes"] for one in ladder])
+        missed = _band([level["missed_fakes"] for level in ladder])
         _draw(axes, (1 - missed[0], 1 - missed[2], 1 - missed[1]), FAKE, "of the fakes")
-        _draw(axes, _band([one["false_alarm_rate"] for one in ladder]), REAL, "of the reals")
+        _draw(axes, _band([level["false_alarm_rate"] for level in ladder]), REAL, "of the reals")
 
     levels = _all_levels(robustness)
-    tops = [1 - bound for one in levels for bound in _bounds([one["missed_fakes"]])]
-    tops += [bound for one in levels for bound in _bounds([one["false_alarm_rate"]])]
+    tops = [1 - bound for level in levels for bound in _bounds([level["missed_fakes"]])]
+    tops += [bound for level in levels for bound in _bounds([level["false_alarm_rate"]])]
     top = max([0.2, 2 * promised, *tops])
     return _panels(robustness, panel, "share flagged", (-0.03 * top, 1.03 * top))
 
 
 def _panels(
     robustness: Mapping[str, Any],
-    panel: Callable[[Axes, Sequence[Mapping[str, Any]]], None],
+    panel: Callable[[Axes, Sequence[Level]], None],
     label: str,
     limits: tuple[float, float],
 ) -> bytes:
     """Small multiples with one vertical axis; the legend stands in the first."""
-    degradations = robustness["degradations"]
-    rows = math.ceil(len(degradations) / COLUMNS)
+    corruptions = robustness["degradations"]
+    rows = math.ceil(len(corruptions) / COLUMNS)
     with Canvas(9.2, 2.65 * rows, columns=COLUMNS, rows=rows) as canvas:
-        for axes, one in zip(canvas.all_axes, degradations, strict=False):
-            panel(axes, [robustness["none"], *one["levels"]])
-            ticks = ["none", *(f"{level['level']:g}" for level in one["levels"])]
+        for axes, corruption in zip(canvas.all_axes, corruptions, strict=False):
+            panel(axes, [robustness["none"], *corruption["levels"]])
+            ticks = ["none", *(f"{level['level']:g}" for level in corruption["levels"])]
             axes.set_xticks(range(len(ticks)), ticks)
-            axes.set(title=one["title"], xlabel=one["parameter"], ylim=limits)
-        for axes in canvas.all_axes[len(degradations) :]:
+            axes.set(title=corruption["title"], xlabel=corruption["parameter"], ylim=limits)
+        for axes in canvas.all_axes[len(corruptions) :]:
             axes.set_axis_off()
         for axes in canvas.all_axes[::COLUMNS]:
             axes.set_ylabel(label)
@@ -199,19 +198,18 @@ def _draw(axes: Axes, band: Band, colour: str, label: str) -> None:
 
 def _band(figures: Sequence[Mapping[str, float | None]]) -> Band:
     """Undefined values are gaps; without an interval the band has no width."""
-    value = np.array([math.nan if one["value"] is None else one["value"] for one in figures])
+    value = np.array([math.nan if figure["value"] is None else figure["value"] for figure in figures])
+    ends = [[figure[end] for figure in figures] for end in ("low", "high")]
     low, high = (
-        np.array(
-            [at if one[end] is None else one[end] for at, one in zip(value, figures, strict=True)], float
-        )
-        for end in ("low", "high")
+        np.array([at if bound is None else bound for at, bound in zip(value, end, strict=True)], float)
+        for end in ends
     )
     return value, low, high
 
 
-def _all_levels(robustness: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [robustness["none"], *(level for one in robustness["degradations"] for level in one["levels"])]
+def _all_levels(robustness: Mapping[str, Any]) -> list[Level]:
+    return [robustness["none"], *(level for each in robustness["degradations"] for level in each["levels"])]
 
 
 def _bounds(figures: Sequence[Mapping[str, float | None]]) -> list[float]:
-    return [bound for one in figures for bound in one.values() if bound is not None]
+    return [bound for figure in figures for bound in figure.values() if bound is not None]
