@@ -4,7 +4,7 @@
 
 DATA holds `ffpp-clips` (videos) and `dfdc-faces` (224 px face crops with `train/real`). A detector may be given a
 working size, `centerface@320`. Faces count from each detector's own confidence on
-(`faces.detection.registry.CONFIDENCE`).
+(`faces.detection.base.FaceDetector.confidence`).
 
 - frames: of the clips, `--fps` a second; where a face is nobody has noted. Photographs: the ORL faces, where installed
   (one face each, the whole head in the picture).
@@ -47,11 +47,10 @@ from verovolto.data.crop_rule import TIGHT
 from verovolto.data.decode import decode_image
 from verovolto.demo.faces import orl_photos
 from verovolto.faces.crop import crop
-from verovolto.faces.detection.base import Face, FaceDetector
+from verovolto.faces.detection.base import Face, FaceDetector, iou
 from verovolto.faces.detection.centerface import CenterFaceDetector
 from verovolto.faces.detection.mtcnn import MTCNNDetector
-from verovolto.faces.detection.registry import CONFIDENCE, open_detector
-from verovolto.faces.tracking import iou
+from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Sampling, open_media
 
 OUT = Path(__file__).parent / "out" / "face_detectors.json"
@@ -93,7 +92,7 @@ def detector(name: str) -> FaceDetector:
 
 
 def confident(faces: list[Face], name: str) -> list[Face]:
-    return [face for face in faces if face.score >= CONFIDENCE[name.partition("@")[0]]]
+    return [face for face in faces if face.score >= open_detector(name.partition("@")[0]).confidence]
 
 
 def in_turn(detectors: dict[str, FaceDetector], shown: Sequence[Shown]) -> dict[str, Found]:

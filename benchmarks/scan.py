@@ -29,6 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,12 +47,11 @@ from verovolto.core.files import write_json
 from verovolto.data.crop_rule import CropRule, read_rule
 from verovolto.detectors.registry import load_detector
 from verovolto.faces.detection.base import Face
-from verovolto.faces.detection.registry import CONFIDENCE, DETECTORS
-from verovolto.faces.filter import FaceLimits
+from verovolto.faces.detection.registry import DETECTORS
 from verovolto.media import Video, open_media
 from verovolto.scanning.run import open_context
-from verovolto.scanning.scan_file import FrameScorer, ScanContext, TrackState, scan_file
-from verovolto.scanning.settings import ScanSettings
+from verovolto.scanning.scan_file import FrameScorer, TrackState, scan_file
+from verovolto.scanning.settings import ScanContext, ScanSettings
 from verovolto.scanning.verdict import decide_tracks
 
 OUT = Path(__file__).parent / "out" / "scan.json"
@@ -89,43 +89,39 @@ class Stages:
             self._inner = before + whole
 
 
-class TimedWatcher(FrameScorer):
-    """The scan's own watcher, which notes what scoring takes."""
+class TimedScorer(FrameScorer):
+    """The scan's own scorer, which notes what scoring takes."""
 
     def __init__(self, context: ScanContext, stages: Stages) -> None:
         super().__init__(context)
         self.stages, self.scored = stages, 0
 
-    def _judgeable(self, image: Tensor, face: Face, known: TrackState) -> Tensor | None:
+    def _crop(self, image: Tensor, face: Face, state: TrackState) -> Tensor | None:
         with self.stages.stage("score"):
-            return super()._judgeable(image, face, known)
+            return super()._crop(image, face, state)
 
     def _score(self) -> None:
-        self.scored += len(self._waiting)
+        self.scored += len(self._pending)
         with self.stages.stage("score"):
             super()._score()
 
 
-class TimedFinder:
+class TimedDetector:
     """A face detector that notes what it takes."""
 
     def __init__(self, context: ScanContext, stages: Stages) -> None:
-        self.name, self._finder, self._stages = context.face_detector.name, context.face_detector, stages
+        self._detector, self._stages = context.face_detector, stages
+        self.name, self.confidence = self._detector.name, self._detector.confidence
 
     def detect(self, image: Tensor) -> list[Face]:
         with self._stages.stage("detect"):
-            return self._finder.detect(image)
+            return self._detector.detect(image)
 
 
 def by_stage(path: Path, context: ScanContext) -> tuple[dict[str, float], int, int]:
     """Seconds of CPU of each stage of one scan; frames looked at and faces scored."""
     stages = Stages()
-    face_detector = TimedFinder(context, stages)
-    watcher = TimedWatcher(
-        ScanContext(detector=context.detector, face_detector=face_detector, settings=context.settings,
-                    calibration=context.calibration, rule=context.rule),
-        stages,
-    )  # fmt: skip
+    scorer = TimedScorer(replace(context, face_detector=TimedDetector(context, stages)), stages)
     with stages.stage("decode"):
         frames = open_media(path).frames(context.settings.sampling)
     while True:
@@ -134,12 +130,12 @@ def by_stage(path: Path, context: ScanContext) -> tuple[dict[str, float], int, i
         if frame is None:
             break
         with stages.stage("rest"):
-            watcher.see(frame)
+            scorer.add(frame)
     with stages.stage("rest"):
         decide_tracks(
-            watcher.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
+            scorer.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
         )
-    return dict(stages.spent), watcher.frames, watcher.scored
+    return dict(stages.spent), scorer.frames, scorer.scored
 
 
 def on_threads(threads: int, job: Callable[[], T]) -> T:
@@ -161,15 +157,15 @@ def whole(path: Path, context: ScanContext, threads: int) -> tuple[float, float]
     return time.process_time() - cpu, time.perf_counter() - clock
 
 
-def measure(path: Path, eyes: dict[str, ScanContext], rounds: int) -> dict[str, Any]:
+def measure(path: Path, contexts: dict[str, ScanContext], rounds: int) -> dict[str, Any]:
     """Figures of one video, for a second of it, with every face detector."""
     video = open_media(path)
     assert isinstance(video, Video) and video.info.duration_s
     seconds = video.info.duration_s
-    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in eyes}
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in contexts}
     counts: dict[str, dict[str, int]] = {}
     for number in range(rounds):
-        for name, context in eyes.items():
+        for name, context in contexts.items():
             Console(stderr=True).print(f"{path.name}: round {number + 1} of {rounds}, {name}")
             spent, looked_at, faces = on_threads(1, lambda context=context: by_stage(path, context))  # type: ignore[misc]
             counts[name] = {"looked_at": looked_at, "faces": faces}
@@ -267,18 +263,15 @@ def _scan_alone(path: Path, detector: Path, settings: ScanSettings) -> dict[str,
     }
 
 
-def open_eyes(detector: Path, crop: CropRule | None, fps: float) -> dict[str, ScanContext]:
-    """An eye for each face detector for whose boxes the crop rule is known."""
-    scorer, eyes = load_detector(detector), {}
+def open_contexts(detector: Path, crop: CropRule | None, fps: float) -> dict[str, ScanContext]:
+    """A context for each face detector for whose boxes the crop rule can be restated."""
+    opened, contexts = load_detector(detector), {}
     for name in DETECTORS:
         try:
-            sure = FaceLimits(confidence=CONFIDENCE[name])
-            eyes[name] = open_context(
-                scorer, ScanSettings(crop=crop, face_detector=name, fps=fps, faces=sure)
-            )
+            contexts[name] = open_context(opened, ScanSettings(crop=crop, face_detector=name, fps=fps))
         except InputError as error:
             Console(stderr=True).print(f"{name} is left out: {error}")
-    return eyes
+    return contexts
 
 
 def find(data: Path, name: str) -> Path:
@@ -330,8 +323,8 @@ def main() -> None:
     told = None
     with tempfile.TemporaryDirectory() as made:
         paths = videos(args.data, Path(made))
-        eyes = open_eyes(args.detector, args.crop, args.fps)
-        found = [measure(path, eyes, args.rounds) for path in paths]
+        contexts = open_contexts(args.detector, args.crop, args.fps)
+        found = [measure(path, contexts, args.rounds) for path in paths]
         if args.memory and len(paths) > 2:
             long = looped(paths[2], Path(made) / "long.mp4", MINUTES * 60)
             told = memory(long, args.detector, ScanSettings(crop=args.crop, fps=args.fps, pictures=True))

@@ -137,7 +137,7 @@ def test_results_are_compared(command_line: Command, samples: Path) -> None:
 
 def test_a_scan_gives_the_same_json(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_run, "open_detector", lambda name: BrightSquares())
-    found = scan_run.scan(by_brightness(), [Path("media")], settings()).to_dict()
+    found = scan_run.scan_files(by_brightness(), [Path("media")], settings()).to_dict()
     before = json.loads(Path("scan-tracks.json").read_text())
     assert_holds(keys(found), keys(before))
     assert found["schema_version"] == before["schema_version"]

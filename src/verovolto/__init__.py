@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from verovolto.data.score_table import ScoreTable
     from verovolto.detectors.base import Detector
     from verovolto.evaluation.run import evaluate
+    from verovolto.preparation.pipeline import prepare
     from verovolto.scanning.run import scan
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "evaluate", "scan"]
+__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "evaluate", "prepare", "scan"]
 
 _HOMES = {
     "Detector": "verovolto.detectors.base",
     "FaceSet": "verovolto.data.faceset",
     "ScoreTable": "verovolto.data.score_table",
     "evaluate": "verovolto.evaluation.run",
+    "prepare": "verovolto.preparation.pipeline",
     "scan": "verovolto.scanning.run",
 }
 

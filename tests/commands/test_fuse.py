@@ -262,8 +262,8 @@ class TestFusion:
         (tmp_path / "rule.json").write_text(json.dumps(RULE.to_dict()))
         clip = film(tmp_path / "a clip.mp4", walk(6, level=250))
         found = fused.scan(clip, fps=None, false_alarm=0.1, crop=str(tmp_path / "rule.json"), pictures=True)
-        assert found.to_dict()["detector"]["name"] == "fusion" and len(found.media) == 1
-        assert found.media[0].verdict in ("suspect", "no sign found", "cannot tell")
+        assert found.to_dict()["detector"]["name"] == "fusion" and len(found.files) == 1
+        assert found.files[0].verdict in ("suspect", "no sign found", "cannot tell")
 
 
 class TestRefusals:

@@ -16,12 +16,14 @@ import pytest
 from tests.conftest import full_disk
 from tests.faces.bright import POISON, RULE, BrightSquares, clip, cut, photo
 from verovolto import FaceSet, cli
-from verovolto.commands.prepare import Prepared, prepare_set, told
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import atomic_path
 from verovolto.data.storage.parquet import shard_metadata
+from verovolto.faces.detection.centerface import CenterFaceDetector
+from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.preparation import merge as gather
 from verovolto.preparation.extract import Rules
+from verovolto.preparation.pipeline import Prepared, prepare_set
 
 REAL = "original_sequences/youtube/c23/videos"
 FAKE = "manipulated_sequences/{}/c23/videos"
@@ -179,9 +181,9 @@ def test_a_run_killed_while_it_gathers_goes_on(
         if place == "shard":
             patch.setattr("verovolto.data.storage.parquet.atomic_path", killed)
         elif place == "coverage.json":
-            patch.setattr("verovolto.commands.prepare.coverage_of", kill)
+            patch.setattr("verovolto.preparation.pipeline.coverage_of", kill)
         else:
-            patch.setattr("verovolto.commands.prepare.shutil.rmtree", kill)
+            patch.setattr("verovolto.preparation.pipeline.shutil.rmtree", kill)
         with pytest.raises(KeyboardInterrupt):
             run(source, out)
     assert run(source, out).already == (place == "after")
@@ -212,7 +214,7 @@ def test_a_finished_set_is_left_alone(source: Path, whole: Path, tmp_path: Path)
     before = {file.name: file.stat().st_mtime_ns for file in whole.iterdir()}
     done = run(source, whole)
     assert done.already and {file.name: file.stat().st_mtime_ns for file in whole.iterdir()} == before
-    assert "stood there already" in told(done, whole)[-2]
+    assert "stood there already" in done.summary_lines()[-2]
 
 
 def test_settings_must_match(source: Path, tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_damage_and_empty_videos_are_told(tmp_path: Path) -> None:
     clip(root / "fake" / "none.mp4", [])
     (root / "fake" / "text.mp4").write_text("no video")
     done = run(root, out)
-    lines = "\n".join(told(done, out))
+    lines = "\n".join(done.summary_lines())
     assert "damaged: fake/half ü.mp4: " in lines and "unreadable: fake/text.mp4: " in lines
     assert "nothing found" in lines and "warning: a face was found in 100.0% of the real" in lines
     [real, fake, total] = done.coverage["classes"]
@@ -277,7 +279,7 @@ def test_names_that_are_no_text_are_written_out(tmp_path: Path) -> None:
     done = run(root, out)
     assert [row["video"] for row in rows(out)] == ["real/a\\xff"]
     assert [each["path"] for each in done.coverage["media"]] == ["real/b\\xff.mp4"]
-    "\n".join(told(done, out)).encode("utf-8")
+    "\n".join(done.summary_lines()).encode("utf-8")
 
 
 def test_no_face_at_all_is_an_error(tmp_path: Path) -> None:
@@ -338,7 +340,8 @@ def test_a_rule_of_another_detector_is_refused(source: Path, tmp_path: Path) -> 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr(sys, "argv", ["verovolto", "prepare", *map(str, words)])
-    monkeypatch.setattr("verovolto.faces.detection.mtcnn.MTCNNDetector", lambda: BrightSquares(name="mtcnn"))
+    for detector in (MTCNNDetector, CenterFaceDetector):
+        monkeypatch.setattr(detector, "detect", lambda _, image: BrightSquares().detect(image))
     with pytest.raises(SystemExit) as end:
         cli.main()
     return int(end.value.code or 0)
@@ -369,12 +372,9 @@ def test_another_face_detector_brings_its_own_confidence_and_a_restated_rule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from verovolto.data.crop_rule import FFPP
-    from verovolto.faces.detection.box_conversion import for_detector
+    from verovolto.faces.detection.registry import for_detector
 
-    monkeypatch.setattr("verovolto.faces.detection.centerface_weights.model_bytes", lambda: b"")
-    monkeypatch.setattr(
-        "verovolto.faces.detection.centerface.CenterFaceDetector", lambda: BrightSquares(name="centerface")
-    )
+    monkeypatch.setattr("verovolto.faces.detection.centerface_net.model_bytes", lambda: b"")
     root, out = tmp_path / "set", tmp_path / "out"
     clip(root / "real" / "a.mp4")
     flags = ("--workers", "0", "--smallest", "10")

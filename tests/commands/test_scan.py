@@ -142,7 +142,7 @@ class TestInPython:
         detector = Detector.load(tmp_path / "run")
         rule = str(tmp_path / "rule.json")
         found = detector.scan(clip, fps=None, crop=rule)
-        assert len(found.media[0].judged) == 0, "squares of 40 pixels are too small unless asked for"
+        assert len(found.files[0].judged) == 0, "squares of 40 pixels are too small unless asked for"
         _, out, _ = run(clip, *without(flags, "--smallest"), "--json", "-")
         assert found.to_dict()["media"] == json.loads(out)["media"]
 

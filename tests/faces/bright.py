@@ -31,6 +31,7 @@ class BrightSquares:
     time or, where it names a file, while that file is there (it is deleted)."""
 
     name: str = "bright"
+    confidence: float = 0.9
     deadly: bool = False
     once: Path | None = None
 

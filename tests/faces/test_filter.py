@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.conftest import draw_face
 from verovolto.core.errors import InputError
 from verovolto.faces.detection.base import Face
-from verovolto.faces.filter import REASONS, FaceLimits, judge_face, sharpness
+from verovolto.faces.filter import REASONS, FaceFilter, sharpness
 
 
 def tensor(image: Image.Image) -> Tensor:
@@ -32,25 +32,27 @@ BLURRED = tensor(draw_face(3, size=128).filter(ImageFilter.GaussianBlur(9)))
 
 
 def test_a_good_face_has_nothing_against_it() -> None:
-    assert judge_face(face(100), SHARP) == ()
+    assert FaceFilter().reasons(face(100), SHARP) == ()
 
 
 @pytest.mark.parametrize(("small", "blurred", "doubtful"), list(itertools.product([False, True], repeat=3)))
 def test_each_reason_is_given_for_itself_and_in_order(small: bool, blurred: bool, doubtful: bool) -> None:
     one = face(30 if small else 100, score=0.7 if doubtful else 0.99)
     want = tuple(itertools.compress(REASONS, (small, blurred, doubtful)))
-    assert judge_face(one, BLURRED if blurred else SHARP) == want
+    assert FaceFilter().reasons(one, BLURRED if blurred else SHARP) == want
 
 
 def test_a_face_at_the_limits_passes() -> None:
-    limits = FaceLimits(side=80, sharpness=sharpness(SHARP), confidence=0.5)
-    assert judge_face(face(20, 80, score=0.5), SHARP, limits) == ()
-    assert judge_face(face(79.5, 79.5, score=0.499), SHARP, limits) == ("too small", "uncertain detection")
+    limits = FaceFilter(side=80, sharpness=sharpness(SHARP), confidence=0.5)
+    assert limits.reasons(face(20, 80, score=0.5), SHARP) == ()
+    assert limits.reasons(face(79.5, 79.5, score=0.499), SHARP) == ("too small", "uncertain detection")
 
 
 def test_the_size_is_the_boxs_and_not_the_crops() -> None:
     """A crop that was enlarged is still a small face."""
-    assert "too small" in judge_face(face(20), SHARP.repeat_interleave(8, 1).repeat_interleave(8, 2))
+    assert "too small" in FaceFilter().reasons(
+        face(20), SHARP.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    )
 
 
 @given(seed=st.integers(0, 50), radius=st.floats(0.5, 3), more=st.floats(1, 6))
@@ -70,16 +72,16 @@ def test_sharpness_hardly_depends_on_the_crops_size() -> None:
 def test_a_crop_of_any_size_is_measured_and_a_plain_one_is_blurred(size: tuple[int, int]) -> None:
     plain = torch.full((3, *size), 90, dtype=torch.uint8)
     assert sharpness(plain) == pytest.approx(0, abs=1e-6)
-    assert judge_face(face(100), plain) == ("too blurred",)
+    assert FaceFilter().reasons(face(100), plain) == ("too blurred",)
 
 
 def test_limits_of_zero_let_all_pass() -> None:
     plain = torch.zeros(3, 4, 4, dtype=torch.uint8)
-    assert judge_face(face(1, score=0), plain, FaceLimits(side=0, sharpness=0, confidence=0)) == ()
+    assert FaceFilter(side=0, sharpness=0, confidence=0).reasons(face(1, score=0), plain) == ()
 
 
 def test_a_confidence_that_is_no_number_is_uncertain() -> None:
-    assert judge_face(face(100, score=float("nan")), SHARP) == ("uncertain detection",)
+    assert FaceFilter().reasons(face(100, score=float("nan")), SHARP) == ("uncertain detection",)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_confidence_that_is_no_number_is_uncertain() -> None:
 )
 def test_impossible_limits_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
-        FaceLimits(**wrong)
+        FaceFilter(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +98,4 @@ def test_impossible_limits_are_refused(wrong: dict[str, float]) -> None:
 )
 def test_what_is_no_crop_is_refused(crop: Tensor) -> None:
     with pytest.raises(InputError, match="uint8"):
-        judge_face(face(100), crop)
+        FaceFilter().reasons(face(100), crop)

@@ -30,6 +30,7 @@ class Reddest:
     """
 
     name: str = "reddest"
+    confidence: float = 0.9
     poison: int | None = None
 
     def detect(self, image: Tensor) -> list[Face]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tests.conftest import draw_face
 from verovolto.core.errors import InputError
-from verovolto.faces.detection.base import Face
+from verovolto.faces.detection.base import Face, iou
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.faces.shot_boundary import signature
 from verovolto.faces.tracking import (
@@ -25,7 +25,6 @@ from verovolto.faces.tracking import (
     Tracker,
     TrackingSettings,
     face_unit,
-    iou,
     landmark_distance,
     match,
     next_velocity,

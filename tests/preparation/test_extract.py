@@ -17,21 +17,16 @@ from PIL import Image, JpegImagePlugin
 from tests.conftest import full_disk
 from tests.faces.bright import RULE, BrightSquares, clip, cut, photo
 from verovolto.core.errors import InputError
-from verovolto.data.decode import decode_image
+from verovolto.data.decode import decode_image, encode_jpeg
 from verovolto.data.layouts import MediaItem
 from verovolto.faces.detection.base import Face
 from verovolto.preparation import extract as module
 from verovolto.preparation.extract import (
-    DOUBTFUL,
-    NOTHING,
-    OUTSIDE,
-    TOO_SMALL,
     Extractor,
     Job,
     Record,
     Rules,
     choose,
-    encode,
     frame_numbers,
     part_path,
     read_record,
@@ -81,11 +76,11 @@ def test_a_video_becomes_rows(tmp_path: Path, extract: Extract) -> None:
 
 def test_crops_are_stored_without_chroma_subsampling() -> None:
     image = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
-    stored = Image.open(io.BytesIO(encode(image)))
+    stored = Image.open(io.BytesIO(encode_jpeg(image)))
     assert isinstance(stored, JpegImagePlugin.JpegImageFile)
-    assert JpegImagePlugin.get_sampling(stored) == 0 and encode(image) == encode(image.clone())
+    assert JpegImagePlugin.get_sampling(stored) == 0 and encode_jpeg(image) == encode_jpeg(image.clone())
     smooth = torch.linspace(0, 255, 40).to(torch.uint8).expand(3, 40, 40)
-    assert (decode_image(encode(smooth)).float() - smooth).abs().max() <= 3
+    assert (decode_image(encode_jpeg(smooth)).float() - smooth).abs().max() <= 3
 
 
 def test_frames_are_sampled_by_number_too(tmp_path: Path, extract: Extract) -> None:
@@ -104,12 +99,12 @@ def test_one_face_or_all(tmp_path: Path, extract: Extract) -> None:
 
 def test_frames_without_a_face_are_counted_by_reason(tmp_path: Path, extract: Extract) -> None:
     empty = item(clip(tmp_path / "empty.mp4", [], frames=2))
-    assert extract(empty)[0].no_face == {NOTHING: 2}
+    assert extract(empty)[0].no_face == {"nothing found": 2}
     small = item(clip(tmp_path / "small.mp4", [(10, 10, 16)], frames=2))
-    assert extract(small, smallest=20)[0].no_face == {TOO_SMALL: 2}
+    assert extract(small, smallest=20)[0].no_face == {"smaller than --smallest": 2}
     doubtful = item(clip(tmp_path / "doubtful.mp4", level=190, frames=2))
     record, rows = extract(doubtful, confidence=0.9)
-    assert (record.no_face, rows, record.status) == ({DOUBTFUL: 2}, [], "ok")
+    assert (record.no_face, rows, record.status) == ({"below --confidence": 2}, [], "ok")
     assert extract(doubtful, confidence=0.5)[0].faces == 2
 
 
@@ -119,7 +114,7 @@ def test_a_box_outside_the_frame_is_counted(tmp_path: Path, extract: Extract) ->
             return [Face(box=(500.0, 500.0, 520.0, 520.0), score=1.0, landmarks=torch.zeros(5, 2))]
 
     record, rows = extract(item(clip(tmp_path / "a.mp4", frames=2)), Astray())
-    assert record.no_face == {OUTSIDE: 2} and not rows
+    assert record.no_face == {"crop outside the frame": 2} and not rows
 
 
 def test_extracted_frames_keep_their_numbers(tmp_path: Path, extract: Extract) -> None:

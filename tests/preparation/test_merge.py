@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verovolto.faces.detection.base import iou
 from verovolto.preparation.coverage import ALL, Counts, count, table, warnings
 from verovolto.preparation.extract import Record
-from verovolto.preparation.merge import SAME_FACE, match, overlap, regroup
+from verovolto.preparation.merge import SAME_FACE, match, regroup
 
 BOXES = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(1, 50)).map(
     lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))
@@ -55,15 +56,15 @@ def test_regrouped_rows_are_the_same_rows(lengths: list[int], size: int) -> None
 
 @given(BOXES, BOXES)
 def test_overlap_is_symmetric_and_a_share(a: tuple[float, ...], b: tuple[float, ...]) -> None:
-    assert overlap(a, b) == overlap(b, a)
-    assert 0 <= overlap(a, b) <= 1 and overlap(a, a) == 1
+    assert iou(a, b) == iou(b, a)
+    assert 0 <= iou(a, b) <= 1 and iou(a, a) == 1
     moved = [tuple(v + 100 for v in box) for box in (a, b)]
-    assert overlap(*moved) == pytest.approx(overlap(a, b))
+    assert iou(*moved) == pytest.approx(iou(a, b))
 
 
 def test_overlap_of_known_boxes() -> None:
-    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 2, 2), (2, 0, 4, 2)) == 0
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 2, 2), (2, 0, 4, 2)) == 0
 
 
 @given(st.lists(BOXES, max_size=5), st.lists(BOXES, max_size=5))
@@ -74,10 +75,10 @@ def test_matched_boxes_overlap_and_are_given_away_once(
     assert len(partner) == len(ours)
     given_away = [j for j in partner if j >= 0]
     assert len(set(given_away)) == len(given_away)
-    assert all(overlap(ours[i], theirs[j]) >= SAME_FACE for i, j in enumerate(partner) if j >= 0)
+    assert all(iou(ours[i], theirs[j]) >= SAME_FACE for i, j in enumerate(partner) if j >= 0)
     left = set(range(len(theirs))) - set(given_away)
     for i, j in enumerate(partner):
-        assert j >= 0 or all(overlap(ours[i], theirs[free]) < SAME_FACE for free in left)
+        assert j >= 0 or all(iou(ours[i], theirs[free]) < SAME_FACE for free in left)
 
 
 @given(st.lists(BOXES, unique=True, max_size=5))

@@ -113,7 +113,7 @@ def operating_point(missed: Mapping[str, Missed] | None = None) -> OperatingPoin
 
 def scan_of(*media: FileResult, missed: Mapping[str, Missed] | None = None) -> Scan:
     return Scan(
-        media=media,
+        files=media,
         operating_point=operating_point(missed),
         detector={"name": "drawn <b>", "score": "rmse", "path": "runs/a", "about": {"seed": 0}},
         settings={"fps": 2.0, "domain": {"sharpness": [1.0, 3.0]}, "crop_rule": {"scale": 1.3}},

@@ -12,9 +12,9 @@ from rich.cells import cell_len
 
 from tests.report import scans
 from verovolto.calibration.thresholds import Missed
-from verovolto.faces.filter import TOO_BLURRED, TOO_SMALL, UNCERTAIN
+from verovolto.faces.filter import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.report import scan_text as words
-from verovolto.scanning.result import NO_FACE, OUTSIDE_DOMAIN, VERDICTS, FileResult, Scan, Verdict
+from verovolto.scanning.result import OUTSIDE_DOMAIN, VERDICTS, FileResult, Scan, Verdict
 
 _CLAIMED = (
     "real|genuine|authentic|trustworthy|original|unmanipulated|unaltered|untouched|not (?:a )?(?:deep)?fake"
@@ -69,7 +69,7 @@ def all_words(scan: Scan) -> list[str]:
         words.counts_line(scan),
         *words.text_result(scan),
     ]
-    for one in scan.media:
+    for one in scan.files:
         said += [
             words.headline(one),
             words.damage_line(one) or "",
@@ -259,5 +259,5 @@ def test_hostile_names_are_written_out(hostile: str) -> None:
 def test_the_text_ends_with_what_it_does_not_say() -> None:
     scan = scans.everything()
     text = words.text_result(scan)
-    assert text[: len(scan.media) + 1] == words.text_table(scan) and text[-1] == words.CLOSING
+    assert text[: len(scan.files) + 1] == words.text_table(scan) and text[-1] == words.CLOSING
     assert set(words.operating_point_lines(scan.operating_point)) <= set(text)

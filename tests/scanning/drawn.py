@@ -19,24 +19,22 @@ from tests.faces.bright import RULE, BrightSquares, picture
 from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.faces.filter import FaceLimits
 from verovolto.scanning import run
-from verovolto.scanning.discovery import Found
+from verovolto.scanning.discovery import MediaPath
 from verovolto.scanning.result import FileResult
 from verovolto.scanning.run import Scanner
-from verovolto.scanning.scan_file import ScanContext
-from verovolto.scanning.settings import ScanSettings
+from verovolto.scanning.settings import ScanContext, ScanSettings
 
 REAL, ODD = 175, 250
 """Levels of squares that `by_brightness` takes for real faces, and for an anomaly."""
 
-SMALL = FaceLimits(side=8, sharpness=0, confidence=0.5)
+SMALL = {"smallest": 8.0, "sharpness": 0.0, "confidence": 0.5}
 """Squares of a few pixels are faces."""
 
 
 def settings(**given: Any) -> ScanSettings:
     """Every frame is looked at, and `SMALL` faces are judged."""
-    return ScanSettings(**{"crop": RULE, "fps": None, "faces": SMALL, **given})
+    return ScanSettings(**{"crop": RULE, "fps": None, **SMALL, **given})
 
 
 def by_brightness(*, faces: int = 400) -> TrivialDetector:
@@ -63,9 +61,9 @@ def context(detector: Any = None, face_detector: Any = None, **given: Any) -> Sc
 class BrightScanner(Scanner):
     """A `Scanner` whose processes find squares, and are killed by a green picture."""
 
-    def __call__(self, found: Found) -> FileResult:
+    def __call__(self, file: MediaPath) -> FileResult:
         run.open_detector = lambda name: BrightSquares(deadly=True)
-        return super().__call__(found)
+        return super().__call__(file)
 
 
 def film(path: Path, pictures: Sequence[np.ndarray], *, rotate: int = 0, rate: int = 8) -> Path:

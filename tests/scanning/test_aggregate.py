@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from verovolto.calibration.thresholds import Calibration, needed
 from verovolto.core.errors import InputError
-from verovolto.scanning.aggregate import (
+from verovolto.scanning.verdict import (
     Rule,
     bonferroni,
     rule_for,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from verovolto.scanning.discovery import Found, find_media
+from verovolto.scanning.discovery import MediaPath, find_media
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -102,7 +102,7 @@ def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
 
 def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     odd = Path("a\0b.mp4")
-    assert list(find_media([odd, odd])) == [Found(path=odd)]
+    assert list(find_media([odd, odd])) == [MediaPath(path=odd)]
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from tests.faces.bright import RULE, BrightSquares, clip, photo
 from verovolto.calibration.input_domain import CONDITIONS, Domain
 from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.trivial.detector import TrivialDetector
-from verovolto.faces.filter import FaceLimits
+from verovolto.faces import filter as face_filter
 from verovolto.scanning import result, run
-from verovolto.scanning import scan_file as medium
 from verovolto.scanning.settings import ScanSettings
 
 DOCS = Path(__file__).parents[2] / "docs" / "scan.md"
@@ -43,9 +42,9 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     )
     (tmp_path / "note.txt").write_text("no picture")
     paths = [clip(tmp_path / "a.mp4"), photo(tmp_path / "b.png", [(4, 4, 12)]), tmp_path / "note.txt"]
-    settings = ScanSettings(crop=RULE, faces=FaceLimits(side=20, sharpness=0))
+    settings = ScanSettings(crop=RULE, smallest=20, sharpness=0)
     written: dict[str, Any] = json.loads(
-        json.dumps(run.scan(detector, paths, settings).to_dict(), allow_nan=False)
+        json.dumps(run.scan_files(detector, paths, settings).to_dict(), allow_nan=False)
     )
     return written
 
@@ -73,7 +72,10 @@ def test_every_key_is_documented(written: dict[str, Any]) -> None:
 
 def test_every_word_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
-    reasons = (result.NO_FACE, result.OUTSIDE_DOMAIN, result.TOO_MANY, medium.OUTSIDE_FRAME, medium.NO_SCORE)
+    reasons = (
+        result.OUTSIDE_DOMAIN, result.TOO_MANY, *face_filter.REASONS, face_filter.NO_FACE, face_filter.NO_SCORE,
+        face_filter.OUTSIDE_FRAME,
+    )  # fmt: skip
     rules = ("one face", "twice the mean", "videos")
     for word in (*result.VERDICTS, *reasons, *rules, "damaged", "unreadable"):
         assert f"`{word}" in text, word

@@ -28,14 +28,16 @@ from verovolto.data.face_batch import FaceBatch
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.detectors.types import Scores
 from verovolto.faces.detection.base import Face
-from verovolto.faces.filter import FaceLimits
+from verovolto.faces.filter import NO_FACE, FaceFilter
 from verovolto.media import Limits
 from verovolto.scanning import run
-from verovolto.scanning.result import NO_FACE, VERDICTS, FileResult, Scan
-from verovolto.scanning.run import scan
-from verovolto.scanning.scan_file import ScanContext, scan_file
+from verovolto.scanning.result import VERDICTS, FileResult, Scan
+from verovolto.scanning.run import scan_files
+from verovolto.scanning.scan_file import scan_file
+from verovolto.scanning.settings import ScanContext
 
 LEVEL = {"level": REAL}
+DEFAULT = {"smallest": FaceFilter.side, "sharpness": FaceFilter.sharpness, "confidence": None}
 PERSON = [(24, 16, 40)]
 
 
@@ -46,7 +48,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scan]:
     def scanned(*paths: Path, detector: Any = None, face_detector: Any = None, **given: Any) -> Scan:
         monkeypatch.setattr(run, "open_detector", lambda name: face_detector or BrightSquares())
         options = {name: given.pop(name) for name in ("workers", "on_progress") if name in given}
-        found = scan(detector or by_brightness(), list(paths), drawn.settings(**given), **options)
+        found = scan_files(detector or by_brightness(), list(paths), drawn.settings(**given), **options)
         json.dumps(found.to_dict(), allow_nan=False).encode("utf-8")
         return found
 
@@ -55,7 +57,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scan]:
 
 def problems(found: Scan, path: Path) -> str:
     """What is said of a file that is unreadable."""
-    [one] = [each for each in found.media if each.path == str(path)]
+    [one] = [each for each in found.files if each.path == str(path)]
     assert (one.status, one.verdict, one.p_value, one.tracks, one.frames) == ("unreadable", None, None, (), 0)
     assert not found.complete
     return "; ".join(one.problems)
@@ -89,11 +91,11 @@ def test_a_folder_of_broken_files_is_scanned_to_its_end(look: Callable[..., Scan
     photo(tmp_path / "8 whole.png")
     clip(tmp_path / "9 whole.mp4", PERSON, **LEVEL)
     found = look(tmp_path)
-    names = [Path(one.path).name for one in found.media]
+    names = [Path(one.path).name for one in found.files]
     assert names == sorted(path.name for path in tmp_path.iterdir())
-    assert [one.status for one in found.media] == ["unreadable"] * 8 + ["ok"] * 2
-    assert [one.verdict for one in found.media[8:]] == ["no sign found"] * 2
-    said = {name: "; ".join(one.problems) for name, one in zip(names, found.media, strict=True)}
+    assert [one.status for one in found.files] == ["unreadable"] * 8 + ["ok"] * 2
+    assert [one.verdict for one in found.files[8:]] == ["no sign found"] * 2
+    said = {name: "; ".join(one.problems) for name, one in zip(names, found.files, strict=True)}
     for name, words in {
         "0 empty.mp4": "empty file", "1 text.mp4": "a text file", "2 sound.mp4": "sound alone",
         "3 head.mp4": "no frame of it can be decoded", "4 half.png": "truncated", "5 gone.mp4": "no such file",
@@ -119,7 +121,7 @@ def test_a_picture_that_is_a_bomb_is_never_decoded(
 def test_a_truncated_video_is_judged_by_what_is_there(look: Callable[..., Scan], tmp_path: Path) -> None:
     path = cut(clip(tmp_path / "a.mp4", PERSON, frames=40, **LEVEL), 0.6)
     found = look(path)
-    [one] = found.media
+    [one] = found.files
     assert found.complete and (one.status, one.verdict) == ("damaged", "no sign found")
     assert "of 40 frames are missing" in "; ".join(one.problems)
     assert 10 < one.frames < 40 and len(one.tracks[0].frame_scores) == one.frames
@@ -127,16 +129,16 @@ def test_a_truncated_video_is_judged_by_what_is_there(look: Callable[..., Scan],
 
 def test_four_frames_are_a_video(look: Callable[..., Scan], tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", walk(4, level=ODD))
-    [one] = look(path).media
+    [one] = look(path).files
     assert (one.medium, one.frames, one.verdict, one.duration_s) == ("video", 4, "suspect", 0.5)
-    [one] = look(path, fps=2.0).media
+    [one] = look(path, fps=2.0).files
     assert (one.frames, one.verdict, one.tracks[0].rule) == (1, "suspect", "one face")
 
 
 def test_no_face_is_no_score(look: Callable[..., Scan], tmp_path: Path) -> None:
     found = look(clip(tmp_path / "a.mp4", []), photo(tmp_path / "a.png", []))
     assert found.complete
-    for one in found.media:
+    for one in found.files:
         assert (one.verdict, one.reasons, one.p_value, one.tracks) == ("cannot tell", (NO_FACE,), None, ())
         assert one.frames > 0
 
@@ -144,24 +146,24 @@ def test_no_face_is_no_score(look: Callable[..., Scan], tmp_path: Path) -> None:
 def test_a_crowd(look: Callable[..., Scan], tmp_path: Path) -> None:
     places = [(4 + 23 * column, 4 + 22 * row, 16) for column in range(4) for row in range(3)]
     path = photo(tmp_path / "crowd.png", places)
-    [one] = look(path).media
+    [one] = look(path).files
     assert len(one.tracks) == len(one.judged) == 12 and one.verdict == "no sign found"
     assert all(
         each.p_adjusted == min(1.0, 12 * each.p_value) for each in one.judged if each.p_value is not None
     )
-    [one] = look(path, detector=by_brightness(faces=100)).media
+    [one] = look(path, detector=by_brightness(faces=100)).files
     assert one.verdict == "cannot tell" and one.reasons == ("more faces than the calibration supports",)
-    [one] = look(path, largest_only=True).media
+    [one] = look(path, faces="largest").files
     assert len(one.tracks) == 1 and one.verdict == "no sign found"
 
 
 def test_a_small_doubtful_or_distant_square(look: Callable[..., Scan], tmp_path: Path) -> None:
-    [one] = look(photo(tmp_path / "small.png", [(30, 30, 6)])).media
+    [one] = look(photo(tmp_path / "small.png", [(30, 30, 6)])).files
     assert (one.verdict, one.reasons) == ("cannot tell", ("too small",))
-    [one] = look(photo(tmp_path / "dim.png", level=REAL), faces=FaceLimits()).media
+    [one] = look(photo(tmp_path / "dim.png", level=REAL), **DEFAULT).files
     assert one.reasons == ("uncertain detection",)
     elsewhere = CropRule(detector="bright", dx=5.0)
-    [one] = look(photo(tmp_path / "border.png", [(50, 16, 40)]), crop=elsewhere).media
+    [one] = look(photo(tmp_path / "border.png", [(50, 16, 40)]), crop=elsewhere).files
     assert one.reasons == ("crop outside the frame",)
 
 
@@ -187,7 +189,7 @@ def test_a_phones_photo_is_judged_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (3, 3)])
 def test_odd_sizes(look: Callable[..., Scan], tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, (200, 200, 200)).save(tmp_path / "a.png")
-    [one] = look(tmp_path / "a.png", pictures=True, detector=network(), faces=FaceLimits()).media
+    [one] = look(tmp_path / "a.png", pictures=True, detector=network(), **DEFAULT).files
     assert (one.status, one.verdict, (one.width, one.height)) == ("ok", "cannot tell", size)
 
 
@@ -198,7 +200,7 @@ def test_any_name_will_do(look: Callable[..., Scan], tmp_path: Path, name: str) 
     path = clip(tmp_path / "folder" / name, PERSON, frames=2, **LEVEL)
     (tmp_path / name).write_text("no video")
     found = look(path, tmp_path / name)
-    assert [(one.path, one.status) for one in found.media] == [
+    assert [(one.path, one.status) for one in found.files] == [
         (str(path), "ok"), (str(tmp_path / name), "unreadable"),
     ]  # fmt: skip
     assert "text file" in problems(found, tmp_path / name)
@@ -215,8 +217,8 @@ def test_names_that_are_no_text_are_written_out(
     photo(odd / os.fsdecode(b"a\xfe.png"))
     (odd / os.fsdecode(b"b\xfe.png")).touch()
     found = look(odd)
-    assert [one.path for one in found.media] == [f"{tmp_path}/\\xff/{name}\\xfe.png" for name in "ab"]
-    assert [one.status for one in found.media] == ["ok", "unreadable"]
+    assert [one.path for one in found.files] == [f"{tmp_path}/\\xff/{name}\\xfe.png" for name in "ab"]
+    assert [one.status for one in found.files] == ["ok", "unreadable"]
     monkeypatch.setattr(os, "scandir", _forbidden)
     assert "cannot be read" in problems(look(odd), Path(f"{tmp_path}/\\xff"))
 
@@ -233,13 +235,13 @@ def test_a_folder_that_cannot_be_read(
     monkeypatch.setattr(os, "scandir", _forbidden)
     found = look(tmp_path / "locked", whole)
     assert "Permission denied" in problems(found, tmp_path / "locked")
-    assert found.media[1].verdict == "no sign found"
+    assert found.files[1].verdict == "no sign found"
 
 
 def test_a_file_that_vanishes_meanwhile(look: Callable[..., Scan], tmp_path: Path) -> None:
     first, second = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
     found = look(first, second, on_progress=lambda done, total: second.unlink(missing_ok=True))
-    assert "no such file" in problems(found, second) and found.media[0].status == "ok"
+    assert "no such file" in problems(found, second) and found.files[0].status == "ok"
 
 
 def test_a_name_that_no_file_can_have(look: Callable[..., Scan]) -> None:
@@ -249,7 +251,7 @@ def test_a_name_that_no_file_can_have(look: Callable[..., Scan]) -> None:
 class Broken:
     """A face detector with a bug that green pictures bring to light."""
 
-    name = "bright"
+    name, confidence = "bright", 0.9
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -275,7 +277,7 @@ def test_a_bug_at_one_file_ends_nothing(
     clip(tmp_path / "a.mp4", ground=POISON)
     photo(tmp_path / "b.png")
     found = look(tmp_path, face_detector=Broken(error))
-    assert said in problems(found, tmp_path / "a.mp4") and found.media[1].verdict == "no sign found"
+    assert said in problems(found, tmp_path / "a.mp4") and found.files[1].verdict == "no sign found"
 
 
 def test_a_codecs_bug_ends_nothing(
@@ -290,7 +292,7 @@ def test_a_codecs_bug_ends_nothing(
     monkeypatch.setattr("verovolto.media.open.open_video", burst)
     found = look(tmp_path)
     assert "the codec's own" in problems(found, tmp_path / "a.mp4")
-    assert found.media[1].verdict == "no sign found"
+    assert found.files[1].verdict == "no sign found"
 
 
 def test_an_interrupted_scan_keeps_what_is_done(look: Callable[..., Scan], tmp_path: Path) -> None:
@@ -298,7 +300,7 @@ def test_an_interrupted_scan_keeps_what_is_done(look: Callable[..., Scan], tmp_p
     clip(tmp_path / "b.mp4", ground=POISON)
     photo(tmp_path / "c.png")
     found = look(tmp_path, face_detector=Broken(KeyboardInterrupt()))
-    assert [Path(one.path).name for one in found.media] == ["a.png"] and found.not_reached == 2
+    assert [Path(one.path).name for one in found.files] == ["a.png"] and found.not_reached == 2
 
 
 class NoNumber(TrivialDetector):
@@ -318,10 +320,10 @@ def test_what_is_no_number_is_no_score(
 ) -> None:
     monkeypatch.setattr(NoNumber, "value", value)
     detector = NoNumber(default_score="brightness", calibration=by_brightness().calibration)
-    [one] = look(photo(tmp_path / "a.png", level=ODD), detector=detector, pictures=True).media
+    [one] = look(photo(tmp_path / "a.png", level=ODD), detector=detector, pictures=True).files
     assert (one.verdict, one.reasons) == ("cannot tell", ("score that is no finite number",))
     pictures = [*walk(3, level=ODD), *walk(2, level=160)]
-    [one] = look(film(tmp_path / "a.mp4", pictures), detector=detector).media
+    [one] = look(film(tmp_path / "a.mp4", pictures), detector=detector).files
     assert one.verdict != "suspect" and sum(len(each.frame_scores) for each in one.tracks) == 2
 
 

@@ -1,4 +1,4 @@
-"""A scan of many files keeps pictures of the gravest alone."""
+"""A scan of many files keeps pictures of the most severe alone."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def result(number: int, *, p_value: float) -> FileResult:
 def test_pictures_of_the_gravest_are_kept_and_every_result_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "PICTURED", 3)
     told: list[float] = []
-    gathered = run._Gathered(lambda done, total: told.append(done / total), 20)
+    gathered = run._Results(lambda done, total: told.append(done / total), 20)
     values = [0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.05, *(1.0 for _ in range(12))]
     for at, p_value in enumerate(values):
         gathered.add(at, result(at, p_value=p_value))
-        assert sum(one.pictured for one in gathered.media.values()) <= 6
+        assert sum(one.pictured for one in gathered._results.values()) <= 6
     found = gathered.in_order()
     assert [one.path for one in found] == [str(at) for at in range(20)] and told[-1] == 1.0
     kept = {one.path for one in found if one.pictured}

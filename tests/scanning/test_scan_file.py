@@ -9,7 +9,6 @@ import math
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from tests.faces.bright import BrightSquares, picture
 from tests.scanning import drawn
-from tests.scanning.drawn import ODD, REAL, SMALL, by_brightness, context, film, network, photo, walk
+from tests.scanning.drawn import ODD, REAL, by_brightness, context, film, network, photo, walk
 from verovolto.calibration.input_domain import conditions
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
@@ -30,7 +29,8 @@ from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
 from verovolto.scanning import run
 from verovolto.scanning import scan_file as medium_module
 from verovolto.scanning.result import FileResult
-from verovolto.scanning.scan_file import KEY_FRAMES, ScanContext, scan_file
+from verovolto.scanning.scan_file import KEY_FRAMES, scan_file
+from verovolto.scanning.settings import ScanContext
 
 FRAMES = 36
 
@@ -120,9 +120,9 @@ def test_a_medium_among_others_is_judged_as_alone(
 ) -> None:
     monkeypatch.setattr(run, "open_detector", lambda name: BrightSquares())
     paths = [photo(tmp_path / "a.png"), long_walk, photo(tmp_path / "b.png", level=ODD)]
-    together = run.scan(by_brightness(), paths, drawn.settings()).media
+    together = run.scan_files(by_brightness(), paths, drawn.settings()).files
     for path, one in zip(paths, together, strict=True):
-        [alone] = run.scan(by_brightness(), [path], drawn.settings()).media
+        [alone] = run.scan_files(by_brightness(), [path], drawn.settings()).files
         assert alone.to_dict() == one.to_dict()
     assert [one.verdict for one in together] == ["no sign found", "no sign found", "suspect"]
 
@@ -140,7 +140,7 @@ def two_people(frames: int) -> list[np.ndarray]:
 
 def test_people_are_followed_and_judged_one_by_one(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", two_people(20))
-    found = scan_file(path, context(faces=replace(SMALL, confidence=0.6)))
+    found = scan_file(path, context(confidence=0.6))
     odd, real, doubtful = sorted(found.tracks, key=lambda track: -(track.score or 0))
     assert (odd.verdict, real.verdict, doubtful.verdict) == ("suspect", "no sign found", "cannot tell")
     assert found.verdict == "suspect"
@@ -155,9 +155,7 @@ def test_people_are_followed_and_judged_one_by_one(tmp_path: Path) -> None:
 
 def test_what_may_be_no_face_comes_last(tmp_path: Path) -> None:
     before = picture([(40, 50, 16)], level=145)
-    found = scan_file(
-        film(tmp_path / "a.mp4", [before, *two_people(5)]), context(faces=replace(SMALL, confidence=0.6))
-    )
+    found = scan_file(film(tmp_path / "a.mp4", [before, *two_people(5)]), context(confidence=0.6))
     sure = [track.reasons != (UNCERTAIN,) for track in found.tracks]
     assert sum(sure) == 2 and sure == sorted(sure, reverse=True) and found.tracks[2].id == 0
 
@@ -165,14 +163,13 @@ def test_what_may_be_no_face_comes_last(tmp_path: Path) -> None:
 def test_the_face_that_a_picture_is_about(tmp_path: Path) -> None:
     path = photo(tmp_path / "a.png", [(4, 4, 20), (40, 20, 44)], level=ODD)
     assert len(scan_file(path, context()).tracks) == 2
-    [only] = scan_file(path, context(largest_only=True)).tracks
+    [only] = scan_file(path, context(faces="largest")).tracks
     assert only.frame_scores[0].box == (40, 20, 84, 64)
 
 
 def test_faces_that_grow_are_judged_where_they_are_large_enough(tmp_path: Path) -> None:
     pictures = [picture([(40 - side // 2, 36 - side // 2, side)], level=REAL) for side in range(20, 44, 2)]
-    limits = replace(SMALL, side=30)
-    [person] = scan_file(film(tmp_path / "a.mp4", pictures), context(faces=limits)).tracks
+    [person] = scan_file(film(tmp_path / "a.mp4", pictures), context(smallest=30)).tracks
     assert person.seen == 12 and person.rejected == {TOO_SMALL: 5} and len(person.frame_scores) == 7
 
 
@@ -184,7 +181,7 @@ def test_progress_goes_up_to_the_end(long_walk: Path, tmp_path: Path, net: ScanC
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "open_detector", lambda name: BrightSquares())
         paths = [photo(tmp_path / "a.png"), long_walk]
-        run.scan(by_brightness(), paths, drawn.settings(), on_progress=lambda *at: whole.append(at))
+        run.scan_files(by_brightness(), paths, drawn.settings(), on_progress=lambda *at: whole.append(at))
     done = [share for share, _ in whole]
     assert done == sorted(done) and (done[0], done[-1]) == (0, 2) and {total for _, total in whole} == {2}
 
@@ -234,7 +231,7 @@ def test_no_picture_is_kept_unless_asked(
     def refuse(*_: Any, **__: Any) -> None:
         raise InputError("a picture was encoded")
 
-    monkeypatch.setattr(medium_module, "encode", refuse)
+    monkeypatch.setattr(medium_module, "encode_jpeg", refuse)
     monkeypatch.setattr(medium_module, "_shrunk", refuse)
     found = scan_file(long_walk, net)
     assert found.status == "ok" and all(track.key_frames == () for track in found.tracks)
@@ -244,7 +241,7 @@ def test_no_picture_is_kept_unless_asked(
 class Watched:
     """A finder that counts how many of the frames it has seen are still held by somebody."""
 
-    name = "bright"
+    name, confidence = "bright", 0.9
 
     def __init__(self) -> None:
         self.alive = 0
@@ -310,8 +307,8 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.chdir(elsewhere)
     monkeypatch.setattr(run, "open_detector", lambda name: BrightSquares())
-    found = run.scan(network(), [media], drawn.settings(pictures=True))
-    assert len(found.media) == 3 and tempfile.gettempdir() == str(elsewhere)
+    found = run.scan_files(network(), [media], drawn.settings(pictures=True))
+    assert len(found.files) == 3 and tempfile.gettempdir() == str(elsewhere)
     assert not [*elsewhere.iterdir()]
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in media.iterdir()} == before
 

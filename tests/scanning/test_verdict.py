@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.thresholds import Calibration
-from verovolto.faces.filter import TOO_BLURRED, TOO_SMALL, UNCERTAIN
+from verovolto.faces.filter import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.scanning.result import (
-    NO_FACE,
     OUTSIDE_DOMAIN,
     TOO_MANY,
     VERDICTS,

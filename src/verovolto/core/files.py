@@ -65,6 +65,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
+def as_text(name: str) -> str:
+    """A file's name as text that can be stored: bytes of it that are no UTF-8 are written out (`\\xff`)."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     import hashlib  # slow to load, and no help text needs it

@@ -1,4 +1,4 @@
-"""Encoded image bytes to RGB pixels, with limits, and a clear error for what cannot be read."""
+"""Encoded image bytes to RGB pixels, with limits and a clear error for what cannot be read, and back."""
 
 from __future__ import annotations
 
@@ -94,6 +94,14 @@ def to_pixels(image: Image.Image) -> Tensor:
     """A Pillow image as uint8 `[3, H, W]`, RGB, upright: by the same rules as a file that holds it."""
     pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def encode_jpeg(image: Tensor) -> bytes:
+    """JPEG of quality 95 without chroma subsampling of uint8 `[3, H, W]`; the same bytes for the same pixels."""
+    out = io.BytesIO()
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -91,39 +91,16 @@ class Detector(ABC):
         """Reconstructions, error maps and latents of a few images; None for a detector that has none."""
         return None
 
-    def scan(
-        self,
-        *paths: str | Path,
-        fps: float | None = 2.0,
-        false_alarm: float = 0.05,
-        crop: str | None = None,
-        pictures: bool = False,
-    ) -> Scan:
-        """Find, follow and judge the faces in photos and videos; what `verovolto scan` prints, as objects.
+    def scan(self, *paths: str | Path, **options: Any) -> Scan:
+        """Find, track and judge the faces in photos and videos: `verovolto.scan` with this detector.
 
         Args:
             paths: files and folders, mixed.
-            fps: frames looked at a second of video; None for all.
-            false_alarm: share of real media that may be called suspect.
-            crop: how the training faces were cropped, where the detector does not say: `ffpp`, `tight`, `dfdc` or a
-                JSON file.
-            pictures: keep the most telling frames with their heat maps.
-
-        Returns:
-            One result a file, in order; files that cannot be read say why, and never stop the rest.
-
-        Raises:
-            InputError: nothing to scan, or options that cannot be used.
-            CalibrationError: the detector is not calibrated, or not on enough faces for `false_alarm`.
+            options: of `verovolto.scan`, such as `fps`, `false_alarm`, `faces`, `crop`.
         """
-        # What scans knows detectors; only this door leads back.
-        from verovolto.data.crop_rule import read_rule
-        from verovolto.scanning.run import scan
-        from verovolto.scanning.settings import ScanSettings
+        import verovolto  # the one door that leads up again
 
-        rule = None if crop is None else read_rule(crop, flag="crop")
-        settings = ScanSettings(crop=rule, fps=fps, false_alarm=false_alarm, pictures=pictures)
-        return scan(self, [Path(path) for path in paths], settings)
+        return verovolto.scan(*paths, detector=self, **options)
 
     def _p_values(self, columns: Mapping[str, Tensor]) -> np.ndarray | None:
         known = self.calibration.get(self.default_score)

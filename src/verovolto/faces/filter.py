@@ -1,7 +1,7 @@
-"""Whether a face is good enough to be judged, and if not, why not. Pure functions.
+"""Which faces are good enough to be judged or stored, and the words for why the others are not. Pure functions.
 
-A face that fails is counted with its reasons and never scored: a score of too few pixels says more of the
-camera than of the face.
+A face that fails is counted with its reason and never scored: a score of too few pixels says more of the camera than
+of the face.
 """
 
 from __future__ import annotations
@@ -9,26 +9,30 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from verovolto.core.errors import InputError
 from verovolto.data.transforms import laplacian_variance, luma, resize
-from verovolto.faces.detection.base import CONFIDENT, Face
+from verovolto.faces.detection.base import CONFIDENT, Face, check_image
 
 TOO_SMALL = "too small"
 TOO_BLURRED = "too blurred"
 UNCERTAIN = "uncertain detection"
 REASONS = (TOO_SMALL, TOO_BLURRED, UNCERTAIN)
-"""Everything that `judge_face` may say, in the order in which it says it."""
+"""All that a `FaceFilter` may object to, the most severe last: an uncertain detection may be no face at all."""
+
+# Why a face, or a whole frame, is not scored although no filter objects.
+OUTSIDE_FRAME = "crop outside the frame"
+NO_FACE = "no face found"
+NO_SCORE = "score that is no finite number"
 
 WORKING_SIDE = 112
 """Side in pixels to which a crop is brought before its sharpness is measured, so that figures compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceLimits:
+class FaceFilter:
     """The least that a face must have. A limit of 0 lets every face pass.
 
     Attributes:
@@ -37,7 +41,8 @@ class FaceLimits:
         sharpness: as `sharpness` measures it, in squared grey levels, >= 0. Forgeries tend to be smoother than
             photographs, so a high limit would hide them: of 400 reals and 400 fakes of the DFDC training set,
             less than 1 % of either lie below the default.
-        confidence: the detector's, in [0, 1].
+        confidence: the face detector's, in [0, 1]; each detector has a scale of its own
+            (`detection.base.FaceDetector.confidence`), the default is MTCNN's.
     """
 
     side: float = 64.0
@@ -51,30 +56,24 @@ class FaceLimits:
         if not 0 <= self.confidence <= 1:
             raise InputError(f"the least confidence of a face must be in [0, 1], not {self.confidence}")
 
+    def reasons(self, face: Face, crop: UInt8[Tensor, "3 h w"] | None = None) -> tuple[str, ...]:
+        """Why a face does not pass, some of `REASONS` in that order; empty when it does.
 
-def judge_face(face: Face, crop: UInt8[Tensor, "3 h w"], limits: FaceLimits | None = None) -> tuple[str, ...]:
-    """Why a face should not be judged; empty when nothing speaks against it.
+        Args:
+            face: in pixels of the original picture.
+            crop: uint8 `[3, h, w]`, cut by any crop rule; its size does not tell the face's, since it may have been
+                resized. Without it the sharpness is not looked at.
 
-    Args:
-        face: in pixels of the original picture.
-        crop: uint8 `[3, h, w]`, cut by any crop rule; its size does not tell the face's, since it may have been
-            resized.
-        limits: the defaults of `FaceLimits` when left out.
-
-    Returns:
-        Some of `REASONS`, in that order.
-
-    Raises:
-        InputError: the crop is not uint8 `[3, h, w]`, or has no pixels.
-    """
-    limits = limits or FaceLimits()
-    # Written so that a value that is not a number fails its limit.
-    passed = {
-        TOO_SMALL: max(face.width, face.height) >= limits.side,
-        TOO_BLURRED: sharpness(crop) >= limits.sharpness,
-        UNCERTAIN: face.score >= limits.confidence,
-    }
-    return tuple(reason for reason in REASONS if not passed[reason])
+        Raises:
+            InputError: the crop is not uint8 `[3, h, w]`, or has no pixels.
+        """
+        # Written so that a value that is not a number fails its limit.
+        passed = {
+            TOO_SMALL: max(face.width, face.height) >= self.side,
+            TOO_BLURRED: crop is None or sharpness(crop) >= self.sharpness,
+            UNCERTAIN: face.score >= self.confidence,
+        }
+        return tuple(reason for reason in REASONS if not passed[reason])
 
 
 def sharpness(crop: UInt8[Tensor, "3 h w"]) -> float:
@@ -86,9 +85,5 @@ def sharpness(crop: UInt8[Tensor, "3 h w"]) -> float:
     Raises:
         InputError: the crop is not uint8 `[3, h, w]`, or has no pixels.
     """
-    if crop.dtype != torch.uint8 or crop.ndim != 3 or crop.shape[0] != 3 or crop.numel() == 0:
-        raise InputError(
-            f"sharpness is measured on uint8 [3, h, w], not {crop.dtype} {list(crop.shape)}",
-            hint="crop the face out of the decoded picture first",
-        )
+    check_image(crop, "sharpness")
     return float(laplacian_variance(luma(resize(crop, WORKING_SIDE))))

@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.faces.detection.base import Face, best_first
+from verovolto.faces.detection.base import Face, best_first, iou
 from verovolto.faces.shot_boundary import CUT, Signature, is_cut, signature
 
 _SMALLEST_EYE_DISTANCE = 0.3
@@ -288,15 +288,6 @@ def landmark_distance(a: Face, b: Face, shift: tuple[float, float] = (0.0, 0.0))
     """Mean distance of the five landmarks of `b` from those of `a` moved by `shift`, all in pixels."""
     moved = a.landmarks.double() + a.landmarks.new_tensor(shift).double()
     return float((b.landmarks.double() - moved).norm(dim=1).mean())
-
-
-def iou(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Intersection over union of two boxes `(x0, y0, x1, y1)`, in [0, 1]."""
-    across = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    down = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    common = across * down
-    area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
-    return common / (area_a + area_b - common)
 
 
 def _allowed_stretch(elapsed_s: float, settings: TrackingSettings) -> float:

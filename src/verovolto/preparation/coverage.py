@@ -1,18 +1,23 @@
-"""What was looked at, what was found in it, and what was not: counts by class. Pure functions of records."""
+"""Frames looked at and faces found, counted by class, and what a user is told of them. Pure functions of records."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from verovolto.core.files import as_text
+from verovolto.data.layouts import Listing
 from verovolto.preparation.extract import Record
 
 UNEVEN = 0.05
 """Difference between real and fake, in the share of frames with a face, above which a warning is due."""
 
+COVERAGE = "coverage.json"
 ALL = "all"
+_SHOWN = 20
 
 
 @dataclass(kw_only=True)
@@ -71,14 +76,14 @@ class Counts:
 
 def count(records: Iterable[Record]) -> list[Counts]:
     """Counts by label and method: reals first, then fakes by method, then all together."""
-    found: dict[tuple[str, str | None], Counts] = {}
+    classes: dict[tuple[str, str | None], Counts] = {}
     total = Counts(label=ALL, method=None)
     for record in records:
         key = (record.label, record.method)
-        found.setdefault(key, Counts(label=record.label, method=record.method)).add(record)
+        classes.setdefault(key, Counts(label=record.label, method=record.method)).add(record)
         total.add(record)
-    order = sorted(found, key=lambda key: (key[0] != "real", key[0], key[1] or ""))
-    return [*(found[key] for key in order), total]
+    order = sorted(classes, key=lambda key: (key[0] != "real", key[0], key[1] or ""))
+    return [*(classes[key] for key in order), total]
 
 
 def warnings(counts: Iterable[Counts]) -> list[str]:
@@ -107,3 +112,55 @@ def table(counts: Iterable[Counts]) -> list[tuple[str, ...]]:
         figures = (each.videos, each.unreadable, each.damaged, each.frames, each.faces, each.no_face_frames)
         rows.append((each.label, each.method or "-", *(f"{value:,}" for value in figures), share))
     return rows
+
+
+def coverage_of(records: Sequence[Record], listing: Listing, rows: int) -> dict[str, Any]:
+    """What `coverage.json` holds; its form is in docs/prepare.md."""
+    classes = count(records)
+    problems = listing.problems
+    return {
+        "schema_version": 1,
+        "layout": listing.layout,
+        "faces": rows,
+        "unreadable": sum(record.status == "unreadable" for record in records),
+        "classes": [each.to_dict() for each in classes],
+        "media": [
+            {"path": record.path, "status": record.status, "reasons": list(record.reasons)}
+            for record in records
+            if record.status != "ok"
+        ],
+        "listing": {"problems": problems.counts, "lines": [as_text(line) for line in problems.lines()]},
+        "warnings": warnings(classes),
+    }
+
+
+def summary_lines(coverage: dict[str, Any], out: Path, *, already: bool = False) -> list[str]:
+    """What a user should know of a preparation, a line each; `already` if it was finished before."""
+    lines = _aligned(table(Counts.from_dict(value) for value in coverage["classes"]))
+    reasons = coverage["classes"][-1]["no_face_reasons"]
+    if reasons:
+        lines.append(
+            "frames without a face: " + ", ".join(f"{n:,} {reason}" for reason, n in reasons.items())
+        )
+    for each in coverage["media"][:_SHOWN]:
+        lines.append(f"{each['status']}: {each['path']}: {'; '.join(each['reasons'])}")
+    if len(coverage["media"]) > _SHOWN:
+        lines.append(f"... and {len(coverage['media']) - _SHOWN} more in {out / COVERAGE}")
+    lines += [f"note: {line}" for line in coverage["listing"]["lines"]]
+    lines += [f"warning: {line}" for line in coverage["warnings"]]
+    again = " (stood there already; --force makes it anew)" if already else ""
+    lines.append(f"{coverage['faces']:,} faces: {out}{again}")
+    lines.append(f"see them: verovolto data info {out} --sheet FILE.png")
+    return lines
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines; the first two columns stand to the left, figures to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

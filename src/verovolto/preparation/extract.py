@@ -1,4 +1,4 @@
-"""One video, photograph or folder of frames in, one part file out: its face crops and a record of what came of it.
+"""One video, photograph or folder of frames in, one part file out: its face crops and a record of the counts.
 
 A part is a small Parquet file that appears whole, so that a killed run is resumed by looking at which parts are
 there. Nothing in it depends on the process that made it or on what was done before.
@@ -6,9 +6,7 @@ there. Nothing in it depends on the process that made it or on what was done bef
 
 from __future__ import annotations
 
-import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,36 +16,38 @@ from typing import Any, Literal
 import pyarrow as pa
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from verovolto.core.errors import InputError, VerovoltoError
-from verovolto.core.files import write_json
+from verovolto.core.files import as_text, write_json
 from verovolto.data.crop_rule import CropRule
+from verovolto.data.decode import encode_jpeg
 from verovolto.data.layouts import MediaItem, frame_number
 from verovolto.data.schema import COLUMNS, IMAGE
 from verovolto.data.storage.base import BLOCK
 from verovolto.data.storage.parquet import shard_metadata, write_shard
 from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detection.base import Face, FaceDetector
+from verovolto.faces.filter import NO_FACE, OUTSIDE_FRAME, TOO_SMALL, UNCERTAIN, FaceFilter
 from verovolto.media import Sampling, open_media
 from verovolto.media.sampling import evenly_spaced
 
 Status = Literal["ok", "damaged", "unreadable"]
 
 ENCODING = "JPEG, quality 95, 4:4:4"
-"""How crops are stored, real and fake alike (see `encode`)."""
+"""How crops are stored, real and fake alike (see `data.decode.encode_jpeg`)."""
 
-TOO_SMALL = "smaller than --smallest"
-DOUBTFUL = "below --confidence"
-OUTSIDE = "crop outside the frame"
-NOTHING = "nothing found"
+COVERAGE_WORDS = {
+    TOO_SMALL: "smaller than --smallest", UNCERTAIN: "below --confidence", OUTSIDE_FRAME: OUTSIDE_FRAME,
+    NO_FACE: "nothing found",
+}  # fmt: skip
+"""How records and `coverage.json` spell the reasons why a frame gives no face."""
 
 SCHEMA = pa.schema(
     [
         ("face", pa.string()),
         (IMAGE, pa.binary()),
-        *((name, kind) for name, kind in COLUMNS.items() if name != "face"),
+        *((name, type_) for name, type_ in COLUMNS.items() if name != "face"),
         ("video", pa.string()),
     ]
 )
@@ -86,10 +86,15 @@ class Rules:
         """Which frames of a video are looked at."""
         return Sampling(fps=self.fps, count=self.frames)
 
+    @property
+    def face_filter(self) -> FaceFilter:
+        """The least that a face must have to be kept; blurred ones are, since sharpness is a property of a set."""
+        return FaceFilter(side=self.smallest, sharpness=0.0, confidence=self.confidence)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What came of one video, photograph or folder of frames.
+    """The counts of one video, photograph or folder of frames, or why it gave none.
 
     Attributes:
         path: below the source folder, with `/`.
@@ -152,7 +157,7 @@ class Extractor:
         except OSError:  # of the file we write: media raise errors of their own
             raise
         except VerovoltoError as error:
-            return fail(job, self.work, _said(error, job.item.path))
+            return fail(job, self.work, _without_path(error, job.item.path))
         except Exception as error:  # a codec's bug at one video must not end the work of a night
             return fail(job, self.work, f"{type(error).__name__}: {error}")
 
@@ -164,15 +169,10 @@ class Extractor:
             yield from _tables(crops_of(job.item, self.detector, self.rules, tally))
             if not tally.frames:
                 raise InputError("; ".join(tally.damage) or "no frame could be read")
-            metadata["record"] = _record(job, tally).to_dict()  # written after the last group
+            metadata["record"] = tally.record(job).to_dict()  # written after the last group
 
         write_shard(part_path(self.work, job.name), groups(), SCHEMA, metadata=metadata)
         return Record.from_dict(metadata["record"])
-
-
-def as_text(name: str) -> str:
-    """A file's name as text that can be stored: bytes of it that are no UTF-8 are written out (`\\xff`)."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def part_path(work: Path, name: str) -> Path:
@@ -181,13 +181,13 @@ def part_path(work: Path, name: str) -> Path:
 
 
 def failure_path(work: Path, name: str) -> Path:
-    """Where it is written why a job has no part."""
+    """Where the record lies of a job that has no part."""
     return work / f"{name}.failed.json"
 
 
 def fail(job: Job, work: Path, reason: str) -> Record:
-    """Record that nothing could be had of a job."""
-    record = _metadata(job, status="unreadable", reasons=(as_text(" ".join(reason.split())),))
+    """Write the record of a job that could not be read."""
+    record = _record(job, status="unreadable", reasons=(as_text(" ".join(reason.split())),))
     write_json(failure_path(work, job.name), record.to_dict())
     return record
 
@@ -210,30 +210,20 @@ class _Tally:
     no_face: Counter[str] = field(default_factory=Counter)
     damage: list[str] = field(default_factory=list)
 
+    def record(self, job: Job) -> Record:
+        """The record of the item, once it is read."""
+        return _record(
+            job, status="damaged" if self.damage else "ok", reasons=tuple(self.damage), frames=self.frames,
+            faces=self.faces, no_face=dict(sorted(self.no_face.items())),
+        )  # fmt: skip
 
-def _metadata(job: Job, **others: Any) -> Record:
+
+def _record(job: Job, **counts: Any) -> Record:
     item = job.item
     return Record(
-        path=job.path,
-        label=item.label,
-        dataset=item.dataset,
-        video=item.video,
-        method=item.method,
-        compression=item.compression,
-        source_video=item.source_video,
-        **others,
-    )
-
-
-def _record(job: Job, tally: _Tally) -> Record:
-    return _metadata(
-        job,
-        status="damaged" if tally.damage else "ok",
-        reasons=tuple(tally.damage),
-        frames=tally.frames,
-        faces=tally.faces,
-        no_face=dict(sorted(tally.no_face.items())),
-    )
+        path=job.path, label=item.label, dataset=item.dataset, video=item.video, method=item.method,
+        compression=item.compression, source_video=item.source_video, **counts,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -248,9 +238,16 @@ class _Picture:
 def crops_of(
     item: MediaItem, detector: FaceDetector, rules: Rules, tally: _Tally
 ) -> Iterator[dict[str, Any]]:
-    """Rows (columns of `SCHEMA`) of an item's faces, frame by frame, best face first; counts go to `tally`.
+    """Rows (columns of `SCHEMA`) of an item's faces, frame by frame, best face first.
 
-    Raises `VerovoltoError` where the item cannot be read at all.
+    Args:
+        item: the video, photograph or frames.
+        detector: of faces.
+        rules: frames, faces and crops.
+        tally: takes the counts.
+
+    Raises:
+        VerovoltoError: the item cannot be read at all.
     """
     for picture in _pictures(item, rules, tally):
         tally.frames += 1
@@ -260,29 +257,27 @@ def crops_of(
             try:
                 row = _row(item, picture, face, rules.rule, stored)
             except InputError:  # the box lies outside the frame
-                reason = reason or OUTSIDE
+                reason = reason or OUTSIDE_FRAME
                 continue
             stored += 1
             yield row
         tally.faces += stored
         if not stored:
-            tally.no_face[reason or NOTHING] += 1
+            tally.no_face[COVERAGE_WORDS[reason or NO_FACE]] += 1
 
 
-def choose(found: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
-    """The faces to keep of those found, best first, and why the first of the others is not kept (None if all are).
+def choose(faces: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
+    """The faces to keep, best first, and why the first of the others is not kept (None if all are).
 
     The doubtful and the small are left out first, so that `largest` is the largest of what may be kept.
     """
-    kept, reason = [], None
-    for face in found:
-        if face.score < rules.confidence:
-            reason = reason or DOUBTFUL
-        elif max(face.width, face.height) < rules.smallest:
-            reason = reason or TOO_SMALL
+    kept, first_reason = [], None
+    for face in faces:
+        if reasons := rules.face_filter.reasons(face):
+            first_reason = first_reason or reasons[-1]
         else:
             kept.append(face)
-    return (kept[:1] if rules.faces == "largest" else kept), reason
+    return (kept[:1] if rules.faces == "largest" else kept), first_reason
 
 
 def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
@@ -310,7 +305,7 @@ def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Ite
         try:
             media = open_media(paths[at])
         except VerovoltoError as error:
-            tally.damage.append(as_text(f"{paths[at].name}: {_said(error, paths[at])}"))
+            tally.damage.append(as_text(f"{paths[at].name}: {_without_path(error, paths[at])}"))
             continue
         for frame in media.frames(Sampling(count=1)):
             yield _Picture(image=frame.image, frame=numbers[at], time=None)
@@ -319,15 +314,15 @@ def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Ite
 def frame_numbers(paths: tuple[Path, ...]) -> list[int]:
     """Numbers in the names of extracted frames; their places, from 0, where a name has none or two share one."""
     numbers = [frame_number(path) for path in paths]
-    known = [number for number in numbers if number is not None and number < 2**31]
-    return known if len(known) == len(set(numbers)) == len(paths) else list(range(len(paths)))
+    valid = [number for number in numbers if number is not None and number < 2**31]
+    return valid if len(valid) == len(set(numbers)) == len(paths) else list(range(len(paths)))
 
 
 def _row(item: MediaItem, picture: _Picture, face: Face, rule: CropRule, rank: int) -> dict[str, Any]:
     image = picture.image
     box = crop_box(face, (int(image.shape[1]), int(image.shape[2])), rule)
     cut = crop(image, face, rule)
-    encoded = encode(cut)
+    encoded = encode_jpeg(cut)
     return {
         "face": face_id(item, picture.frame, rank),
         IMAGE: encoded,
@@ -339,7 +334,7 @@ def _row(item: MediaItem, picture: _Picture, face: Face, rule: CropRule, rank: i
         "source_video": item.source_video,
         "target_identity": item.target_identity,
         "donor_identity": item.donor_identity,
-        "pair": None,  # known once all parts are there
+        "pair": None,  # set once all parts are there
         "frame": picture.frame,
         "time": picture.time,
         "box": [float(edge) for edge in box],
@@ -356,14 +351,6 @@ def face_id(item: MediaItem, frame: int | None, rank: int) -> str:
     return "/".join([*("-" if part is None else part for part in item.key), place])
 
 
-def encode(image: UInt8[Tensor, "3 h w"]) -> bytes:
-    """JPEG of quality 95 without chroma subsampling; always the same bytes for the same pixels."""
-    out = io.BytesIO()
-    pixels = image.permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0)
-    return out.getvalue()
-
-
 def _tables(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
     """Rows as tables of one row group each."""
     block: list[dict[str, Any]] = []
@@ -376,6 +363,6 @@ def _tables(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(block, SCHEMA)
 
 
-def _said(error: VerovoltoError, path: Path) -> str:
+def _without_path(error: VerovoltoError, path: Path) -> str:
     """An error's message without the path, which stands beside it."""
     return error.message.removeprefix(f"{path}: ")

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from verovolto.data.storage.base import BLOCK
 from verovolto.data.storage.parquet import shard_name, write_shard
+from verovolto.faces.detection.base import iou
 from verovolto.preparation.extract import SCHEMA, Record
 
 SHARD_ROWS = 8192
@@ -143,9 +144,7 @@ def match(ours: Sequence[Box], theirs: Sequence[Box]) -> list[int]:
 
     Each of `theirs` is given away once, the pair of largest overlap first.
     """
-    overlaps = sorted(
-        (-overlap(a, b), i, j) for i, a in enumerate(ours) for j, b in enumerate(theirs)
-    )  # fmt: skip
+    overlaps = sorted((-iou(a, b), i, j) for i, a in enumerate(ours) for j, b in enumerate(theirs))
     partner = [-1] * len(ours)
     taken: set[int] = set()
     for negative, i, j in overlaps:
@@ -153,13 +152,3 @@ def match(ours: Sequence[Box], theirs: Sequence[Box]) -> list[int]:
             partner[i] = j
             taken.add(j)
     return partner
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1), in [0, 1]."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    common = width * height
-    return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)

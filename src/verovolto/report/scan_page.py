@@ -44,7 +44,7 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
         hide_faces: every picture becomes a mosaic in which nobody is recognisable; that of the whole frame too, since
             it may show people whom no detector found.
     """
-    graded, total = by_severity(scan.media), len(scan.media) + scan.not_reached
+    graded, total = by_severity(scan.files), len(scan.files) + scan.not_reached
     figures: dict[str, bytes] = {}
     sections = [
         _section(one, place, scan, figures, hide=hide_faces) for place, one in enumerate(graded[:MEDIA], 1)
@@ -54,17 +54,17 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
     html = templates.get_template("scan.html.j2").render(
         version=__version__,
         title=f"Scan of {words.number(total, 'file')}",
-        lead=words.headline(scan.media[0]) if total == len(scan.media) == 1 else words.counts_line(scan),
+        lead=words.headline(scan.files[0]) if total == len(scan.files) == 1 else words.counts_line(scan),
         tone=_tone(graded[0]) if graded else "unknown",
         operating_point=words.operating_point_lines(scan.operating_point),
         closing=words.CLOSING,
-        counts=Counter(words.verdict_of(one) for one in scan.media),
+        counts=Counter(words.verdict_of(one) for one in scan.files),
         tones=TONES if total > 1 else {},
         not_reached=words.number(scan.not_reached, "file") if scan.not_reached else None,
         rows=[_row(one, place) for place, one in enumerate(graded, 1)] if len(graded) > 1 else [],
         sections=sections,
         left=len(graded) - len(sections),
-        unreadable=[(one.path, words.listed(one.problems)) for one in scan.media if one.verdict is None],
+        unreadable=[(one.path, words.listed(one.problems)) for one in scan.files if one.verdict is None],
         hide_faces=hide_faces,
         about=_about(scan),
         command="\n".join(words.printable(line) for line in command.split("\n")),

@@ -100,7 +100,7 @@ def operating_point_lines(operating_point: OperatingPoint) -> list[str]:
 
 def counts_line(scan: Scan) -> str:
     """`1 suspect, 2 no sign found, 1 not scanned, of 4 files`; kinds that do not occur are left out."""
-    counted = Counter(verdict_of(one) for one in scan.media) + Counter({NOT_REACHED: scan.not_reached})
+    counted = Counter(verdict_of(one) for one in scan.files) + Counter({NOT_REACHED: scan.not_reached})
     shown = [f"{counted[one]} {one}" for one in (*VERDICTS, UNREADABLE, NOT_REACHED) if counted[one]]
     return f"{', '.join(shown)}, of {number(counted.total(), 'file')}" if shown else "no files"
 
@@ -112,7 +112,7 @@ def text_table(scan: Scan) -> list[str]:
     Lines end where their text does. Names are as `printable` gives them: a name cannot steer a terminal.
     """
     rows = [("file", "verdict", "p", "faces", "why")]
-    for one in scan.media:
+    for one in scan.files:
         p = "–" if one.p_value is None else p_figure(one.p_value)
         faces = "–" if one.verdict is None else f"{len(one.judged)}/{faces_seen(one)}"
         rows.append((shortened(printable(one.path), PATH_CELLS), verdict_of(one), p, faces, why(one)))

@@ -1,4 +1,4 @@
-"""What a scan found, as objects and as JSON values. The form of the latter is in docs/scan.md.
+"""The result of a scan, as objects and as JSON values (docs/scan.md describes these).
 
 Nothing here ever says that a face is real.
 """
@@ -11,26 +11,30 @@ from typing import Any, Literal
 
 import numpy as np
 
+from verovolto import __version__
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.faces.filter import UNCERTAIN
-from verovolto.scanning.aggregate import Rule
 
 SCHEMA_VERSION = 1
-Verdict = Literal["suspect", "no sign found", "cannot tell"]
 PICTURED = 50
-"""Media of a scan of which pictures are kept, the gravest: a page of more is of no use, and memory is bounded."""
+"""Files of a scan of which pictures are kept, the most severe: a page of more is of no use, and memory is bounded."""
 
+Verdict = Literal["suspect", "no sign found", "cannot tell"]
 VERDICTS: tuple[Verdict, ...] = ("suspect", "no sign found", "cannot tell")
-Status = Literal["ok", "damaged", "unreadable"]
+"""The most severe first."""
 
-NO_FACE = "no face found"
+Status = Literal["ok", "damaged", "unreadable"]
+Rule = Literal["one face", "twice the mean", "videos"]
+"""How the frames of a track become one p-value: there is but one; twice their mean; the mean score of the frames
+against those of held-out real videos."""
+
 OUTSIDE_DOMAIN = "out of the training domain"
 TOO_MANY = "more faces than the calibration supports"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameScore:
-    """One judged face of a track. `box` is `(x0, y0, x1, y1)` of the face detector, in pixels of the frame."""
+    """One scored face of a track. `box` is `(x0, y0, x1, y1)` of the face detector, in pixels of the frame."""
 
     frame: int
     time_s: float
@@ -48,9 +52,14 @@ class FrameScore:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KeyFrame:
-    """A frame that speaks for the verdict. `crop` and `context` are JPEG bytes: the face as cropped, at most 224 pixels
-    a side, and the whole frame made small (`context_box`: where the face lies in it). `anomaly_map` is float32
-    `[h, w]`, or None where the detector has no map."""
+    """One of the frames of a track with the highest scores, for a report.
+
+    Attributes:
+        crop: JPEG bytes of the face as cropped, at most 224 pixels a side.
+        anomaly_map: float32 `[h, w]`; None where the detector has no map.
+        context: JPEG bytes of the whole frame made small.
+        context_box: where the face lies in `context`.
+    """
 
     frame_score: FrameScore
     crop: bytes
@@ -64,19 +73,20 @@ class TrackResult:
     """One person, over the frames where they were followed; in a photo, one face.
 
     Attributes:
-        id: number within the medium, from 0.
+        id: number within the file, from 0.
         verdict: on this person, by `p_adjusted`.
         reasons: why nothing can be told; empty otherwise.
-        p_value: of the track alone; None where nothing was judged.
+        p_value: of the track alone; None where nothing was scored.
         p_adjusted: given that there are others (Bonferroni).
-        score: mean over the judged frames.
+        score: mean over the scored frames.
         rule: how the frames were merged.
         seen: frames with this face.
-        passed_over: faces of them that were not judged, by reason.
-        start_s, end_s: seconds of the first and last sighting.
-        points: the judged faces, in order of time.
+        rejected: faces of them that were not scored, by reason.
+        start_s: seconds of the first sighting.
+        end_s: seconds of the last sighting.
+        frame_scores: the scored faces, in order of time.
         conditions: median sharpness, brightness and contrast (`calibration.input_domain`).
-        telling: highest scores first; empty without pictures.
+        key_frames: highest scores first; empty without pictures.
     """
 
     id: int
@@ -118,11 +128,14 @@ class FileResult:
     Attributes:
         path: as it was given or found.
         medium: None where the file is neither.
-        status: `damaged` where something is missing and the rest was judged; `unreadable`: no verdict.
+        status: `damaged` where something is missing and the rest was scored; `unreadable`: no verdict.
         problems: what is damaged, or why it could not be scanned.
         verdict: None where it is unreadable.
         reasons: why nothing can be told; empty otherwise.
-        p_value: the smallest adjusted one of its tracks; None where none was judged.
+        p_value: the smallest adjusted one of its tracks; None where none was scored.
+        width: pixels of the upright picture.
+        height: likewise.
+        duration_s: seconds, of a video.
         frames: frames looked at.
         tracks: in order of first sight; those of doubtful detections alone come last.
     """
@@ -142,7 +155,7 @@ class FileResult:
 
     @property
     def severity(self) -> tuple[int, float]:
-        """Sorts media: suspect ones first, then by p-value; those without a verdict last."""
+        """Sorts files: suspect ones first, then by p-value; those without a verdict last."""
         verdict = len(VERDICTS) if self.verdict is None else VERDICTS.index(self.verdict)
         return verdict, 2.0 if self.p_value is None else self.p_value
 
@@ -174,9 +187,18 @@ class FileResult:
 class OperatingPoint:
     """What stands beside every verdict: the false-alarm rate, and how many known fakes pass.
 
-    `missed` counts single known faces, by method, at the `threshold` of that rate; where a video is judged by several
-    frames together, nobody measured how many are missed. `low` and `high` are the least and the largest score of the
-    faces calibrated on.
+    Attributes:
+        false_alarm: share of real files that may be called suspect, in (0, 1).
+        score: name of the score.
+        threshold: a single face that scores higher is suspect.
+        low: least score of the faces calibrated on.
+        high: their largest score.
+        faces: how many they are.
+        clusters: in how many groups.
+        cluster: what groups them.
+        videos: real videos calibrated on; None for none.
+        missed: known fakes below `threshold`, single faces, by method; where a video is judged by several frames
+            together, nobody measured how many are missed.
     """
 
     false_alarm: float
@@ -191,13 +213,14 @@ class OperatingPoint:
     missed: Mapping[str, Missed]
 
     @staticmethod
-    def of(known: Calibration, false_alarm: float) -> OperatingPoint:
+    def of(calibration: Calibration, false_alarm: float) -> OperatingPoint:
         """Of a calibration, at a rate that it supports."""
+        videos = calibration.videos
         return OperatingPoint(
-            false_alarm=false_alarm, score=known.score, threshold=known.threshold(false_alarm),
-            low=float(known.values[0]), high=float(known.values[-1]), faces=len(known), clusters=known.clusters,
-            cluster=known.cluster, videos=None if known.videos is None else len(known.videos),
-            missed=known.missed(false_alarm),
+            false_alarm=false_alarm, score=calibration.score, threshold=calibration.threshold(false_alarm),
+            low=float(calibration.values[0]), high=float(calibration.values[-1]), faces=len(calibration),
+            clusters=calibration.clusters, cluster=calibration.cluster, videos=None if videos is None else len(videos),
+            missed=calibration.missed(false_alarm),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,10 +240,17 @@ class OperatingPoint:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scan:
-    """All that a scan found. `detector` and `settings` are JSON values that say what judged, and how; `not_reached`
-    counts the files left when it was interrupted."""
+    """The result of a whole scan.
 
-    media: tuple[FileResult, ...]
+    Attributes:
+        files: one result a file, in the order in which they were given or found.
+        operating_point: what the verdicts are worth.
+        detector: JSON values that describe it.
+        settings: JSON values that say how it looked.
+        not_reached: files left when the scan was interrupted.
+    """
+
+    files: tuple[FileResult, ...]
     operating_point: OperatingPoint
     detector: Mapping[str, Any]
     settings: Mapping[str, Any]
@@ -229,19 +259,17 @@ class Scan:
     @property
     def complete(self) -> bool:
         """Whether every file was reached and could be scanned."""
-        return not self.not_reached and all(one.status != "unreadable" for one in self.media)
+        return not self.not_reached and all(file.status != "unreadable" for file in self.files)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; see docs/scan.md."""
-        from verovolto import __version__
-
-        counts = {verdict: sum(one.verdict == verdict for one in self.media) for verdict in VERDICTS}
+        counts = {verdict: sum(file.verdict == verdict for file in self.files) for verdict in VERDICTS}
         return {
             "schema_version": SCHEMA_VERSION, "verovolto": __version__, "detector": dict(self.detector),
             "settings": dict(self.settings), "promise": self.operating_point.to_dict(),
             "counts": {
-                **counts, "unreadable": sum(one.status == "unreadable" for one in self.media),
+                **counts, "unreadable": sum(file.status == "unreadable" for file in self.files),
                 "not_reached": self.not_reached,
             },
-            "media": [one.to_dict() for one in self.media],
+            "media": [file.to_dict() for file in self.files],
         }  # fmt: skip

@@ -4,66 +4,135 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.parallel import run_jobs
+from verovolto.data.crop_rule import read_rule
 from verovolto.detectors.base import Detector
+from verovolto.detectors.default import detector_folder
 from verovolto.detectors.registry import load_detector
 from verovolto.faces.detection.registry import open_detector
-from verovolto.scanning.discovery import Found, find_media
+from verovolto.scanning.discovery import MediaPath, find_media
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
-from verovolto.scanning.scan_file import ScanContext, scan_file, unreadable
-from verovolto.scanning.settings import ScanSettings, rule_of
+from verovolto.scanning.scan_file import scan_file, unreadable
+from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
 
 OnProgress = Callable[[float, int], None]
-"""Hears of the media done, with the share of the one at work, and of all there are."""
+"""Called with the files done, the share of the one at work included, and with all there are."""
 
-_TOLD = ("seed", "weights", "trained_on", "leaky", "contaminated")
+_METADATA = ("seed", "weights", "trained_on", "leaky", "contaminated")
 
 
 def scan(
+    *paths: str | Path,
+    detector: Detector | Path | str = "default",
+    fps: float | None = FPS,
+    false_alarm: float = FALSE_ALARM,
+    faces: Literal["all", "largest"] = "all",
+    smallest: float = SMALLEST,
+    crop: str | None = None,
+    face_detector: str | None = None,
+    pictures: bool = False,
+    workers: int | None = 0,
+    threads: int = 1,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Scan:
+    """Find, track and judge the faces in photos and videos: what `verovolto scan` prints, as objects.
+
+    >>> [(file.path, file.verdict) for file in scan("tests/samples/v0.1.0/photos/a.png").files]
+    [('tests/samples/v0.1.0/photos/a.png', 'cannot tell')]
+
+    Args:
+        paths: files and folders, mixed.
+        detector: itself, a folder of a detector or of the run that made it, or `default`, the one that comes along.
+        fps: frames looked at a second of video, > 0; None for all.
+        false_alarm: share of real files that may be called suspect, in (0, 1).
+        faces: judge all faces of a frame, or the largest alone.
+        smallest: faces whose box is smaller than this on its larger side are not judged, pixels.
+        crop: how the detector's training faces were cropped, where it does not say: `ffpp`, `tight`, `dfdc` or a
+            JSON file.
+        face_detector: `mtcnn` or `centerface`; None for the one that the detector's training faces were cropped with.
+        pictures: keep the key frames with their anomaly maps.
+        workers: processes, one thread each, where `detector` is no object; 0 for none but this one, None for one a
+            core if there are several files.
+        threads: of the video decoder where there are no workers.
+        on_progress: see `OnProgress`.
+
+    Returns:
+        One result a file, in order; files that cannot be read say why, and never stop the rest. Interrupted (Ctrl-C),
+        what is done.
+
+    Raises:
+        InputError: nothing to scan, or options that cannot be used.
+        CalibrationError: the detector is not calibrated, or not on enough faces for `false_alarm`.
+        DetectorError: a folder that holds no detector, or a damaged one.
+    """
+    if not isinstance(detector, Detector):
+        detector = detector_folder(detector)
+    settings = ScanSettings(
+        crop=None if crop is None else read_rule(crop),
+        face_detector=face_detector,
+        fps=fps,
+        false_alarm=false_alarm,
+        faces=faces,
+        smallest=smallest,
+        pictures=pictures,
+    )
+    if workers is not None and workers < 0:
+        raise InputError(f"--workers cannot be negative: {workers}")
+    files = [Path(path) for path in paths]
+    return scan_files(detector, files, settings, workers=workers, threads=threads, on_progress=on_progress)
+
+
+def scan_files(
     detector: Detector | Path,
     paths: Iterable[Path],
     settings: ScanSettings,
     *,
-    workers: int = 0,
+    workers: int | None = 0,
     threads: int = 1,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scan:
-    """Scan files and folders, mixed; see `Detector.scan`. Interrupted (Ctrl-C), it returns what is done.
+    """Scan files and folders, mixed, as the settings say; see `scan`.
 
     Args:
         detector: itself, or its folder: processes each load their own.
-        workers: processes, one thread each; 0 for none but this one.
-        threads: of the video decoder where there are no workers.
-        advance: see `OnProgress`.
+        paths: files and folders.
+        settings: how to look and decide.
+        workers: see `scan`.
+        threads: see `scan`.
+        on_progress: see `OnProgress`.
 
     Raises:
         InputError: no photo or video among `paths`, or a crop rule that does not fit.
         CalibrationError: a false-alarm rate that the detector cannot support.
     """
+    folder = detector if isinstance(detector, Path) else None
     opened = load_detector(detector) if isinstance(detector, Path) else detector
     context = open_context(opened, settings)
-    found = list(find_media(paths))
-    if not found:
+    files = list(find_media(paths))
+    if not files:
         raise InputError(
             "there are no photos and no videos in the folders given", hint="give files or folders"
         )
-    if workers and isinstance(detector, Path):
-        media = _in_processes(found, Scanner(detector=detector, settings=settings), workers, on_progress)
+    if workers is None:  # a process of its own has to load everything anew: not for one file
+        workers = cores() if len(files) > 1 else 0
+    if workers and folder:
+        results = _in_processes(files, Scanner(detector=folder, settings=settings), workers, on_progress)
     else:
-        media = _one_by_one(found, context, threads, on_progress)
+        results = _one_by_one(files, context, threads, on_progress)
     return Scan(
-        media=tuple(media),
-        not_reached=len(found) - len(media),
+        files=tuple(results),
+        not_reached=len(files) - len(results),
         operating_point=OperatingPoint.of(context.calibration, settings.false_alarm),
-        detector=_metadata(opened, detector if isinstance(detector, Path) else None),
-        settings=_as_json(settings, context),
+        detector=_metadata(opened, folder),
+        settings=context.to_dict(),
     )
 
 
@@ -81,73 +150,73 @@ class Scanner:
     settings: ScanSettings
     context: ScanContext | None = None
 
-    def __call__(self, found: Found) -> FileResult:
+    def __call__(self, file: MediaPath) -> FileResult:
         """The result of one file."""
         if self.context is None:
             torch.set_num_threads(1)
             self.context = open_context(load_detector(self.detector), self.settings)
-        return _result(found, self.context)
+        return _result(file, self.context)
 
 
 def _result(
-    found: Found,
+    file: MediaPath,
     context: ScanContext,
     threads: int = 1,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> FileResult:
-    if found.problem is not None:
-        return unreadable(str(found.path), found.problem)
-    return scan_file(found.path, context, threads=threads, on_progress=on_progress)
+    if file.problem is not None:
+        return unreadable(str(file.path), file.problem)
+    return scan_file(file.path, context, threads=threads, on_progress=on_progress)
 
 
-class _Gathered:
-    """Results by their place among the files; pictures of the gravest alone are kept."""
+class _Results:
+    """Results by the place of their files; only the most severe keep their pictures."""
 
     def __init__(self, on_progress: OnProgress, total: int) -> None:
-        self.media: dict[int, FileResult] = {}
+        self._results: dict[int, FileResult] = {}
         self._pictured: list[int] = []
         self._on_progress, self._total = on_progress, total
         on_progress(0, total)
 
-    def add(self, at: int, result: FileResult) -> None:
-        self.media[at] = result
+    def add(self, place: int, result: FileResult) -> None:
+        self._results[place] = result
         if result.pictured:
-            self._pictured.append(at)
+            self._pictured.append(place)
         if len(self._pictured) > 2 * PICTURED:  # not at each one: that would sort anew for every file
-            self._pictured.sort(key=lambda at: self.media[at].severity)
+            self._pictured.sort(key=lambda place: self._results[place].severity)
             for milder in self._pictured[PICTURED:]:
-                self.media[milder] = self.media[milder].without_pictures()
+                self._results[milder] = self._results[milder].without_pictures()
             del self._pictured[PICTURED:]
-        self.share(0.0)
+        self.progress(0.0)
 
-    def share(self, of_next: float) -> None:
-        self._on_progress(len(self.media) + of_next, self._total)
+    def progress(self, of_next: float) -> None:
+        self._on_progress(len(self._results) + of_next, self._total)
 
     def in_order(self) -> list[FileResult]:
-        return [self.media[at] for at in sorted(self.media)]
+        return [self._results[place] for place in sorted(self._results)]
 
 
 def _one_by_one(
-    found: Sequence[Found], context: ScanContext, threads: int, on_progress: OnProgress
+    files: Sequence[MediaPath], context: ScanContext, threads: int, on_progress: OnProgress
 ) -> list[FileResult]:
-    gathered = _Gathered(on_progress, len(found))
+    results = _Results(on_progress, len(files))
     with suppress(KeyboardInterrupt):
-        for at, one in enumerate(found):
-            gathered.add(at, _result(one, context, threads, gathered.share))
-    return gathered.in_order()
+        for place, file in enumerate(files):
+            results.add(place, _result(file, context, threads, results.progress))
+    return results.in_order()
 
 
 def _in_processes(
-    found: Sequence[Found], scanner: Scanner, workers: int, on_progress: OnProgress
+    files: Sequence[MediaPath], scanner: Scanner, workers: int, on_progress: OnProgress
 ) -> list[FileResult]:
-    places = {id(one): at for at, one in enumerate(found)}
-    gathered = _Gathered(on_progress, len(found))
-    running = run_jobs(found, scanner, workers=min(workers, len(found)))
+    places = {id(file): place for place, file in enumerate(files)}
+    results = _Results(on_progress, len(files))
+    running = run_jobs(files, scanner, workers=min(workers, len(files)))
     with suppress(KeyboardInterrupt), closing(running):
         for finished in running:
             result = finished.result or unreadable(str(finished.job.path), finished.died or "")
-            gathered.add(places[id(finished.job)], result)
-    return gathered.in_order()
+            results.add(places[id(finished.job)], result)
+    return results.in_order()
 
 
 def _metadata(detector: Detector, path: Path | None) -> dict[str, Any]:
@@ -156,17 +225,5 @@ def _metadata(detector: Detector, path: Path | None) -> dict[str, Any]:
         "name": detector.name,
         "score": detector.default_score,
         "path": None if path is None else str(path),
-        "about": {key: metadata[key] for key in _TOLD if key in metadata},
-    }
-
-
-def _as_json(settings: ScanSettings, context: ScanContext) -> dict[str, Any]:
-    return {
-        "fps": settings.fps,
-        "false_alarm": settings.false_alarm,
-        "faces": "largest" if settings.largest_only else "all",
-        "face_detector": context.face_detector.name,
-        "crop_rule": context.rule.to_dict(),
-        "least": asdict(settings.faces),
-        "domain": context.detector.domain.to_dict(),
+        "about": {key: metadata[key] for key in _METADATA if key in metadata},
     }

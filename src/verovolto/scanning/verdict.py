@@ -1,4 +1,4 @@
-"""From judged faces to verdicts. Pure functions."""
+"""From the p-values of frames to one of a person, and from those to the verdict on a file. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from verovolto.calibration.input_domain import Domain, outside_scores
-from verovolto.calibration.thresholds import Calibration
-from verovolto.scanning.aggregate import bonferroni, rule_for, smallest_p_value, track_p_value
+from verovolto.calibration.thresholds import Calibration, needed
+from verovolto.core.errors import InputError
+from verovolto.faces.filter import NO_FACE
 from verovolto.scanning.result import (
-    NO_FACE,
     OUTSIDE_DOMAIN,
     TOO_MANY,
     VERDICTS,
     FileResult,
+    Rule,
     TrackResult,
     Verdict,
 )
@@ -23,60 +26,119 @@ _ROUNDING = 1e-9
 """Share by which a mean of p-values may lie above the rate that it equals: that of three times 0.05 does."""
 
 
-def decide_tracks(
-    tracks: Sequence[TrackResult], known: Calibration, domain: Domain, false_alarm: float
-) -> tuple[TrackResult, ...]:
-    """The tracks with their p-values and verdicts; those of which nothing can be told say why.
+def twice_the_mean(p_values: Sequence[float]) -> float:
+    """A p-value of several, valid however they depend on each other: `min(1, 2 * mean)`.
 
-    A person is suspect when their p-value, times the number of people judged in the same medium (Bonferroni), is
-    at most `false_alarm`: a real medium is then called suspect with at most that probability, however many are in it.
+    Vovk & Wang, "Combining p-values via averaging", Biometrika 107(4), 2020, proposition 1 (r = 1). No smaller factor
+    will do, and frames of one video do depend on each other. A single one is a p-value as it is.
+
+    >>> twice_the_mean([0.01, 0.03])
+    0.04
     """
-    described = [_described(track, known, domain) for track in tracks]
+    if not p_values:
+        raise InputError("there are no p-values to merge")
+    if len(p_values) == 1:
+        return float(p_values[0])
+    return min(1.0, 2.0 * float(np.mean(p_values)))
+
+
+def bonferroni(p_value: float, tests: int) -> float:
+    """The p-value of one of several people, given that any of them would have been reported: `min(1, tests * p)`."""
+    return min(1.0, tests * p_value)
+
+
+def rule_for(frames: int, calibration: Calibration, false_alarm: float) -> Rule:
+    """The rule for a track of so many scored frames: videos where enough of them were calibrated on."""
+    if frames == 1:
+        return "one face"
+    if calibration.videos is not None and len(calibration.videos) >= needed(false_alarm):
+        return "videos"
+    return "twice the mean"
+
+
+def track_p_value(
+    scores: Sequence[float], p_values: Sequence[float], calibration: Calibration, rule: Rule
+) -> float:
+    """p-value in (0, 1] of a track.
+
+    Args:
+        scores: of its scored frames.
+        p_values: of the same frames, each alone.
+        calibration: with videos, where the rule is `videos`.
+        rule: as of `rule_for`.
+    """
+    if rule == "videos":
+        assert calibration.videos is not None, "chosen where there are videos"
+        return float(calibration.videos.p_values(np.mean(scores)))
+    return twice_the_mean(p_values)
+
+
+def smallest_p_value(calibration: Calibration, rule: Rule) -> float:
+    """The least that a track's p-value can be: with few held-out faces no anomaly is rare enough."""
+    if rule == "videos":
+        assert calibration.videos is not None, "chosen where there are videos"
+        return 1.0 / (len(calibration.videos) + 1)
+    return (1.0 if rule == "one face" else 2.0) / (len(calibration) + 1)
+
+
+def decide_tracks(
+    tracks: Sequence[TrackResult], calibration: Calibration, domain: Domain, false_alarm: float
+) -> tuple[TrackResult, ...]:
+    """The tracks with their p-values and verdicts; those of which nothing can be told have reasons.
+
+    A person is suspect when their p-value, times the number of people scored in the same file (Bonferroni), is
+    at most `false_alarm`: a real file is then called suspect with at most that probability, however many are in it.
+
+    Args:
+        tracks: of one file.
+        calibration: of the score that the frames have.
+        domain: conditions among the faces calibrated on.
+        false_alarm: share of real files that may be called suspect, in (0, 1).
+    """
+    described = [_described(track, calibration, domain) for track in tracks]
     people = sum(not track.reasons for track in described)
-    return tuple(_decided(track, people, known, false_alarm) for track in described)
+    return tuple(_decided(track, people, calibration, false_alarm) for track in described)
 
 
-def decide_file(found: FileResult) -> FileResult:
-    """The medium with the verdict that follows from its tracks."""
-    of_tracks = {track.verdict for track in found.tracks}
-    verdict: Verdict = next((one for one in VERDICTS if one in of_tracks), "cannot tell")  # the gravest first
-    reasons = _why_nothing(found.tracks) if verdict == "cannot tell" else ()
-    known = [track.p_adjusted for track in found.tracks if track.p_adjusted is not None]
-    return replace(found, verdict=verdict, reasons=reasons, p_value=min(known, default=None))
+def decide_file(result: FileResult) -> FileResult:
+    """The file with the verdict that follows from its tracks."""
+    of_tracks = {track.verdict for track in result.tracks}
+    verdict: Verdict = next((each for each in VERDICTS if each in of_tracks), "cannot tell")
+    reasons = _reasons(result.tracks) if verdict == "cannot tell" else ()
+    p_values = [track.p_adjusted for track in result.tracks if track.p_adjusted is not None]
+    return replace(result, verdict=verdict, reasons=reasons, p_value=min(p_values, default=None))
 
 
-def _described(track: TrackResult, known: Calibration, domain: Domain) -> TrackResult:
-    """With its score, and why it cannot be judged, where that is so."""
+def _described(track: TrackResult, calibration: Calibration, domain: Domain) -> TrackResult:
+    """With its score, and the reasons against a verdict, where there are any."""
     if not track.frame_scores:
         return replace(track, reasons=_most_common(Counter(track.rejected)) or (NO_FACE,))
     score = sum(frame_score.score for frame_score in track.frame_scores) / len(track.frame_scores)
-    outside = (*domain.outside(track.conditions), *outside_scores(score, known))
+    outside = (*domain.outside(track.conditions), *outside_scores(score, calibration))
     return replace(track, score=score, reasons=tuple(f"{OUTSIDE_DOMAIN}: {why}" for why in outside))
 
 
-def _decided(track: TrackResult, people: int, known: Calibration, false_alarm: float) -> TrackResult:
+def _decided(track: TrackResult, people: int, calibration: Calibration, false_alarm: float) -> TrackResult:
     """With p-values and verdict, unless there are reasons against it."""
     if track.reasons:
         return track
-    scores, p_values = (
-        [getattr(frame_score, what) for frame_score in track.frame_scores] for what in ("score", "p_value")
-    )
+    scores = [frame_score.score for frame_score in track.frame_scores]
+    p_values = [frame_score.p_value for frame_score in track.frame_scores]
     rate = false_alarm * (1 + _ROUNDING)
     # A rule that could never reach the rate, with so many people, is not taken where another can.
-    rule = rule_for(len(scores), known, false_alarm / people)
-    p_value = track_p_value(scores, p_values, known, rule)
+    rule = rule_for(len(scores), calibration, false_alarm / people)
+    p_value = track_p_value(scores, p_values, calibration, rule)
     adjusted = bonferroni(p_value, people)
-    judged = replace(track, rule=rule, p_value=p_value, p_adjusted=adjusted)
-    if people * smallest_p_value(known, rule) > rate:
-        return replace(judged, reasons=(TOO_MANY,))
-    return replace(judged, verdict="suspect" if adjusted <= rate else "no sign found")
+    decided = replace(track, rule=rule, p_value=p_value, p_adjusted=adjusted)
+    if people * smallest_p_value(calibration, rule) > rate:
+        return replace(decided, reasons=(TOO_MANY,))
+    return replace(decided, verdict="suspect" if adjusted <= rate else "no sign found")
 
 
-def _why_nothing(tracks: Sequence[TrackResult]) -> tuple[str, ...]:
-    """The reasons of the tracks, the most frequent first; what may be no face speaks only where nothing else does."""
+def _reasons(tracks: Sequence[TrackResult]) -> tuple[str, ...]:
+    """The reasons of the tracks, the most frequent first; those of doubtful tracks only where there are no others."""
     sure = [track for track in tracks if not track.doubtful]
-    counted = Counter(reason for track in sure or tracks for reason in track.reasons)
-    return _most_common(counted) or (NO_FACE,)
+    return _most_common(Counter(reason for track in sure or tracks for reason in track.reasons)) or (NO_FACE,)
 
 
 def _most_common(counted: Counter[str]) -> tuple[str, ...]:

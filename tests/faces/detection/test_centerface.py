@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
+from torchvision.ops import nms
 
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.data.decode import decode_image
 from verovolto.demo.faces import Photo, orl_photos
-from verovolto.faces.detection.base import Face
-from verovolto.faces.detection.centerface import CenterFaceDetector, decode, letterbox, suppress
+from verovolto.faces.detection.base import Face, iou
+from verovolto.faces.detection.centerface import OVERLAP, CenterFaceDetector, decode, letterbox
 from verovolto.faces.detection.centerface_net import HEADS, MULTIPLE, STRIDE, CenterFaceNet, load_net
-from verovolto.faces.detection.registry import CONFIDENCE, open_detector
-from verovolto.faces.tracking import iou
+from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Sampling, open_media
 
 
@@ -75,7 +75,7 @@ def test_what_is_kept_overlaps_little_and_what_is_not_overlaps_something_better(
     drawn: list[tuple[float, ...]], overlap: float
 ) -> None:
     boxes, scores = boxes_of(drawn)
-    kept = suppress(boxes, scores, overlap=overlap).tolist()
+    kept = nms(boxes, scores, overlap).tolist()
     assert len(set(kept)) == len(kept)
     assert [float(scores[at]) for at in kept] == sorted((float(scores[at]) for at in kept), reverse=True)
 
@@ -96,7 +96,7 @@ def test_what_is_kept_does_not_depend_on_the_order_given(
     mixed = list(unique)
     chance.shuffle(mixed)  # type: ignore[attr-defined]
     first, second = boxes_of(unique), boxes_of(mixed)
-    assert torch.equal(first[0][suppress(*first)], second[0][suppress(*second)])
+    assert torch.equal(first[0][nms(*first, OVERLAP)], second[0][nms(*second, OVERLAP)])
 
 
 @given(
@@ -139,7 +139,7 @@ def test_it_finds_one_face_in_each_photograph(photos: list[Photo], detector: Cen
     for photo in photos[::29]:
         [face] = detector.detect(load(photo))
         left, right, nose, mouth_left, mouth_right = face.landmarks.tolist()
-        assert face.score > CONFIDENCE["centerface"]
+        assert face.score > detector.confidence
         assert 40 < face.height < 120
         assert left[0] < right[0] and mouth_left[0] < mouth_right[0]
         assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
@@ -198,7 +198,7 @@ def test_both_detectors_find_the_same_main_face_in_every_frame(real_data: Path) 
     seen = 0
     for path in sorted((real_data / "ffpp-clips").rglob("*.mp4")):
         for frame in open_media(path).frames(Sampling(fps=0.5)):
-            first, second = (main(each.detect(frame.image), CONFIDENCE[each.name]) for each in detectors)
+            first, second = (main(each.detect(frame.image), each.confidence) for each in detectors)
             assert iou(first.box, second.box) > 0.5
             seen += 1
     assert seen > 20

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.layouts import celebdf, deepfakebench, dfdc, dfdc_preview, ffpp, plain, uadfv
 from verovolto.data.layouts.base import Layout, Listing, MediaItem, Problems
-from verovolto.data.layouts.disk import entries, frame_number
+from verovolto.data.layouts.disk import entries, frame_number, is_image, is_video
 
 __all__ = [
     "AUTO", "LAYOUTS", "Layout", "Listing", "MediaItem", "Problems", "by_name", "frame_number", "list_media",
@@ -22,6 +23,9 @@ _COLLECTIONS = (
 )  # fmt: skip
 LAYOUTS: dict[str, Layout] = {each.name: each for each in (*_COLLECTIONS, plain.LAYOUT)}
 """All layouts by name. The plain folder comes last: it is what `real/` and `fake/` are where nothing else fits."""
+
+
+ONE_LABEL = "Where all are of one kind, say so: --label real or --label fake"
 
 
 def recognise(root: Path) -> Layout:
@@ -42,6 +46,11 @@ def recognise(root: Path) -> Layout:
         return matching[0]
     if plain.LAYOUT.matches(root):
         return plain.LAYOUT
+    if any(is_image(name) or is_video(name) for name in entries(root)[1]):
+        raise DataError(
+            f"{root} holds photographs or videos directly, and nothing tells whether they are real or fake",
+            hint=f"put them into real/ (and fake/) in it. {ONE_LABEL}",
+        )
     raise DataError(f"{root} is laid out like no known data set", hint=_what_was_looked_for(root))
 
 
@@ -54,14 +63,27 @@ def by_name(name: str) -> Layout:
     return LAYOUTS[name]
 
 
-def list_media(root: Path, *, layout: str = AUTO) -> Listing:
-    """The media below `root`, read lazily, by the layout recognised or by the one named.
+def list_media(root: Path, *, layout: str = AUTO, label: Literal["real", "fake"] | None = None) -> Listing:
+    """The media below `root`, read lazily: by the layout recognised, by the one named, or all with one label.
 
     Raises as `recognise` and `by_name` do, at once; `DataError` or `SplitError` while items are read, where an
     official list that everything depends on is damaged. All else is counted in `problems`.
     """
     _check_folder(root)
+    if label is not None:
+        return _all_of(label, layout, root).listing(root)
     return (recognise(root) if layout == AUTO else by_name(layout)).listing(root)
+
+
+def _all_of(label: Literal["real", "fake"], layout: str, root: Path) -> Layout:
+    """The layout of a folder without folders for labels; `InputError` for one that is laid out otherwise."""
+    other = [each.name for each in LAYOUTS.values() if each.matches(root)] if layout == AUTO else [layout]
+    if other:
+        raise InputError(
+            f"--label {label} is for a folder that is all {label}, and {root} has the layout {other[0]}",
+            hint="leave the label out, or give the folder of one label alone",
+        )
+    return plain.all_of(label)
 
 
 def _check_folder(root: Path) -> None:
@@ -84,4 +106,4 @@ def _what_was_looked_for(root: Path) -> str:
         if layout.matches(root / name)
     )
     below = ", ".join(islice(inner, 3))
-    return f"looked for: {looked}" + (f". Did you mean, in it: {below}?" if below else "")
+    return f"looked for: {looked}" + (f". Did you mean, in it: {below}?" if below else f". {ONE_LABEL}")

@@ -177,6 +177,18 @@ def _item(each: _Class, path: Path, frames: tuple[Path, ...] | None, name: str) 
     )
 
 
+def all_of(label: Literal["real", "fake"]) -> Layout:
+    """The layout of a folder whose media all have one label, directly in it or in a folder a video."""
+
+    def walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
+        whole = _Class(
+            folder=root, label=label, method=None, split=None, root=root, dataset=root.resolve().name
+        )
+        return _items(whole, root, "", problems, above=())
+
+    return Layout(name=f"all {label}", looks_for="nothing", matches=lambda root: False, walk=walk)
+
+
 def _is_media(name: str) -> bool:
     return is_video(name) or is_image(name)
 

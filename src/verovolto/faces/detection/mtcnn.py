@@ -14,8 +14,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from verovolto.faces.detection.base import Face, best_first
-from verovolto.faces.detection.working_image import (
+from verovolto.faces.detection.base import (
+    CONFIDENT,
+    Face,
+    best_first,
     check_image,
     check_sides,
     one_thread,
@@ -41,6 +43,7 @@ class MTCNNDetector:
     """
 
     name = "mtcnn"
+    confidence = CONFIDENT
 
     def __init__(self, *, long_side: int = LONG_SIDE, short_side: int = SHORT_SIDE) -> None:
         check_sides("MTCNN", short=short_side, long=long_side, smallest=SMALLEST_FACE)

@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.commands.ffpp_tree import METHODS, Landmarked, build_tree
 from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
-from verovolto.commands.prepare import prepare
+from verovolto import prepare
 from verovolto.commands.reproduce import reproduce
 from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
@@ -57,7 +57,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faces(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The faces of the tree, as `verovolto prepare` cuts them out."""
     out = tmp_path_factory.mktemp("prepared") / "faces"
-    assert prepare(tree, out=out, crop="ffpp", workers=0, smallest=10) == 0
+    assert prepare(tree, out=out, crop="ffpp", workers=0, smallest=10).complete
     return out
 
 
@@ -301,7 +301,7 @@ def test_real_clips_go_from_frames_to_the_matrix(
 ) -> None:
     monkeypatch.setattr("verovolto.faces.detection.mtcnn.MTCNNDetector", MTCNNDetector)
     tree = tree_of_clips(real_data / "ffpp-clips", tmp_path / "tree")
-    assert prepare(tree, out=tmp_path / "faces", workers=0) == 0
+    assert prepare(tree, out=tmp_path / "faces", workers=0).complete
     run_reproduction(wanted(tmp_path / "faces", tmp_path / "out", protocols=("honest",), false_alarm=0.4))
     found = part(tmp_path / "out")
     rows = by_forgery(found["found"], "oc-fakedect1")
