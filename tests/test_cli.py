@@ -50,6 +50,34 @@ def trained(face_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(("models",), 0), (("train", "--help"), 0), (("scan", "{samples}/photos"), 1)]
+)
+def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    """As with `| head -1`: no traceback, the command's own exit code, and the files that were asked for."""
+    samples = Path(__file__).parent / "samples" / "v0.1.0"
+    command = [sys.executable, "-m", "verovolto", *(word.format(samples=samples) for word in words)]
+    files = [tmp_path / "result.json", tmp_path / "page/report.html"] if words[0] == "scan" else []
+    if files:
+        command += ["--workers", "0", "--json", str(files[0]), "--report", str(files[1].parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        said = running.stderr.read()
+    assert running.returncode == code, said
+    assert "Traceback" not in said and "BrokenPipe" not in said
+    assert all(file.stat().st_size for file in files)
+
+
+def test_an_error_stays_one_where_nobody_reads() -> None:
+    command = [sys.executable, "-m", "verovolto", "scan", "--fps", "0", "nowhere.mp4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        running.stderr.close()
+    assert running.returncode == 2
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['verovolto', '--help']\n"

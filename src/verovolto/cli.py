@@ -7,17 +7,21 @@ imports none of them. Errors for people are printed as one line on standard erro
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from verovolto import __version__
 from verovolto.core.config import read_toml
 from verovolto.core.errors import VerovoltoError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 app = App(
     name="verovolto",
@@ -89,8 +93,31 @@ def _show_full_help(words: Sequence[str]) -> None:
         command.help = None
 
 
+class _Pipe(io.FileIO):
+    """A standard stream of which nobody need read all: what is written once the reader has left is dropped."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _outlive_readers() -> None:
+    """Let commands do their work, and leave with their exit code, though `| head -1` reads one line of them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and stream is getattr(sys, f"__{name}__"):
+            raw = _Pipe(stream.fileno(), "w", closefd=False)
+            layout = {
+                key: getattr(stream, key) for key in ("encoding", "errors", "line_buffering", "write_through")
+            }
+            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), **layout))
+
+
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _outlive_readers()
     try:
         _show_full_help(sys.argv[1:])
         app.meta(sys.argv[1:], exit_on_error=False, print_error=False)

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import full_disk
 from tests.faces.bright import POISON, RULE, BrightSquares, clip, cut, photo
-from verovolto import FaceSet, cli
+from verovolto import FaceSet, cli, prepare
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import atomic_path
 from verovolto.data.storage.parquet import shard_metadata
@@ -336,6 +336,58 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str, source: P
 def test_a_rule_of_another_detector_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="boxes of bright, the detector is mtcnn"):
         prepare_set(source, tmp_path / "out", Rules(rule=RULE))
+
+
+def test_media_without_a_folder_for_their_label_are_asked_for_it(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    photo(root / "a.png")
+    with pytest.raises(DataError, match=r"directly.*real/ \(and fake/\).*--label real or --label fake"):
+        run(root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("label", ["real", "fake"])
+def test_a_folder_of_one_label(tmp_path: Path, label: Literal["real", "fake"]) -> None:
+    root, out = tmp_path / "album", tmp_path / "out"
+    photo(root / "a.png")
+    clip(root / "b.mp4", frames=4)
+    clip(root / "more" / "b.mp4", frames=2)
+    photo(root / "frames" / "c" / "0001.png")
+    with pytest.raises(KeyboardInterrupt):
+        run(root, out, label=label, on_progress=stopping_after(2))
+    assert run(root, out, label=label).coverage["layout"] == f"all {label}"
+    found = rows(out)
+    assert {row["label"] for row in found} == {label} and {row["dataset"] for row in found} == {"album"}
+    assert {(row["video"], row["source_video"], row["frame"]) for row in found} == {
+        ("a.png", None, None), ("b", "b", 0), ("b", "b", 2), ("more/b", "more/b", 0), ("frames/c", "c", 1),
+    }  # fmt: skip
+    other: Literal["real", "fake"] = "fake" if label == "real" else "real"
+    with pytest.raises(InputError, match="other settings: layout"):
+        run(root, out, label=other)
+
+
+def test_a_label_does_not_overrule_folders(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"--label real is for a folder that is all real, and .* layout ffpp"
+    ):
+        run(source, tmp_path / "out", label="real")
+    clip(tmp_path / "set" / "fake" / "a.mp4", frames=2)
+    with pytest.raises(InputError, match="layout folder"):
+        run(tmp_path / "set", tmp_path / "out", label="real")
+    with pytest.raises(InputError, match="layout celebdf"):
+        run(tmp_path / "set" / "fake", tmp_path / "out", label="real", layout="celebdf")
+
+
+def test_the_function_prepares_as_the_command_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip(tmp_path / "set" / "a.mp4")
+    words = ("--label", "real", "--workers", "0", "--smallest", "10")
+    assert command(monkeypatch, tmp_path / "set", "--out", tmp_path / "command", *words) == 0
+    assert "2 faces: " in capsys.readouterr().out
+    done = prepare(str(tmp_path / "set"), tmp_path / "function", label="real", smallest=10.0)
+    assert done.complete and done.out == tmp_path / "function"
+    assert content(tmp_path / "command") == content(tmp_path / "function")
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

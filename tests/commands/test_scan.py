@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.conftest import Command, full_disk
 from tests.faces.bright import RULE, BrightSquares
-from tests.scanning.drawn import film, network, walk
-from verovolto import Detector
+from tests.scanning.drawn import film, network, photo, walk
+from verovolto import Detector, scan
 from verovolto.core.errors import CalibrationError, InputError
+from verovolto.faces.detection.centerface import CenterFaceDetector
+from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.scanning import scan_file as medium
 
 
@@ -135,7 +138,97 @@ def test_a_full_disk_comes_after_the_table(
     assert code == 2 and "disk is full" in err and "a clip.mp4" in out
 
 
+def test_files_are_written_before_the_table_is_printed(
+    run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+    files = [tmp_path / "r.json", tmp_path / "page/report.html"]
+
+    def printed(*_: object, **__: object) -> None:
+        there.append(all(file.is_file() for file in files))
+
+    monkeypatch.setattr("builtins.print", printed)
+    code, _, _ = run(clip, *flags, "--json", files[0], "--report", files[1].parent)
+    assert code == 0 and there == [True, True]
+
+
+class TestFaceDetector:
+    """A face counts from the confidence of the face detector that is opened, whichever way it was chosen."""
+
+    @pytest.fixture
+    def looking(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[object, ...]:
+        """Flags of a detector; both face detectors find squares, and are at hand."""
+        network().save(tmp_path / "run/detector")
+        monkeypatch.setattr("verovolto.faces.detection.centerface_net.model_bytes", lambda: b"")
+        for detector in (MTCNNDetector, CenterFaceDetector):
+            monkeypatch.setattr(detector, "detect", lambda _, image: BrightSquares().detect(image))
+        return ("--detector", tmp_path / "run", "--smallest", 8, "--workers", 0, "--fps", 2, "--json", "-")
+
+    @pytest.mark.parametrize("given", ["rule", "flag"])
+    @pytest.mark.parametrize(("name", "confidence", "judged"), [("mtcnn", 0.9, 0), ("centerface", 0.5, 1)])
+    def test_the_least_confidence_is_its_own(
+        self,
+        run: Command,
+        looking: tuple[object, ...],
+        tmp_path: Path,
+        given: str,
+        name: str,
+        confidence: float,
+        judged: int,
+    ) -> None:
+        rule = {"detector": name if given == "rule" else "mtcnn", "scale": 1.0}
+        (tmp_path / "rule.json").write_text(json.dumps(rule))
+        dim = film(tmp_path / "dim.mp4", walk(2, level=190))  # of a confidence of 0.75
+        flags = (*looking, "--crop", tmp_path / "rule.json")
+        flags += ("--face-detector", name) if given == "flag" else ()
+        _, out, _ = run(dim, *flags)
+        found = json.loads(out)
+        assert found["settings"]["face_detector"] == name
+        assert found["settings"]["least"] == {"side": 8.0, "sharpness": 5.0, "confidence": confidence}
+        [track] = found["media"][0]["tracks"]
+        assert track["frames_judged"] == judged
+        assert track["passed_over"] == ({} if judged else {"uncertain detection": 1})
+
+    def test_in_python_likewise(
+        self, looking: tuple[object, ...], run: Command, clip: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "rule.json").write_text(json.dumps({"detector": "mtcnn", "scale": 1.0}))
+        rule = str(tmp_path / "rule.json")
+        detector = Detector.load(tmp_path / "run")
+        found = detector.scan(clip, crop=rule, face_detector="centerface", smallest=8, faces="largest")
+        assert found.settings["least"] == {"side": 8, "sharpness": 5.0, "confidence": 0.5}
+        assert (found.settings["face_detector"], found.settings["faces"]) == ("centerface", "largest")
+        words = ("--crop", rule, "--face-detector", "centerface", "--faces", "largest")
+        _, out, _ = run(clip, *looking, *words)
+        assert found.to_dict()["media"] == json.loads(out)["media"]
+        assert found.files[0].tracks[0].frame_scores
+
+
 class TestInPython:
+    def test_the_function_takes_a_detector_by_its_folder(
+        self, run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path
+    ) -> None:
+        found = scan(clip, detector=tmp_path / "run", crop=str(tmp_path / "rule.json"), fps=None, smallest=8)
+        _, out, _ = run(clip, *flags, "--json", "-")
+        assert found.to_dict() == json.loads(out)
+        detector = Detector.load(tmp_path / "run")
+        again = scan(
+            str(clip), detector=detector, crop=str(tmp_path / "rule.json"), fps=None, smallest=8, workers=None
+        )
+        assert again.to_dict()["media"] == found.to_dict()["media"]
+
+    @pytest.mark.parametrize(("faces", "judged"), [("all", 2), ("largest", 1)])
+    def test_faces_and_their_smallest_size(
+        self, flags: tuple[object, ...], tmp_path: Path, faces: Literal["all", "largest"], judged: int
+    ) -> None:
+        detector = Detector.load(tmp_path / "run")
+        path = photo(tmp_path / "two.png", [(4, 4, 20), (40, 20, 44)], level=250)
+        rule = str(tmp_path / "rule.json")
+        found = detector.scan(path, crop=rule, faces=faces, smallest=8)
+        assert len(found.files[0].tracks) == judged
+        tracks = detector.scan(path, crop=rule, faces=faces, smallest=300).files[0].tracks
+        assert {track.reasons[0] for track in tracks} <= {"too small", "too blurred"}
+
     def test_scan_gives_the_same_as_objects(
         self, run: Command, flags: tuple[object, ...], clip: Path, tmp_path: Path
     ) -> None:
