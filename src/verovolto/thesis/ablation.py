@@ -229,8 +229,8 @@ def selection(
 
 
 def _counted(sample: Sample, which: str) -> str:
-    real, fake = int((~sample.fake).sum()), int(sample.fake.sum())
-    return f"{real} real and {fake} fake faces {which}"
+    counts = sample.class_counts()
+    return f"{counts['real']} real and {counts['fake']} fake faces {which}"
 
 
 def orientation(row: Row) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.evaluation.bootstrap import Resamples, with_intervals
+from verovolto.evaluation.groups import class_counts
 from verovolto.evaluation.metrics import divide
 from verovolto.features.spectrum import (
     amplitude_3d,
@@ -126,7 +127,7 @@ def mean_spectra(
         "real": _curve(log_powers, resamples, ~fake),
         "fake": _curve(log_powers, resamples, fake),
         "difference": _curve(log_powers, resamples, fake, ~fake),
-        "faces": {"real": int((~fake).sum()), "fake": int(fake.sum())},
+        "faces": class_counts(fake),
     }
 
 

@@ -99,7 +99,7 @@ def tabulate(model: ModelScores, choice: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": model.model, "protocol": model.protocol, "score": score, "epoch": epoch,
         "chosen_on": choice["chosen_on"],
-        "test": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
+        "test": sample.class_counts(),
         "interval": sample.resamples.metadata(),
         "ranking": rankings(sample, score),
         "rows": rows(sample, by_name, strict=bool(model.kept("strict"))),

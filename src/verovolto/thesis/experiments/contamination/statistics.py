@@ -98,7 +98,7 @@ def evaluate_levels(
             }
             for one, threshold, of in zip(all_levels, thresholds, figures, strict=True)
         ],
-        "judged_on": {"real": int((~sample.fake).sum()), "fake": int(sample.fake.sum())},
+        "judged_on": sample.class_counts(),
         "interval": sample.resamples.metadata(),
     }
 

@@ -289,7 +289,7 @@ def compare(context: Context, trained: Mapping[str, Done]) -> dict[str, Any]:
         "seed": plan.seed,
         "reals": next(iter(trained.values())).result["reals"],
         "score": SCORE,
-        "test": {"real": int((~first.fake).sum()), "fake": int(first.fake.sum())},
+        "test": first.class_counts(),
         "interval": first.resamples.metadata(),
         "rows": [
             {"name": name, **asdict(GRID[name]), **done.result, "auroc": ranked[name][SCORE]["auroc"]}

@@ -104,7 +104,7 @@ def evaluate_forgery(
 
     estimates = with_intervals(statistics, sample.resamples)
     return {
-        "forgery": forgery.name, "fake": int(sample.fake.sum()), "real": int((~sample.fake).sum()),
+        "forgery": forgery.name, **sample.class_counts(),
         "pairs": len(pairs.rows), "clusters": sample.resamples.clusters, "cluster": sample.resamples.kind,
         **{name: estimate.to_dict() for name, estimate in estimates.items()},
     }  # fmt: skip

@@ -25,7 +25,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.evaluation.bootstrap import Estimate, Resamples, with_intervals
-from verovolto.evaluation.groups import SEPARATOR
+from verovolto.evaluation.groups import SEPARATOR, class_counts
 from verovolto.evaluation.metrics import divide
 from verovolto.features.spectrum import Region, band_energies, linear_bands, luma_plane
 from verovolto.thesis.error_spectra import errors_of, rings
@@ -216,7 +216,7 @@ def compare_bands(
             Band(low=float(low), high=float(high), g=g[str(k)], decibel=decibel[str(k)], p_corrected=float(p[k]))
             for k, (low, high) in enumerate(pairwise(edges))
         ),
-        faces={"real": int((~fake).sum()), "fake": int(fake.sum())},
+        faces=class_counts(fake),
         test={
             "design": design, "clusters": clusters, "faces_left_out": len(fake) - used, "permutations": permutations,
             "seed": seed, "correction": CORRECTION, "alpha": ALPHA,
