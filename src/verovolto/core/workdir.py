@@ -112,7 +112,14 @@ def compute_once(
     read: Callable[[Path], Value | None],
     write: Callable[[Value, Path], object],
 ) -> Value:
-    """What the file `path` holds; where it is missing, or `read` gives None, what `compute` gives, written to it."""
+    """A value that is computed once and kept in a file.
+
+    Args:
+        path: The file.
+        compute: Gives the value where there is none to use.
+        read: Reads it; None where what the file holds is of no use.
+        write: Writes it to the path given, which then becomes `path`.
+    """
     if path.is_file() and (kept := read(path)) is not None:
         return kept
     value = compute()

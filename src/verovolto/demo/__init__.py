@@ -1,0 +1,1 @@
+"""The demonstration: the whole job on a small set of real photographs."""

