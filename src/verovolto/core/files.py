@@ -66,7 +66,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def as_text(name: str) -> str:
-    """A file's name as text that can be stored: bytes of it that are no UTF-8 are written out (`\\xff`)."""
+    r"""A file's name as text that can be stored: bytes of it that are no UTF-8 are written out (`\xff`)."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
