@@ -104,17 +104,11 @@ class CorruptionPlan:
         rows = self.rows[scored_rows(scores.take(self.rows), scores.scores[0])]
         versions = len(versions_of())
         with ProgressDisplay() as progress:
+            count = progress.task(f"{len(rows)} faces, {versions} times degraded", versions * len(rows))
             return score_corrupted(
-                detector,
-                faces,
-                rows,
-                folder=self.parts,
-                seed=self.seed,
-                batch_size=batch_size,
-                on_progress=progress.task(
-                    f"{len(rows)} faces, {versions} times degraded", versions * len(rows)
-                ),
-            )
+                detector, faces, rows, folder=self.parts, seed=self.seed, batch_size=batch_size,
+                on_progress=count,
+            )  # fmt: skip
 
 
 def plan_corruptions(

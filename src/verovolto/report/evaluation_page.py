@@ -31,13 +31,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Latents:
-    """Latents of some faces.
-
-    Attributes:
-        means: `[n, Z]`.
-        fake: Boolean `[n]`.
-        kl: KL divergence to the prior by dimension, nats, `[n, Z]`; None where unknown.
-    """
+    """Latent means `[n, Z]` of some faces, their labels `[n]`, and the KL by dimension in nats, `[n, Z]`, if known."""
 
     means: np.ndarray
     fake: np.ndarray
@@ -48,19 +42,9 @@ class Latents:
 class ReportData:
     """What a report shows.
 
-    Attributes:
-        title: Its heading.
-        metrics: The dictionary of `metrics.json`.
-        scores: Scores and trivial statistics of the evaluated faces by name, `[n]` each, NaN where missing.
-        fake: Boolean `[n]`.
-        command: How to make the report again.
-        false_alarm: The false-alarm rate whose threshold it speaks of.
-        notice: A banner on top.
-        galleries: Faces to show.
-        hide_faces: Turn every face into a mosaic.
-        latents: Latents of some faces.
-        training: Columns of the `metrics.csv` of the training.
-        seed: Seed of the t-SNE.
+    `metrics` is the dictionary of `metrics.json`; `scores` (by name, `[n]`, trivial statistics too, NaN where missing)
+    and `fake` `[n]` are the evaluated faces. `training` holds the columns of `metrics.csv`, `command` makes the report
+    again, `notice` is a banner on top, and `hide_faces` turns every face into a mosaic.
     """
 
     title: str

@@ -30,11 +30,6 @@ class Page:
         return folder / "report.html"
 
 
-def render_comparison(comparison: Mapping[str, Any], command: str) -> str:
-    """The page of a comparison, from the dictionary of `comparison.json`."""
-    return environment().get_template("compare.html.j2").render(c=comparison, command=command)
-
-
 def data_uri(image: bytes, kind: str = "png") -> str:
     """The bytes of a picture as a `data:` address, so that the page needs no other file."""
     return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
