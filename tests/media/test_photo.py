@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.media.drawing import CORNER, encoded, picture
 from verovolto.core.errors import InputError, UnreadableImage, VerovoltoError
-from verovolto.media import Limits, Photo, UnreadableMedia, open_media
+from verovolto.media import Limits, Photo, UnreadableMedia, open_media, photo
 from verovolto.media.photo import rgb_on_black
 
 heif = pytest.importorskip("pillow_heif")
@@ -97,9 +97,17 @@ def test_a_heic_cut_short_is_unreadable(tmp_path: Path, at: float) -> None:
         open_media(saved(tmp_path, data[: int(at * len(data))]))
 
 
-def test_avif_is_named(tmp_path: Path) -> None:
+def test_avif_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo, "READS_AVIF", False)
     with pytest.raises(UnreadableMedia, match="AVIF"):
         open_media(saved(tmp_path, b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf"))
+
+
+@pytest.mark.skipif(not photo.READS_AVIF, reason="this Pillow reads no AVIF")
+def test_avif_is_read_where_pillow_reads_it(tmp_path: Path) -> None:
+    read = open_media(saved(tmp_path, encoded(Image.fromarray(picture(3)), "AVIF")))
+    assert isinstance(read, Photo) and read.image.shape == (3, 64, 96)
+    assert (read.image[:, 4, 4] - torch.tensor(CORNER)).abs().max() < 40
 
 
 @given(st.sampled_from([1, 2, 3, 4]), st.integers(0, 255), st.integers(0, 255))

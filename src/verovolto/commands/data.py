@@ -95,6 +95,8 @@ def convert(
         )
     kept = f" ({done.resumed} stood there already)" if done.resumed else ""
     print(f"{done.faces:,} faces in {done.shards} shards{kept}: {out}")
+    for line in faces.left_out:
+        print(f"left out: {line}")
     if done.unreadable:
         print(f"left out, unreadable: {len(done.unreadable)}")
         print("\n".join(f"  {line}" for line in done.unreadable[:20]))

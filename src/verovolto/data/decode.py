@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -16,14 +16,15 @@ from verovolto.core.errors import UnreadableImage
 MAX_PIXELS = 1 << 26
 """Largest image that is decoded (67 million pixels): a few kilobytes can claim to be gigabytes of pixels."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "BMP", "GIF", "TIFF")
+READS_AVIF = bool(features.check("avif"))
+_FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "BMP", "GIF", "TIFF", *(["AVIF"] if READS_AVIF else []))
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 def decode_image(encoded: bytes, *, name: str = "image") -> Tensor:
     """Decode to uint8 `[3, H, W]`, RGB, turned upright by its EXIF orientation.
 
-    JPEG in grey or colour goes through torchvision; CMYK JPEG and other formats (PNG, WebP, PGM/PPM, BMP, GIF, TIFF)
+    JPEG in grey or colour goes through torchvision; CMYK JPEG and the others (PNG, WebP, AVIF, PGM/PPM, BMP, GIF, TIFF)
     through Pillow. 16-bit images keep their high byte, transparent pixels lie on black, of an animation the first
     frame is taken. Raises `UnreadableImage`, which names `name`, for damaged or truncated data and for more than
     `MAX_PIXELS` pixels.

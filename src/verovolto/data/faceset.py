@@ -75,6 +75,11 @@ class FaceSet:
         return self._source.crop_rule
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What lies in the set's folder and is not in the set, with number and reason, a line each."""
+        return self._source.left_out
+
+    @property
     def column_names(self) -> list[str]:
         """Names of all metadata columns: the schema's, then extras."""
         return self._source.names()

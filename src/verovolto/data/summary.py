@@ -58,6 +58,7 @@ def summarise(faces: FaceSet, *, seed: int = 0) -> dict[str, Any]:
             kind: {"count": len(shared), "first": [[key, splits] for key, splits in shared[:5]]}
             for kind, shared in shared_between_splits(table).items()
         },
+        "left_out": list(faces.left_out),
         "crop_rule": faces.crop_rule,
         "fingerprint": faces.fingerprint(),
     }
@@ -154,6 +155,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         if shared["count"]:
             first = ", ".join(f"{key} ({', '.join(splits)})" for key, splits in shared["first"][:3])
             lines.append(f"warning: splits share {shared['count']:,} {kind}: {first}")
+    lines += [f"left out: {line}" for line in summary["left_out"]]
     lines.append(f"crop rule: {summary['crop_rule'] or 'not recorded'}")
     lines.append(f"fingerprint: {summary['fingerprint']}")
     return lines

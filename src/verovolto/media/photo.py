@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
-from verovolto.data.decode import decode_image, image_size
+from verovolto.data.decode import READS_AVIF, decode_image, image_size
 from verovolto.media.decode_report import DecodeReport, Frame
 from verovolto.media.sampling import Sampling
 from verovolto.media.types import FileType, Limits, UnreadableMedia
@@ -69,8 +69,10 @@ def open_photo(path: Path, file_type: FileType, limits: Limits) -> Photo:
         InputError: a HEIC photo, and the package that reads it is not installed.
     """
     encoded = _read(path, limits.photo_bytes)
-    if file_type.format == "avif":
-        raise UnreadableMedia(f"{path}: AVIF photos are not supported", hint="convert it to PNG")
+    if file_type.format == "avif" and not READS_AVIF:
+        raise UnreadableMedia(
+            f"{path}: this Pillow reads no AVIF photos", hint="pip install --upgrade pillow"
+        )
     if file_type.format == "heic":
         return Photo(path=path, file_type=file_type, image=_decode_heic(encoded, str(path), limits))
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from typing import Literal
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.layouts import celebdf, deepfakebench, dfdc, dfdc_preview, ffpp, plain, uadfv
 from verovolto.data.layouts.base import Layout, Listing, MediaItem, Problems
-from verovolto.data.layouts.disk import entries, frame_number, is_image, is_video
+from verovolto.data.layouts.disk import entries, frame_number, media_of
 
 __all__ = [
     "AUTO", "LAYOUTS", "Layout", "Listing", "MediaItem", "Problems", "by_name", "frame_number", "list_media",
@@ -46,7 +46,7 @@ def recognise(root: Path) -> Layout:
         return matching[0]
     if plain.LAYOUT.matches(root):
         return plain.LAYOUT
-    if any(is_image(name) or is_video(name) for name in entries(root)[1]):
+    if any(media_of(root, entries(root)[1])):
         raise DataError(
             f"{root} holds photographs or videos directly, and nothing tells whether they are real or fake",
             hint=f"put them into real/ (and fake/) in it. {ONE_LABEL}",

@@ -22,6 +22,7 @@ from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problem
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     LEVELS,
+    LOOP,
     NAME,
     NO_FILE,
     NO_MEDIA,
@@ -166,12 +167,16 @@ def _holds_fakes(folder: Path) -> bool:
 
 
 def _fakes(
-    folder: Path, method: str | None, problems: Problems
+    folder: Path, method: str | None, problems: Problems, above: tuple[Path, ...] = ()
 ) -> Iterator[tuple[Path, bool, str | None, list[Path]]]:
+    real = folder.resolve()
+    if real in above:
+        problems.add(LOOP, folder)
+        return
     below = folders_of_clips(folder, problems)
     yield folder, True, method, below
     for each in below:
-        yield from _fakes(each, each.name, problems)
+        yield from _fakes(each, each.name, problems, (*above, real))
 
 
 def _matches(root: Path) -> bool:

@@ -21,13 +21,11 @@ from verovolto.data.layouts.disk import (
     LEVELS,
     NO_FILE,
     NO_LIST,
-    NO_MEDIA,
     beginning,
-    entries,
     image_files,
-    is_image,
-    is_video,
+    media_of,
     read_json_object,
+    walk,
 )
 
 DATASET = "DFDCP"
@@ -107,13 +105,11 @@ def _person(value: object) -> str | None:
 
 def _media(folder: Path, problems: Problems) -> Iterator[Path]:
     """Videos and folders of frames anywhere below `folder`."""
-    below, files = entries(folder, problems)
-    yield from (folder / name for name in files if is_video(name))
-    if folder.name.lower() not in LEVELS and any(is_image(name) for name in files):
-        yield folder
-    for name in below:
-        if name.lower() not in NO_MEDIA:
-            yield from _media(folder / name, problems)
+    for place, files in walk(folder, problems):
+        images, videos = media_of(folder / place, files, problems)
+        yield from (folder / place / name for name in videos)
+        if images and (folder / place).name.lower() not in LEVELS:
+            yield folder / place
 
 
 LAYOUT = Layout(

@@ -8,15 +8,32 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from verovolto.core.errors import DataError
+from verovolto.data.file_types import file_type_of_bytes, read_head, what_else
 from verovolto.data.layouts.base import Clip, Problems
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"}
+
+def _suffixes(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
+VIDEO_SUFFIXES = _suffixes(
+    "mp4 m4v mp4v mov qt avi divx mkv webm mpg mpeg mpe m2v vob wmv asf flv f4v 3gp 3g2 ts mts m2ts ogv ogm ivf"
 )
-FACE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff"})
+HEIC_SUFFIXES = _suffixes("heic heif hif")
+IMAGE_SUFFIXES = (
+    _suffixes("jpg jpeg jpe jfif mpo png apng webp avif pgm ppm pnm bmp dib gif tif tiff") | HEIC_SUFFIXES
+)
+OTHER_SUFFIXES = _suffixes(
+    "txt md rst csv tsv json jsonl yaml yml toml xml html htm log ini cfg conf css js py ipynb sh bat ps1 c h cpp "
+    "pdf doc docx xls xlsx ppt pptx odt ods rtf tex zip tar gz tgz bz2 xz zst 7z rar iso "
+    "npy npz pkl pickle pt pth ckpt safetensors onnx h5 hdf5 mat parquet pq feather arrow tfrecord lmdb mdb db sqlite "
+    "mp3 wav flac m4a aac wma oga opus aiff aif amr mid srt vtt ass sub sha1 sha256 md5 url lnk desktop exe dll so "
+    "xmp aae thm lrv torrent"
+)
+"""Files that are evidently no photos and no videos: they are not looked into, and not counted."""
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
@@ -26,13 +43,21 @@ FAKE_FOLDERS = frozenset({"fake", "fakes"})
 FFPP_METHODS = frozenset(
     {"deepfakes", "face2face", "faceswap", "neuraltextures", "faceshifter", "deepfakedetection"}
 )
-IMAGE_SUFFIXES = FACE_SUFFIXES | {".heic", ".heif"}
 LEVELS = frozenset({"videos", "images", "frames"})
 """Folders that stand between a class and its videos, or between it and its folders of frames."""
-NO_MEDIA = frozenset({"masks", "mask", "landmarks", "landmark", "audio"})
-"""Folders beside videos and frames that hold something else: passed over in silence."""
+NO_MEDIA = frozenset(
+    {
+        "masks", "mask", "landmarks", "landmark", "audio", "@eadir", "#recycle", "@recycle", "thumbnails", "thumbnail",
+        "thumbs", "__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found", "_gsdata_",
+    }
+)  # fmt: skip
+"""Folders of helpers, in lower case: what lies beside faces, and what systems and programs put there. As hidden ones
+(`.thumbnails`), they are left out everywhere."""
+
+LOOP = "folders that contain themselves through a link (left out)"
 
 UNREADABLE_FOLDER = "folders that cannot be read"
+NO_MEDIUM = "files that are neither photo nor video by their content (left out)"
 NO_FRAMES = "folders of frames without an image"
 TWICE = "videos that occur twice (the first is taken)"
 NAME = "names that are not of the official form (people unknown)"
@@ -40,6 +65,8 @@ NO_FILE = "listed, but not there"
 NO_LIST = "there, but in no list"
 BAD_LIST = "lists that cannot be read (what they name is left out)"
 _PEEK = 4096
+_LOOK = 20
+"""Files of a folder that tell whether it is a video's frames."""
 
 
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -69,6 +96,14 @@ def frame_number(path: Path) -> int | None:
     return int(digits[-1]) if digits else None
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link that leads to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in `folder`, sorted; hidden ones (also macOS's `._x`) are left out.
 
@@ -80,13 +115,37 @@ def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], 
         with os.scandir(folder) as below:
             for entry in below:
                 if not entry.name.startswith("."):
-                    (folders if entry.is_dir() else files).append(entry.name)
+                    (folders if is_folder(entry) else files).append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     except OSError as error:
         if problems is not None:
             problems.add(UNREADABLE_FOLDER, f"{folder} ({error.strerror})")
     return sorted(folders, key=natural), sorted(files, key=natural)
+
+
+def walk(
+    folder: Path, problems: Problems, *, prefix: str = "", above: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, list[str]]]:
+    """A folder and all below it, links followed but never in circles, as (place with a final `/`, names of files).
+
+    Hidden folders and those of helpers are left out.
+
+    Args:
+        folder: where to begin.
+        problems: counts folders that contain themselves, and those that cannot be read.
+        prefix: of the place of `folder` itself.
+        above: folders around it, with links resolved.
+    """
+    real = folder.resolve()
+    if real in above:
+        problems.add(LOOP, folder)
+        return
+    below, files = entries(folder, problems)
+    yield prefix, files
+    for name in below:
+        if name.lower() not in NO_MEDIA:
+            yield from walk(folder / name, problems, prefix=f"{prefix}{name}/", above=(*above, real))
 
 
 def subfolders(folder: Path, problems: Problems | None = None) -> dict[str, Path]:
@@ -97,14 +156,43 @@ def subfolders(folder: Path, problems: Problems | None = None) -> dict[str, Path
     return paths
 
 
-def is_video(name: str) -> bool:
-    """Whether a file's name is that of a video."""
-    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+def category_of(path: Path, problems: Problems | None = None) -> Literal["image", "video"] | None:
+    """What a file is: by its name where that is evident, else by its first bytes; None for what is neither.
+
+    Files that had to be looked into and are neither are counted, with the reason.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix in OTHER_SUFFIXES:
+        return None
+    try:
+        head = read_head(path) if path.is_file() else None  # a pipe would block
+    except OSError as error:
+        head, reason = None, f"cannot be read ({error.strerror})"
+    else:
+        reason = "no file" if head is None else what_else(head, suffix=suffix)[0]
+    kind = None if head is None else file_type_of_bytes(head, suffix=suffix)
+    if kind is not None:
+        return "image" if kind.category == "photo" else "video"
+    if problems is not None:
+        problems.add(NO_MEDIUM, f"{path} ({reason})")
+    return None
 
 
-def is_image(name: str) -> bool:
-    """Whether a file's name is that of an image."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+def media_of(
+    folder: Path, files: Iterable[str], problems: Problems | None = None
+) -> tuple[list[str], list[str]]:
+    """The images and the videos among the `files` of a folder; see `category_of`."""
+    images: list[str] = []
+    videos: list[str] = []
+    for name in files:
+        category = category_of(folder / name, problems)
+        if category is not None:
+            (images if category == "image" else videos).append(name)
+    return images, videos
 
 
 def clips(folder: Path, problems: Problems, *, besides: Collection[Path] = ()) -> Iterator[Clip]:
@@ -129,7 +217,7 @@ def clips(folder: Path, problems: Problems, *, besides: Collection[Path] = ()) -
 
 def image_files(folder: Path, problems: Problems | None = None) -> tuple[Path, ...]:
     """Images directly in a folder, by their numbers."""
-    return tuple(folder / name for name in entries(folder, problems)[1] if is_image(name))
+    return tuple(folder / name for name in media_of(folder, entries(folder, problems)[1], problems)[0])
 
 
 def folders_of_clips(folder: Path, problems: Problems) -> list[Path]:
@@ -141,7 +229,8 @@ def folders_of_clips(folder: Path, problems: Problems) -> list[Path]:
 def _is_frames(folder: Path) -> bool:
     """Whether a folder is a video's frames: it holds images, or nothing at all."""
     below, files = entries(folder)
-    return any(map(is_image, files)) or not (below or any(map(is_video, files)))
+    images, videos = media_of(folder, files[:_LOOK])
+    return bool(images) or not (below or videos)
 
 
 def _clip_paths(
@@ -153,7 +242,7 @@ def _clip_paths(
     levels = [folder, *(path for name, path in subfolders(folder, problems).items() if name in LEVELS)]
     for level in levels:
         below, files = entries(level, problems)
-        for name in filter(is_video, files):
+        for name in media_of(level, files, problems)[1]:
             _put(videos, Path(name).stem, level / name, problems)
         for name in below:
             if name.lower() not in LEVELS | NO_MEDIA and level / name not in besides:

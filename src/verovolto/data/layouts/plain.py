@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -23,18 +24,17 @@ from verovolto.data.layouts.disk import (
     FAKE_FOLDERS,
     FFPP_METHODS,
     LEVELS,
+    LOOP,
     NO_MEDIA,
     REAL_FOLDERS,
     SPLIT_FOLDERS,
     entries,
-    is_image,
-    is_video,
+    media_of,
 )
 from verovolto.data.layouts.names import Form, forms_of, people_of
 
 OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
 OTHER_FOLDER = "folders beside train/, val/, test/ (left out)"
-LOOP = "folders that contain themselves through a link (left out)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +87,7 @@ def _with_people(item: MediaItem, forms: Collection[Form]) -> MediaItem:
 
 def _classes(root: Path, problems: Problems) -> Iterator[_Class]:
     names, files = entries(root, problems)
-    for name in filter(_is_media, files):
+    for name in chain(*media_of(root, files, problems)):
         problems.add(OUTSIDE, root / name)
     splits = [name for name in names if name.lower() in SPLIT_FOLDERS]
     if not splits:
@@ -98,7 +98,7 @@ def _classes(root: Path, problems: Problems) -> Iterator[_Class]:
             problems.add(OTHER_FOLDER, root / name)
             continue
         below, files = entries(root / name, problems)
-        for file in filter(_is_media, files):
+        for file in chain(*media_of(root / name, files, problems)):
             problems.add(OUTSIDE, root / name / file)
         yield from _labelled(root, root / name, below, SPLIT_FOLDERS[name.lower()], problems)
 
@@ -130,8 +130,8 @@ def _items(
         problems.add(LOOP, folder)
         return
     names, files = entries(folder, problems)
-    images = tuple(folder / name for name in files if is_image(name))
-    videos = [name for name in files if is_video(name)]
+    names_of_images, videos = media_of(folder, files, problems)
+    images = tuple(folder / name for name in names_of_images)
     if prefix and images:
         yield _item(each, folder, images, prefix.rstrip("/"))
     elif images:
@@ -187,10 +187,6 @@ def all_of(label: Literal["real", "fake"]) -> Layout:
         return _items(whole, root, "", problems, above=())
 
     return Layout(name=f"all {label}", looks_for="nothing", matches=lambda root: False, walk=walk)
-
-
-def _is_media(name: str) -> bool:
-    return is_video(name) or is_image(name)
 
 
 LAYOUT = Layout(

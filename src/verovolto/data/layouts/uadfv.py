@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
-from verovolto.data.layouts.disk import LEVELS, NAME, clips, is_video, subfolders
+from verovolto.data.layouts.disk import LEVELS, NAME, VIDEO_SUFFIXES, clips, subfolders
 
 DATASET = "UADFV"
 METHOD = "FakeApp"
@@ -46,7 +46,11 @@ def _matches(root: Path) -> bool:
 
 def _of_form(folder: Path, *, fake: bool) -> bool:
     names = [name for place in _levels(folder) for name in _some(place)]
-    names = [Path(name).stem for name in names if is_video(name) or not Path(name).suffix]
+    names = [
+        Path(name).stem
+        for name in names
+        if Path(name).suffix.lower() in VIDEO_SUFFIXES or not Path(name).suffix
+    ]
     return bool(names) and all(parse_name(name, fake=fake) for name in names)
 
 

@@ -33,6 +33,8 @@ class Source(Protocol):
     path: Path
     name: str
     crop_rule: dict[str, Any] | None
+    left_out: tuple[str, ...]
+    """What lies in the set's folder and is not in the set, a line a reason."""
 
     def __len__(self) -> int: ...
 
@@ -66,7 +68,7 @@ class SplitSource:
                 f"{path}: {len(split)} rows for a set of {len(base)}", hint="make the split again"
             )
         self.base, self.split, self.path = base, split, path
-        self.name, self.crop_rule = base.name, base.crop_rule
+        self.name, self.crop_rule, self.left_out = base.name, base.crop_rule, base.left_out
         self.names, self.encoded, self.blocks, self.sizes = base.names, base.encoded, base.blocks, base.sizes
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.data.layouts.base import Problems
 from verovolto.data.layouts.disk import (
-    FACE_SUFFIXES,
     FAKE_FOLDERS,
     FFPP_METHODS,
+    HEIC_SUFFIXES,
     REAL_FOLDERS,
     SPLIT_FOLDERS,
+    category_of,
     frame_number,
+    walk,
 )
 from verovolto.data.layouts.names import forms_of, people_of
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
@@ -34,13 +37,17 @@ from verovolto.data.storage.base import BLOCK, Rows
 from verovolto.data.tables import read_csv, separator_hint, shown
 
 MANIFESTS = ("manifest.csv", "metadata.csv")
+NOT_IN_SETS = "videos and HEIC photos (left out of the set: `verovolto prepare` reads them)"
 
 
 class FolderSource:
     """Images in files, at `paths` below `path`; `table` has all columns of the schema, and extras."""
 
-    def __init__(self, path: Path, table: pa.Table, paths: pa.ChunkedArray) -> None:
+    def __init__(
+        self, path: Path, table: pa.Table, paths: pa.ChunkedArray, *, left_out: Sequence[str] = ()
+    ) -> None:
         self.path = path
+        self.left_out = tuple(left_out)
         self.name = path.resolve().name
         self.crop_rule = _crop_rule(path)
         self._table = table
@@ -82,17 +89,23 @@ def open_folder(path: Path) -> FolderSource:
 
     Raises `DataError` for a folder without images and for folders of unknown label.
     """
-    images = list(_scan(path))
+    problems = Problems()
+    images = list(_scan(path, problems))
     if not images:
         raise DataError(
             f"{path} holds no images",
-            hint="a set is a folder real/ and fake/, a folder with manifest.csv, or Parquet files",
+            hint="; ".join(
+                (
+                    "a set is a folder real/ and fake/, a folder with manifest.csv, or Parquet files",
+                    *problems.lines(),
+                )
+            ),
         )
     images = sorted(_with_people(images), key=lambda face: face.path)
     fields = {name: pa.array([getattr(face, name) for face in images], COLUMNS[name]) for name in _FIELDS}
     paths = pa.chunked_array([pa.array([face.path for face in images], pa.string())])
     table = conform(pa.table({"face": paths, **fields}), COLUMNS, where=str(path))
-    return FolderSource(path, table, paths)
+    return FolderSource(path, table, paths, left_out=problems.lines())
 
 
 def open_manifest(manifest: Path) -> FolderSource:
@@ -142,9 +155,9 @@ class _Face:
 _FIELDS = ("label", "split", "method", "source_video", "target_identity", "donor_identity", "frame")
 
 
-def _scan(root: Path) -> Iterator[_Face]:
+def _scan(root: Path, problems: Problems) -> Iterator[_Face]:
     """All images below `root`, labelled by the folders they lie in."""
-    relative = list(_images(root))
+    relative = list(_images(root, problems))
     parts = [name.split("/") for name in relative]
     depth = 1 if any(len(p) > 1 and p[0].lower() in SPLIT_FOLDERS for p in parts) else 0
     folders = {p[depth].lower() for p in parts if len(p) > depth + 1}
@@ -216,14 +229,14 @@ def _frame(name: str) -> int | None:
     return number if number is None or number < 2**31 else None
 
 
-def _images(root: Path) -> Iterator[str]:
-    """Paths of all images below `root`, relative, with `/`; hidden files and folders are passed over."""
-    for folder, below, files in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        prefix = Path(folder).relative_to(root).as_posix()
-        prefix = "" if prefix == "." else prefix + "/"
+def _images(root: Path, problems: Problems) -> Iterator[str]:
+    """Paths of all images below `root`, relative, with `/`; what is left out is counted."""
+    for prefix, files in walk(root, problems):
         for name in files:
-            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in FACE_SUFFIXES:
+            category = category_of(root / prefix / name, problems)
+            if category == "video" or (category and Path(name).suffix.lower() in HEIC_SUFFIXES):
+                problems.add(NOT_IN_SETS, root / prefix / name)
+            elif category:
                 yield prefix + name
 
 

@@ -47,6 +47,8 @@ _STATISTICS = ["label", "split", "dataset", "method"]
 class ParquetSource:
     """Shards of a set, in the order of their names."""
 
+    left_out: tuple[str, ...] = ()
+
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
         self.files = list(files)

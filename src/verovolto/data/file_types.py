@@ -1,0 +1,174 @@
+"""What a file is, by its first bytes: names lie, and a wrong guess starts the wrong parser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+HEAD_BYTES = 4096
+"""How much of a file is looked at."""
+
+SUPPORTED = (
+    "JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP, GIF, PPM; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, IVF"
+)
+"""For messages."""
+COPY_AGAIN = "copy or download it again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileType:
+    """The type of a photo or video file.
+
+    Attributes:
+        medium: `photo` or `video`. Containers that may hold sound alone count as video until opened.
+        format: its name in lower case: `jpeg`, `heic`, `mp4`, `matroska`, …
+    """
+
+    category: Literal["photo", "video"]
+    format: str
+
+
+_PHOTO_STARTS = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+)
+_VIDEO_STARTS = (
+    (b"\x1a\x45\xdf\xa3", "matroska"),
+    (b"\0\0\x01\xba", "mpeg"),
+    (b"FLV\x01", "flv"),
+    (b"OggS", "ogg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (b"DKIF", "ivf"),
+)
+_SOUND_STARTS = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"#!AMR")
+_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"HEAPCCDR")
+_RAW_NAMES = (
+    "3fr arw bay cap cr2 crw dcr dcs dng erf fff iiq k25 kdc mdc mef mos mrw nef nrw orf pef ptx raf raw rw2 rwl rwz "
+    "sr2 srf srw x3f"
+)
+_RAW_SUFFIXES = frozenset(f".{name}" for name in _RAW_NAMES.split())
+_MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_BMP_HEADER_BYTES = {12, 40, 52, 56, 64, 108, 124}
+
+
+def read_head(path: Path) -> bytes:
+    """The first `HEAD_BYTES` of a file; raises `OSError` as opening does."""
+    with path.open("rb") as handle:
+        return handle.read(HEAD_BYTES)
+
+
+def file_type_of_bytes(head: bytes, *, suffix: str = "") -> FileType | None:
+    """Tell the type of a file that begins with `head` (a few hundred bytes suffice); None for any other file.
+
+    `suffix` is that of its name, for camera raw files alone: many have the form of a TIFF.
+
+    >>> file_type_of_bytes(b"GIF89a")
+    FileType(category='photo', format='gif')
+    """
+    if _is_raw(head, suffix):
+        return None
+    for start, name in _PHOTO_STARTS:
+        if head.startswith(start):
+            return FileType(category="photo", format=name)
+    for start, name in _VIDEO_STARTS:
+        if head.startswith(start):
+            return FileType(category="video", format=name)
+    if head[:4] == b"RIFF":
+        return _riff(head)
+    if head[4:8] in _MP4_BOXES:
+        return _iso_media(head)
+    return _by_structure(head)
+
+
+def _riff(head: bytes) -> FileType | None:
+    if head[8:12] == b"WEBP":
+        return FileType(category="photo", format="webp")
+    return FileType(category="video", format="avi") if head[8:12] == b"AVI " else None
+
+
+def _iso_media(head: bytes) -> FileType:
+    """MP4, MOV and 3GP, and the still images that share their form (ISO/IEC 14496-12, 23008-12)."""
+    brands = _brands(head)
+    if brands & _HEIC_BRANDS and (brands & {b"mif1", b"msf1"} or brands <= _HEIC_BRANDS):
+        return FileType(category="photo", format="heic")
+    if head[8:12] in {b"avif", b"avis"} or (head[8:12] == b"mif1" and b"avif" in brands):
+        return FileType(category="photo", format="avif")
+    return FileType(category="video", format="mp4")
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """Major and compatible brands of a leading `ftyp` box; empty where there is none."""
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[at : at + 4] for at in (8, *range(16, end - 3, 4))}
+
+
+def _by_structure(head: bytes) -> FileType | None:
+    """Formats whose first bytes are too short a mark: a second one is asked for."""
+    if re.match(rb"P[1-6][\s#]+\d*", head) and re.match(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+", head):
+        return FileType(category="photo", format="ppm")
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES:
+        return FileType(category="photo", format="bmp")
+    # Transport streams: packets of 188 bytes, or 192 with a time code before each.
+    for first, step in ((0, 188), (4, 192)):
+        if len(head) > first + 2 * step and all(head[first + i * step] == 0x47 for i in range(3)):
+            return FileType(category="video", format="mpegts")
+    return None
+
+
+def _is_raw(head: bytes, suffix: str) -> bool:
+    """Whether a file is of a camera's sensor, whose embedded preview is not the picture."""
+    tiff = head[:4] in (b"II*\0", b"MM\0*")
+    if head.startswith(_RAW_STARTS) or (head[4:8] == b"ftyp" and head[8:12] == b"crx "):
+        return True
+    return tiff and (suffix.lower() in _RAW_SUFFIXES or head[8:10] == b"CR" or _is_raw_tiff(head))
+
+
+def _is_raw_tiff(head: bytes) -> bool:
+    """By the tags of the first picture: a colour filter array or a DNG, or a preview with the picture in sub-files.
+
+    TIFF 6.0 and TIFF/EP (ISO 12234-2); DNG 1.7.
+    """
+    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+    at = int.from_bytes(head[4:8], order)
+    tags: dict[int, int] = {}
+    for entry in range(at + 2, at + 2 + 12 * int.from_bytes(head[at : at + 2], order), 12):
+        field = head[entry : entry + 12]
+        if len(field) == 12:
+            short = field[2:4] == (3).to_bytes(2, order)
+            tags[int.from_bytes(field[:2], order)] = int.from_bytes(field[8 : 10 if short else 12], order)
+    preview = tags.get(0xFE) == 1 and 0x14A in tags
+    return 0xC612 in tags or tags.get(0x106) in (32803, 34892) or preview
+
+
+def what_else(head: bytes, *, suffix: str = "") -> tuple[str, str]:
+    """(what the file is, what to do) for a file of no known kind."""
+    if _is_raw(head, suffix):
+        return "a camera raw file", "develop it to JPEG or TIFF first"
+    if not head:
+        return "an empty file (0 bytes)", COPY_AGAIN
+    if head.startswith(_SOUND_STARTS) or head[8:12] == b"WAVE":
+        return "a sound file", "there is no picture in it"
+    if not any(head):
+        return "a file of zeros", COPY_AGAIN
+    if _is_text(head):
+        return "a text file", "a failed download often leaves a web page under the video's name"
+    return "a file of unknown kind", f"known are {SUPPORTED}"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # else only the last letter was cut by the end of `head`
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
