@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verovolto.core.errors import InputError
-from verovolto.core.progress import counting_bar
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
@@ -77,13 +76,14 @@ def convert(
     crop_rule
         Rule by which the faces were cropped, kept with the set: ffpp, tight, dfdc, or a JSON file.
     """
+    from verovolto.core.progress import ProgressDisplay
     from verovolto.data.crop_rule import read_rule
     from verovolto.data.faceset import FaceSet
     from verovolto.data.storage.convert import convert_set
 
     faces = FaceSet.open(path)
     rule = None if crop_rule is None else read_rule(crop_rule, flag="--crop-rule").to_dict()
-    with counting_bar() as progress:
+    with ProgressDisplay() as progress:
         task = progress.add_task(f"converting {faces.name}", total=len(faces))
         done = convert_set(
             faces,

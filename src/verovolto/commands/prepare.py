@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from verovolto.core.progress import counting_bar
-
 
 def prepare(
     src: Path,
@@ -66,8 +64,9 @@ def prepare(
         Begin anew where OUT holds another preparation, which is deleted.
     """
     from verovolto import prepare as prepare_faces
+    from verovolto.core.progress import ProgressDisplay
 
-    with counting_bar() as progress:
+    with ProgressDisplay() as progress:
         task = progress.add_task("looking for faces", total=None)
         done = prepare_faces(
             src,

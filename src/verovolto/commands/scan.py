@@ -13,7 +13,6 @@ from cyclopts import Parameter
 from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.files import check_out, write_json
-from verovolto.core.progress import counting_bar
 
 if TYPE_CHECKING:
     from verovolto.scanning.result import Scan
@@ -77,6 +76,7 @@ def scan(
         Processes, one thread each; 0 for none but this one. [default: one a core, if there are several files]
     """
     from verovolto import scan as scan_paths
+    from verovolto.core.progress import ProgressDisplay
 
     if report is not None:
         check_out(report)
@@ -84,7 +84,7 @@ def scan(
         if str(to_json).startswith("-"):
             raise InputError(f"--json {to_json} is no file", hint="give a file, or - for standard output")
         check_out(Path(str(to_json)).parent)
-    with counting_bar() as progress:
+    with ProgressDisplay() as progress:
         task = progress.add_task("scanning", total=None)
         result = scan_paths(
             *paths,

@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from verovolto.core.config import cores
 from verovolto.core.errors import DataError, InputError
-from verovolto.core.files import as_text, check_out, read_json_object, write_json
+from verovolto.core.files import as_text, read_json_object, write_json
 from verovolto.core.parallel import run_jobs
+from verovolto.core.workdir import claim
 from verovolto.data.crop_rule import read_rule
 from verovolto.data.layouts import Listing, MediaItem, list_media
 from verovolto.faces.detection.base import FaceDetector
@@ -260,28 +262,12 @@ def _check_numbers(workers: int, max_unreadable: float) -> None:
 
 def _begin(out: Path, settings: Settings, *, force: bool) -> Prepared | None:
     """Make `out` ready for this preparation; returns it where it is finished already."""
-    check_out(out)
     wanted = json.loads(json.dumps(asdict(settings)))
-    if force and (out / SETTINGS).exists():
-        _clear(out)
-    if (out / SETTINGS).exists():
-        before = read_json_object(out / SETTINGS)
-        different = [
-            f"{key} {before.get(key)}, now {wanted[key]}" for key in wanted if before.get(key) != wanted[key]
-        ]
-        if different:
-            raise InputError(
-                f"{out} was begun with other settings: {'; '.join(different)}",
-                hint="give the same flags, another --out, or --force to begin anew",
-            )
-        if (out / COVERAGE).exists():
-            shutil.rmtree(out / WORK, ignore_errors=True)  # the last step of a run may have been cut off
-            return Prepared(out=out, coverage=read_json_object(out / COVERAGE), already=True)
-    elif out.exists() and any(out.iterdir()):
-        raise InputError(
-            f"{out} is not empty and holds no face set of this command", hint="give a new folder"
-        )
-    write_json(out / SETTINGS, wanted)
+    clear = partial(_clear, out) if force else None
+    claim(out, SETTINGS, wanted, what="a face set of this command", clear=clear)
+    if (out / COVERAGE).exists():
+        shutil.rmtree(out / WORK, ignore_errors=True)  # the last step of a run may have been cut off
+        return Prepared(out=out, coverage=read_json_object(out / COVERAGE), already=True)
     (out / WORK).mkdir(exist_ok=True)
     for half in (out / WORK).glob(".*.part"):
         half.unlink(missing_ok=True)
@@ -289,12 +275,11 @@ def _begin(out: Path, settings: Settings, *, force: bool) -> Prepared | None:
 
 
 def _clear(out: Path) -> None:
-    """Delete a preparation, and nothing else; its settings last, so that a kill on the way can be repeated."""
+    """Delete a preparation, and nothing else; not its settings, so that a kill on the way can be repeated."""
     for shard in out.glob("faces-*-of-*.parquet"):
         shard.unlink()
     shutil.rmtree(out / WORK, ignore_errors=True)
     (out / COVERAGE).unlink(missing_ok=True)
-    (out / SETTINGS).unlink(missing_ok=True)
 
 
 def _extract(

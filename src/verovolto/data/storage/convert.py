@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError, InputError, UnreadableImage
+from verovolto.core.workdir import differences
 from verovolto.data.decode import decode_image
 from verovolto.data.faceset import FaceSet
 from verovolto.data.schema import IMAGE
@@ -157,9 +158,7 @@ def _check_out(out: Path, meta: dict[str, Any]) -> None:
                 f"{out} holds {file.name}, which is not of this conversion", hint="give a new folder"
             )
     for file in parquet_files(out):
-        written = shard_metadata(file)
-        different = [key for key, value in meta.items() if written.get(key) != value]
-        if different:
+        if different := differences(shard_metadata(file), meta):
             raise DataError(
                 f"{file} was made of other content ({', '.join(different)} differs)", hint="give a new folder"
             )
