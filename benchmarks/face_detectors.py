@@ -17,7 +17,7 @@ working size, `centerface@320`. Faces count from each detector's own confidence 
   sides of the first's box, right and down.
 - tight: crops with room around them (reflected, or grey): side of the crop over the larger side of the box, and the
   shift of the crop's centre from the box's in larger sides. The context is not a real one, and biases the box; how much
-  is told by crops of the frames and photographs cut by the rule `tight`, whose true values are 0.86 and no shift.
+  is measured on crops of the frames and photographs cut by the rule `tight`, whose true values are 0.86 and no shift.
 
 Detectors take turns, image by image, in one process and on one thread; times are medians of CPU milliseconds. Writes
 `benchmarks/out/face_detectors.json`.
@@ -226,9 +226,9 @@ def same_faces(first: Found, second: Found) -> list[tuple[Face, Face]]:
 
 def unlabelled(found: dict[str, Found]) -> dict[str, Any]:
     """Figures of images where nobody noted the faces."""
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name, each in found.items():
-        told[name] = {
+        results[name] = {
             "images": len(each.ms),
             "with_face": sum(bool(faces) for faces in each.faces),
             "more_than_one": sum(len(faces) > 1 for faces in each.faces),
@@ -236,7 +236,7 @@ def unlabelled(found: dict[str, Found]) -> dict[str, Any]:
             "landmarks_mirrored": spread(each.mirrored),
             "ms": spread(each.ms),
         }
-    return told | {"pairs": pairwise(found)}
+    return results | {"pairs": pairwise(found)}
 
 
 def pairwise(found: dict[str, Found]) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def labelled(
     found: dict[str, Found], shown: Sequence[Shown], detectors: dict[str, FaceDetector]
 ) -> dict[str, Any]:
     """Figures of scenes, whose one face lies in a known square."""
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name, each in found.items():
         right, wrong, points, missed, scores = [], 0, [], 0, []
         for scene, faces, doubtful in zip(shown, each.faces, each.doubtful, strict=True):
@@ -264,7 +264,7 @@ def labelled(
                 own = reference(scene.crop, name, detectors[name])
                 if own is not None:
                     points.append(apart(hits[0], at_place(own, square)))
-        told[name] = {
+        results[name] = {
             "scenes": len(shown),
             "recall": round(float(np.mean(right)), 4),
             "recall_by_side": by_side(shown, right),
@@ -275,7 +275,7 @@ def labelled(
             "landmarks_mirrored": spread(each.mirrored),
             "ms": spread(each.ms),
         }
-    return told | {"pairs": pairwise(found)}
+    return results | {"pairs": pairwise(found)}
 
 
 def by_side(shown: Sequence[Shown], right: Sequence[bool]) -> dict[str, float]:
@@ -302,7 +302,7 @@ def at_place(points: Tensor, square: Box) -> Tensor:
 
 def tight(crops: Sequence[Tensor], name: str, finder: FaceDetector) -> dict[str, Any]:
     """How a collection's crops relate to a detector's boxes."""
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for how in ("reflect", "grey"):
         scale, dx, dy = [], [], []
         for each in crops:
@@ -315,8 +315,8 @@ def tight(crops: Sequence[Tensor], name: str, finder: FaceDetector) -> dict[str,
             scale.append((square[2] - square[0]) / larger(face))
             dx.append((x - at_x) / larger(face))
             dy.append((y - at_y) / larger(face))
-        told[how] = {"crops": len(crops), "scale": spread(scale), "dx": spread(dx), "dy": spread(dy)}
-    return told
+        results[how] = {"crops": len(crops), "scale": spread(scale), "dx": spread(dx), "dy": spread(dy)}
+    return results
 
 
 def known_crops(shown: Sequence[Shown], finder: FaceDetector) -> list[Tensor]:
@@ -329,14 +329,14 @@ def known_crops(shown: Sequence[Shown], finder: FaceDetector) -> list[Tensor]:
     return made
 
 
-def show(told: dict[str, Any], names: Sequence[str]) -> None:
+def show(results: dict[str, Any], names: Sequence[str]) -> None:
     head = ("set", "detector", "images", "found", "false", "score (5 %)", "to first", "mirrored", "ms")
     table = Table(*head)
     for kind, name in itertools.product(("frames", "photos", "scenes"), names):
-        if kind not in told:
+        if kind not in results:
             continue
-        one = told[kind][name]
-        pair = next((v for k, v in told[kind]["pairs"].items() if k.startswith(f"{name} /")), None)
+        one = results[kind][name]
+        pair = next((v for k, v in results[kind]["pairs"].items() if k.startswith(f"{name} /")), None)
         points = pair["landmarks"].get("median", "") if pair else ""
         if kind == "scenes":
             cells = (one["scenes"], f"{one['recall']:.1%}", one["false"])
@@ -348,9 +348,9 @@ def show(told: dict[str, Any], names: Sequence[str]) -> None:
         table.add_row(kind, name, *map(str, cells), scores, *last)
     Console().print(table)
     for kind in ("frames", "photos", "scenes"):
-        for pair, value in told.get(kind, {"pairs": {}})["pairs"].items():
+        for pair, value in results.get(kind, {"pairs": {}})["pairs"].items():
             print(kind, pair, {key: tuple(value[key].values()) for key in ("scale", "dx", "dy", "landmarks")})
-    for name, value in [*told["tight"].items(), *told["tight_known"].items()]:
+    for name, value in [*results["tight"].items(), *results["tight_known"].items()]:
         for how, figures in value.items():
             print("tight", name, how, {key: tuple(figures[key].values()) for key in ("scale", "dx", "dy")})
 
@@ -369,7 +369,7 @@ def main() -> None:
     crops = crops_of(args.data / "dfdc-faces" / "train" / "real", args.scenes)
     scenes = list(scenes_of(crops))
     frames, faces = list(frames_of(args.data / "ffpp-clips", args.fps)), photos()
-    told: dict[str, Any] = {
+    results: dict[str, Any] = {
         "frames": unlabelled(in_turn(detectors, frames)),
         "scenes": labelled(in_turn(detectors, scenes), scenes, detectors),
         "tight": {name: tight(crops, name, finder) for name, finder in detectors.items()},
@@ -377,13 +377,13 @@ def main() -> None:
         "machine": f"{platform.machine()} {platform.processor()}".strip(),
     }
     if faces:
-        told["photos"] = unlabelled(in_turn(detectors, faces))
+        results["photos"] = unlabelled(in_turn(detectors, faces))
     if "mtcnn" in detectors:
         for kind, images in (("frames", frames), ("photos", faces)):
             known = known_crops(images, detectors["mtcnn"])
-            told["tight_known"][kind] = tight(known, "mtcnn", detectors["mtcnn"])
-    show(told, args.detectors)
-    write_json(OUT, told)
+            results["tight_known"][kind] = tight(known, "mtcnn", detectors["mtcnn"])
+    show(results, args.detectors)
+    write_json(OUT, results)
 
 
 if __name__ == "__main__":

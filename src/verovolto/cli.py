@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = App(
     name="verovolto",
     version=__version__,
-    suppress_keyboard_interrupt=False,  # `main` says what an interrupted command leaves behind
+    suppress_keyboard_interrupt=False,  # `main` states what an interrupted command leaves behind
     help="Tell real faces from deepfakes: learn from real faces only, flag what does not fit.",
     default_parameter=Parameter(negative=()),
     help_format="plaintext",  # of the list of commands, which is then there in half the time
@@ -73,7 +73,7 @@ def _with_config(
 
         values = read_toml(config)
         commands, _, _ = app.parse_commands(tokens)
-        # The file speaks of the one command given; a flat table would lose keys named as a command (`data`).
+        # The file holds flags of the command given alone; a flat table would lose keys named as a command (`data`).
         for name in reversed(commands):
             values = {name: values}
         app.config = (Dict(values, source=str(config)),)
@@ -126,7 +126,7 @@ def main() -> NoReturn:
     except CycloptsError as error:
         _fail(f"{str(error).strip()} ({_help_for(error)})", 2)
     except OSError as error:
-        _fail(_of_the_system(error), 2)
+        _fail(_system_error(error), 2)
     except KeyboardInterrupt as stopped:
         _fail(str(stopped) or "interrupted", 130)
     sys.exit(0)
@@ -145,7 +145,7 @@ _MENDABLE = (
 )  # fmt: skip
 
 
-def _of_the_system(error: OSError) -> str:
+def _system_error(error: OSError) -> str:
     """An error of the file system in words; it is raised again where it speaks of no file or a bug."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: {error.filename or 'while writing'} (free some space and run it again)"
