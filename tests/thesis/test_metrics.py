@@ -43,12 +43,12 @@ def test_the_published_scores_give_the_published_counts(published: tuple[np.ndar
     threshold = pooled(values, score="rmse")
     row = evaluate_threshold(values, fake, threshold, sample(fake), strict=True)
     assert threshold.value == pytest.approx(0.354, abs=5e-4) and threshold.kind == "thesis"
-    assert row.counts == {"tp": 207, "fp": 193, "tn": 57, "fn": 43}
+    assert row["counts"] == {"tp": 207, "fp": 193, "tn": 57, "fn": 43}
     theirs = next(one for one in PUBLISHED if one.model == "resnet-ocvae1")
-    assert row.figures["recall"]["value"] == pytest.approx(theirs.recall, abs=5e-4)
-    assert row.figures["accuracy"]["value"] == pytest.approx(theirs.accuracy, abs=5e-4)
+    assert row["recall"]["value"] == pytest.approx(theirs.recall, abs=5e-4)
+    assert row["accuracy"]["value"] == pytest.approx(theirs.accuracy, abs=5e-4)
     # 207 / 400; the thesis prints 207 / 399.
-    assert row.figures["precision"]["value"] == pytest.approx(0.5175)
+    assert row["precision"]["value"] == pytest.approx(0.5175)
     assert area_under_pr(values, fake) == pytest.approx(0.6045, abs=5e-5)
 
 
@@ -70,7 +70,7 @@ def test_pooling_alone_bounds_the_accuracy(published: tuple[np.ndarray, np.ndarr
     _, fake = published
     perfect = fake + np.linspace(0, 0.5, len(fake))
     row = evaluate_threshold(perfect, fake, pooled(perfect, score="rmse"), sample(fake), strict=True)
-    assert row.figures["accuracy"]["value"] == pytest.approx(0.70)
+    assert row["accuracy"]["value"] == pytest.approx(0.70)
 
 
 @given(

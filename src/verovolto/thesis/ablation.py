@@ -20,7 +20,7 @@ from verovolto.evaluation.bootstrap import Resamples, Statistics, with_intervals
 from verovolto.evaluation.groups import Sample, scored_rows
 from verovolto.evaluation.metrics import decision_rates, ranking_statistics
 from verovolto.thesis.deviations import Deviation
-from verovolto.thesis.metrics import Row, evaluate_threshold
+from verovolto.thesis.metrics import evaluate_threshold
 from verovolto.thesis.protocols import OF_THRESHOLDS, ModelScores, percentile_of_reals
 
 RANKING = ("auroc", "ap_real", "ap_fake")
@@ -233,13 +233,13 @@ def _counted(sample: Sample, which: str) -> str:
     return f"{counts['real']} real and {counts['fake']} fake faces {which}"
 
 
-def orientation(row: Row) -> dict[str, Any]:
+def orientation(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a row is owed to the class called positive, and to as many fakes as reals.
 
     The same decision seen from both classes; the figures of calling every face real, which needs no detector; and the
     precision of an alarm where fakes are a given share of all faces, from the same rates (Bayes).
     """
-    c = row.counts  # real is positive
+    c = row["counts"]  # real is positive
     reals, fakes = c["tp"] + c["fn"], c["tn"] + c["fp"]
     caught, alarms = c["tn"] / fakes, c["fn"] / reals
     at = {}
@@ -247,11 +247,11 @@ def orientation(row: Row) -> dict[str, Any]:
         flags = share * caught + (1 - share) * alarms
         at[f"{share:g}"] = share * caught / flags if flags else None
     return {
-        "precision_real": row.figures["precision"],
-        "precision_fake": row.figures["precision_fake"],
-        "f1_real": row.figures["f1"],
-        "f1_fake": row.figures["f1_fake"],
-        "balanced_accuracy": row.figures["balanced_accuracy"],
+        "precision_real": row["precision"],
+        "precision_fake": row["precision_fake"],
+        "f1_real": row["f1"],
+        "f1_fake": row["f1_fake"],
+        "balanced_accuracy": row["balanced_accuracy"],
         "all_called_real": {
             "precision_real": reals / (reals + fakes), "recall_real": 1.0, "f1_real": 2 * reals / (2 * reals + fakes),
             "f1_fake": 0.0, "balanced_accuracy": 0.5,
@@ -284,7 +284,7 @@ def ablate(
     return {
         "model": published.model, "score": score, "epoch": epoch,
         "shortcuts": [one.to_dict() for one in shortcuts],
-        "orientation": {row.threshold.name: orientation(row) for row in rows},
+        "orientation": {row["threshold"]["name"]: orientation(row) for row in rows},
     }  # fmt: skip
 
 

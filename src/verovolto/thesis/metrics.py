@@ -110,24 +110,6 @@ def largest_f1(values: np.ndarray, fake: np.ndarray, *, score: str, chosen_on: s
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One measured row of the thesis's tables.
-
-    `counts` and `precision`, `recall`, `accuracy` take real as positive.
-    """
-
-    threshold: Threshold
-    strict: bool
-    counts: dict[str, int]
-    figures: dict[str, dict[str, float | None]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        rule = STRICT if self.strict else SOUND
-        return {"threshold": self.threshold.to_dict(), "rule": rule, "counts": self.counts, **self.figures}
-
-
 # What the thesis reports, then what it does not: the other class, and figures that prevalence does not move.
 _REPORTED = {
     "precision": "precision_real", "recall": "recall_real", "accuracy": "accuracy", "f1": "f1_real",
@@ -139,8 +121,8 @@ _REPORTED = {
 
 def evaluate_threshold(
     values: np.ndarray, fake: np.ndarray, threshold: Threshold, resamples: Resamples, *, strict: bool
-) -> Row:
-    """What a threshold does to faces, with 95 % intervals over the clusters of `resamples`.
+) -> dict[str, Any]:
+    """What a threshold does to faces, with 95 % intervals over the clusters of `resamples`: a row of the tables.
 
     Args:
         values: scores `[n]`.
@@ -148,15 +130,19 @@ def evaluate_threshold(
         threshold: stays as it is in all resamples, also where it was chosen on these faces.
         resamples: of the faces.
         strict: whether a face is accepted below the threshold alone.
+
+    Returns:
+        `threshold`, `rule`, `counts` and the figures reported, as JSON holds them. `counts` and `precision`, `recall`,
+        `accuracy`, `f1` take real as positive.
     """
     flags = flagged(values, threshold.value, strict=strict)
     rates = with_intervals(lambda weights: decision_rates(flags, fake, weights), resamples)
-    return Row(
-        threshold=threshold,
-        strict=strict,
-        counts=counts(flags, fake, "real"),
-        figures={name: rates[key].to_dict() for name, key in _REPORTED.items()},
-    )
+    return {
+        "threshold": threshold.to_dict(),
+        "rule": STRICT if strict else SOUND,
+        "counts": counts(flags, fake, "real"),
+        **{name: rates[key].to_dict() for name, key in _REPORTED.items()},
+    }
 
 
 def _first_best(values: Mapping[int, float], *, sign: float) -> int:

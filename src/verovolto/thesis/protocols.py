@@ -219,14 +219,13 @@ def _calibration(reals: ScoreTable, score: str) -> tuple[Calibration, str]:
 
 
 def rows(sample: Sample, by_name: Mapping[str, list[Threshold]], *, strict: bool) -> list[dict[str, Any]]:
-    """A row a threshold of each score, as `metrics.Row.to_dict` gives it, with the name of the score."""
+    """A row a threshold of each score, as `metrics.evaluate_threshold` gives it, with the name of the score."""
     return [
         {
             "score": name,
-            **metrics.evaluate_threshold(
-                sample.scores.values(name), sample.fake, threshold, sample.resamples, strict=strict
-            ).to_dict(),
+            **metrics.evaluate_threshold(values, sample.fake, one, sample.resamples, strict=strict),
         }
         for name, thresholds in by_name.items()
-        for threshold in thresholds
+        for values in [sample.scores.values(name)]
+        for one in thresholds
     ]

@@ -15,9 +15,9 @@ from verovolto.data.splits import halve
 from verovolto.thesis.experiments.contamination.run import (
     SOURCES,
     Contamination,
+    candidate_fakes,
     contaminations,
     counts_of,
-    forgeries_to_mix_in,
     placebo_of,
 )
 
@@ -52,7 +52,7 @@ def a_set(*extra: dict[str, Any]) -> pa.Table:
 def test_training_people_come_first_then_those_who_choose_then_those_who_calibrate() -> None:
     of_training = {"label": "fake", "target_identity": "t3", "donor_identity": "t4", "method": "FaceSwap"}
     table = a_set(of_training)
-    found = forgeries_to_mix_in(table, seed=1)
+    found = candidate_fakes(table, seed=1)
     assert found.rows[0] == len(table) - 1 and found.sources[0] == SOURCES[0]
     assert found.sources == tuple(sorted(found.sources, key=SOURCES.index)) and set(found.sources) == set(
         SOURCES
@@ -62,9 +62,9 @@ def test_training_people_come_first_then_those_who_choose_then_those_who_calibra
     for row, source in zip(found.rows[1:], found.sources[1:], strict=True):
         assert (row in chooses) is (source == SOURCES[1])
     assert len(found.rows) == 9
-    again = forgeries_to_mix_in(table, seed=1)
+    again = candidate_fakes(table, seed=1)
     assert again.rows.tolist() == found.rows.tolist()
-    assert forgeries_to_mix_in(table, seed=1, method="FaceSwap").rows.tolist() == [len(table) - 1]
+    assert candidate_fakes(table, seed=1, method="FaceSwap").rows.tolist() == [len(table) - 1]
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_training_people_come_first_then_those_who_choose_then_those_who_calibra
 )
 def test_who_is_tested_on_is_never_trained_on(shown: dict[str, str]) -> None:
     table = a_set({"label": "fake", **shown})
-    assert len(table) - 1 not in forgeries_to_mix_in(table, seed=0).rows
+    assert len(table) - 1 not in candidate_fakes(table, seed=0).rows
     label, split = (np.array(table[name].to_pylist()) for name in ("label", "split"))
-    rows = forgeries_to_mix_in(table, seed=0).rows
+    rows = candidate_fakes(table, seed=0).rows
     assert (label[rows] == "fake").all() and not (split[rows] == "test").any() and len(rows)
 
 
 def test_a_person_of_validation_makes_no_fake_of_training() -> None:
     table = a_set({"label": "fake", "target_identity": "t3", "donor_identity": "val0"})
-    assert len(table) - 1 not in forgeries_to_mix_in(table, seed=0).rows
+    assert len(table) - 1 not in candidate_fakes(table, seed=0).rows
 
 
 def test_smaller_levels_are_parts_of_larger_ones() -> None:
     table = a_set()
-    forgeries = forgeries_to_mix_in(table, seed=0)
+    forgeries = candidate_fakes(table, seed=0)
     one, three = contaminations(table, forgeries, [1, 3], seed=0)
     assert (one.share, three.share) == (0.1, 0.3)
     assert one.swaps.items() <= three.swaps.items() and len(three.swaps) == 3
@@ -108,7 +108,7 @@ def test_smaller_levels_are_parts_of_larger_ones() -> None:
 
 def test_a_sham_has_other_reals_in_the_same_places() -> None:
     table = a_set()
-    (three,) = contaminations(table, forgeries_to_mix_in(table, seed=0), [3], seed=0)
+    (three,) = contaminations(table, candidate_fakes(table, seed=0), [3], seed=0)
     sham = placebo_of(table, three, seed=0)
     assert sham.share == 0 and sham.swaps.keys() == three.swaps.keys()
     place = {face: row for row, face in enumerate(table["face"].to_pylist())}
@@ -117,7 +117,7 @@ def test_a_sham_has_other_reals_in_the_same_places() -> None:
             table["label"][place[face]].as_py() == "real" and table["split"][place[face]].as_py() == "train"
         )
     assert len({*sham.swaps, *sham.swaps.values()}) == 6
-    (most,) = contaminations(table, forgeries_to_mix_in(table, seed=0), [6], seed=0)
+    (most,) = contaminations(table, candidate_fakes(table, seed=0), [6], seed=0)
     with pytest.raises(DataError, match="4 training reals are too few"):
         placebo_of(table, most, seed=0)
 

@@ -85,7 +85,7 @@ class Contamination:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forgeries:
+class CandidateFakes:
     """Rows of fakes that may be trained on, `[m]`, in the order in which they are taken, and where each is from."""
 
     rows: npt.NDArray[np.int64]
@@ -119,14 +119,14 @@ def _draw(context: Context) -> dict[str, Any]:
     """Which faces take whose places, in a placebo and at each level; where they are from, and what cannot be done."""
     plan, train = context.plan, int(context.splits.result["train"])
     table = context.faces("honest").columns()
-    forgeries = forgeries_to_mix_in(table, seed=plan.seed, method=plan.method)
-    available = len(forgeries.rows)
+    fakes = candidate_fakes(table, seed=plan.seed, method=plan.method)
+    available = len(fakes.rows)
     counts, notes = counts_of(SHARES, train=train, available=available)
-    drawn = contaminations(table, forgeries, counts, seed=plan.seed)
+    drawn = contaminations(table, fakes, counts, seed=plan.seed)
     placebo = [placebo_of(table, one, seed=plan.seed) for one in drawn[-1:]]
     return {
         "train": train, "there": available, "notes": notes,
-        "sources": {f"{len(one.swaps)}": dict(Counter(forgeries.sources[: len(one.swaps)])) for one in drawn},
+        "sources": {f"{len(one.swaps)}": dict(Counter(fakes.sources[: len(one.swaps)])) for one in drawn},
         "levels": [{"share": one.share, "swaps": dict(one.swaps)} for one in (*placebo, *drawn)],
     }  # fmt: skip
 
@@ -219,7 +219,7 @@ def _trivial(table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def forgeries_to_mix_in(table: pa.Table, *, seed: int, method: str | None = None) -> Forgeries:
+def candidate_fakes(table: pa.Table, *, seed: int, method: str | None = None) -> CandidateFakes:
     """The fakes of a set (`table`: all its columns, `split` train, val and test) that show nobody of the test split.
 
     First fakes of people in no other split than training, then of validation people: those whose reals choose the
@@ -241,7 +241,7 @@ def forgeries_to_mix_in(table: pa.Table, *, seed: int, method: str | None = None
     rng = generator(seed, _STREAM)
     parts = [rng.permutation(np.flatnonzero(group)) for group in groups]
     sources = [source for source, part in zip(SOURCES, parts, strict=True) for _ in part]
-    return Forgeries(rows=np.concatenate(parts), sources=tuple(sources))
+    return CandidateFakes(rows=np.concatenate(parts), sources=tuple(sources))
 
 
 def counts_of(shares: Sequence[float], *, train: int, available: int) -> tuple[list[int], list[str]]:
@@ -271,22 +271,20 @@ def counts_of(shares: Sequence[float], *, train: int, available: int) -> tuple[l
 
 
 def contaminations(
-    table: pa.Table, forgeries: Forgeries, counts: list[int], *, seed: int
+    table: pa.Table, fakes: CandidateFakes, counts: list[int], *, seed: int
 ) -> list[Contamination]:
     """A contamination of each count of faces: smaller ones are parts of larger ones.
 
     Args:
         table: the set.
-        forgeries: the fakes that may be trained on.
-        counts: faces to replace, each from 1 to the number of forgeries.
+        fakes: those that may be trained on.
+        counts: faces to replace, each from 1 to the number of fakes.
         seed: of the draw of the reals that are replaced.
     """
     faces = table["face"].to_pylist()
     train = _training_reals(table)
     replaced = generator(seed, _STREAM, 1).permutation(train)
-    swaps = [
-        (str(faces[real]), str(faces[fake])) for real, fake in zip(replaced, forgeries.rows, strict=False)
-    ]
+    swaps = [(str(faces[real]), str(faces[fake])) for real, fake in zip(replaced, fakes.rows, strict=False)]
     return [Contamination(share=count / len(train), swaps=dict(swaps[:count])) for count in counts]
 
 
