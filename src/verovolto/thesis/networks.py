@@ -80,7 +80,7 @@ def train(config: TrainConfig, *, leaky: bool) -> Path:
 
 
 def kept_losses(plan: Plan, run: Path) -> dict[str, Any]:
-    """Loss on validation reals after each epoch that is judged, as the result of a step."""
+    """Loss on validation reals after each epoch that is evaluated, as the result of a step."""
     losses = validation_losses(run)
     return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
 

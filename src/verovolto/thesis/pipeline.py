@@ -50,7 +50,7 @@ def _train_and_score(context: Context, protocol: Protocol) -> ProtocolRun:
         return steps.take(
             f"train-{protocol}-{network}",
             lambda _: train_network(context, protocol, network),
-            inputs={**plan.training, "noise": noise_of(plan, protocol)},
+            inputs={**plan.training_settings, "noise": noise_of(plan, protocol)},
             after=(split,),
         )
 
@@ -78,13 +78,13 @@ def _evaluate(context: Context, protocol: Protocol, model: str) -> Evaluated:
     choice = steps.take(
         f"choose-{protocol}-{model}",
         lambda _: choose_epoch(scores, trained),
-        inputs={**plan.judging, "score": scores.score, "quirks": scores.kept("test-epoch")},
+        inputs={**plan.evaluation_settings, "score": scores.score, "quirks": scores.kept("test-epoch")},
         after=(trained, *scores.scored.values()),
     )
     table = steps.take(
         f"table-{protocol}-{model}",
         lambda _: tabulate(scores, choice.result),
-        inputs={**plan.judging, "quirks": scores.kept(*OF_THRESHOLDS)},
+        inputs={**plan.evaluation_settings, "quirks": scores.kept(*OF_THRESHOLDS)},
         after=(choice,),
     )
     drawn = steps.take(
@@ -104,7 +104,7 @@ def _ablate(context: Context, model: str) -> Done:
     return context.steps.take(
         f"ablate-{model}",
         lambda _: ablate(published, sound, choice.result, splits.result),
-        inputs={**context.plan.judging, "quirks": published.kept(*ABLATED)},
+        inputs={**context.plan.evaluation_settings, "quirks": published.kept(*ABLATED)},
         after=(splits, choice, *published.scored.values(), *(sound.scored.values() if sound else ())),
     )
 

@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
-        """Epochs that are judged, counted from 1."""
+        """Epochs that are evaluated, counted from 1."""
         return tuple(range(self.every, self.epochs + 1, self.every))
 
     def kept(self, protocol: Protocol, *of: Deviation) -> list[Deviation]:
@@ -102,7 +102,7 @@ class Plan:
         return [name for name in of or NAMES if protocol == "thesis" and name in self.deviations]
 
     def score_of(self, protocol: Protocol, model: str) -> str:
-        """The score that a model is judged by under a protocol."""
+        """The score that a model is evaluated by under a protocol."""
         score = entry(model).score
         return "mse" if score == "rmse" and self.kept(protocol, "mse") else score
 
@@ -111,13 +111,13 @@ class Plan:
         return Sample.of(table, score, resamples=self.resamples, seed=self.seed)
 
     @property
-    def training(self) -> dict[str, Any]:
+    def training_settings(self) -> dict[str, Any]:
         """The settings that weights depend on, as steps record them."""
         return self._some("epochs", "every", "size", "latent", "batch_size", "weights", "seed", "device", "precision",
                           "threads")  # fmt: skip
 
     @property
-    def judging(self) -> dict[str, Any]:
+    def evaluation_settings(self) -> dict[str, Any]:
         """The settings that figures depend on, besides the weights."""
         return self._some("false_alarm", "resamples", "seed")
 
@@ -173,7 +173,7 @@ class Evaluated:
 
     @property
     def score(self) -> str:
-        """The score that the protocol judges by."""
+        """The score that the protocol evaluates by."""
         return str(self.choice.result["score"])
 
     def pictures(self) -> dict[str, bytes]:

@@ -46,7 +46,7 @@ class ModelScores:
 
     @property
     def score(self) -> str:
-        """The score that the protocol judges by."""
+        """The score that the protocol evaluates by."""
         return self.plan.score_of(self.protocol, self.model)
 
     def table(self, epoch: int, split: str = "test") -> ScoreTable:

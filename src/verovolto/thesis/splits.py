@@ -111,7 +111,7 @@ def frames_at_random(
         seed: of the draw.
         method: the fakes that count; all where None.
         probe: rows `[n]` kept out of training, validation and test, as a split of their own, so that another detector,
-            of a split without leaks, can be judged on the very same faces.
+            of a split without leaks, can be evaluated on the very same faces.
 
     Raises:
         SplitError: for a set without two fakes or ten reals, or without fakes of `method`.
@@ -175,7 +175,7 @@ def frames_apart(table: pa.Table, cut: pa.Array, *, each: int, seed: int) -> Fra
 
 
 def draw_probe(table: pa.Table, free: Mask, *, seed: int) -> Mask:
-    """Faces `[n]` to judge a leaky and a sound detector on alike: at most 250 of either class.
+    """Faces `[n]` to evaluate a leaky and a sound detector on alike: at most 250 of either class.
 
     They are drawn of the rows `free` `[n]` of an identity-disjoint test split; at most half of a class, so that a
     random split can train on, and draw from, the others of the same people.
@@ -201,8 +201,8 @@ def seen_in_training(ids: npt.NDArray[np.str_], split: pa.Array, name: str) -> f
     `ids` `[n]` are clusters (`data.splits.cluster_ids`: person, else video); 0 for a split without leaks.
     """
     names = _names(split)
-    judged = ids[names == name]
-    return float(np.isin(judged, ids[names == "train"]).mean()) if len(judged) else 0.0
+    members = ids[names == name]
+    return float(np.isin(members, ids[names == "train"]).mean()) if len(members) else 0.0
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:

@@ -27,7 +27,7 @@ def _step(context: Context, protocol: Protocol) -> Done:
     return context.steps.take(
         f"compare-{protocol}",
         lambda _: compare(context, protocol),
-        inputs={**context.plan.judging, "models": list(models)},
+        inputs={**context.plan.evaluation_settings, "models": list(models)},
         after=tuple(done for pair in read for done in pair),
     )
 

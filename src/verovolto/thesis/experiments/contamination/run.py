@@ -146,7 +146,7 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
     trained = context.steps.take(
         f"train-{name}",
         lambda _: train(),
-        inputs={**plan.training, "noise": noise_of(plan, "honest")},
+        inputs={**plan.training_settings, "noise": noise_of(plan, "honest")},
         after=(split, drawn),
     )
     epoch = chosen_on_reals({int(epoch): float(loss) for epoch, loss in trained.result["losses"].items()})
@@ -194,7 +194,7 @@ def _evaluate(
     return context.steps.take(
         f"contaminated-{model}",
         lambda _: evaluate(),
-        inputs=plan.judging,
+        inputs=plan.evaluation_settings,
         after=(clean, sound.table, *(done for _, done in scored)),
     )
 

@@ -23,7 +23,7 @@ from verovolto.thesis.ablation import paired, shared_faces
 from verovolto.thesis.protocols import held_out_thresholds
 
 ERROR_SCORE = "rmse"
-"""The reconstruction error that is shown beside whatever score a model is judged by."""
+"""The reconstruction error that is shown beside whatever score a model is evaluated by."""
 RANKED = ("auroc", "ap_real", "ap_fake")
 ERRORS = ("error_real", "error_fake", "error_gap")
 DECIDED = ("missed_fakes", "false_alarm_rate")
@@ -62,7 +62,7 @@ def evaluate_levels(
         none: the network that no face was replaced for.
         placebo: the one that saw other reals.
         levels: those that learned from fakes.
-        score: that the model is judged by.
+        score: that the model is evaluated by.
         false_alarm: rate in (0, 1) of the thresholds.
         bootstrap: number and seed of the resamples, as `Sample.of` takes them.
 

@@ -133,7 +133,7 @@ def run(context: Context) -> dict[str, Any]:
     return context.steps.take(
         f"controls-{protocol}",
         lambda _: compare(context, trained),
-        inputs={**plan.judging, "comparisons": [asdict(one) for one in COMPARISONS]},
+        inputs={**plan.evaluation_settings, "comparisons": [asdict(one) for one in COMPARISONS]},
         after=tuple(trained.values()),
     ).result
 

@@ -1,4 +1,4 @@
-"""The fakes that are judged besides those of the test split: unsplit fakes of the set, and pseudo-fakes made here.
+"""The fakes that are evaluated besides those of the test split: unsplit fakes of the set, and pseudo-fakes made here.
 
 A split of the fakes of one method (`--method`) puts the others in no split. Nobody in training has shown those of test
 people, and they say how a detector does on forgeries that nothing was chosen on. Pseudo-fakes are made of the test's
@@ -40,7 +40,7 @@ from verovolto.thesis.splits import generator
 OTHERS = "others"
 """Name of the split of such rows."""
 UNSPLIT_EACH = 2000
-"""Unsplit fakes of a method that are judged at most: the interval depends on the people, not on their frames."""
+"""Unsplit fakes of a method that are evaluated at most: the interval depends on the people, not on their frames."""
 _PEOPLE = ("target_identity", "donor_identity")
 _VIDEO = "source_video"
 
@@ -56,7 +56,7 @@ _STREAM = 5  # keeps this draw apart from others of the seed
 
 @dataclass(frozen=True, kw_only=True)
 class UnsplitFakes:
-    """Rows `[n]` (boolean) to judge beside test, and what became of the other fakes in no split.
+    """Rows `[n]` (boolean) to evaluate beside test, and what became of the other fakes in no split.
 
     `cross_split` have a person or video outside test, `too_many` were beyond the number wanted; `apart` names data sets
     that no split holds.
@@ -110,8 +110,8 @@ def unsplit_fakes(table: pa.Table, *, each: int, seed: int) -> UnsplitFakes:
     `table` holds metadata with a `split` that shares nobody: train, val, test or null. A fake belongs to test when
     each person known of it is there, and neither they nor its source video are elsewhere (where nobody is known: when
     its source video is there). Of a collection (`dataset`) that the split leaves out altogether, such as one without
-    official lists beside one with them, every face is taken, the reals to judge its fakes against. At most `each` fakes
-    of a method, drawn by the seed.
+    official lists beside one with them, every face is taken, the reals to compare its fakes against. At most `each`
+    fakes of a method, drawn by the seed.
     """
     split, label, dataset = (
         np.asarray(table[name].to_pylist(), dtype=object) for name in ("split", "label", "dataset")

@@ -168,4 +168,4 @@ def _network(context: Context, model: str) -> tuple[str, int]:
 
 
 def _inputs(context: Context) -> dict[str, Any]:
-    return {**context.plan.judging, "models": list(context.plan.models)}
+    return {**context.plan.evaluation_settings, "models": list(context.plan.models)}

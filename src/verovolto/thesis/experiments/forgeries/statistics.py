@@ -21,7 +21,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True, kw_only=True)
 class Forgery:
-    """Fakes of one kind and the reals that they are judged against: `rows` `[m]` are positions in a table."""
+    """Fakes of one kind and the reals that they are evaluated against: `rows` `[m]` are positions in a table."""
 
     name: str
     rows: np.ndarray

@@ -146,7 +146,7 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class SpectralComparison:
-    """Bands, lowest first; `test` and `interval` say how they were judged, `faces` how many of each class."""
+    """Bands, lowest first; `test` and `interval` say how they were compared, `faces` how many of each class."""
 
     bands: tuple[Band, ...]
     faces: dict[str, int]
@@ -241,11 +241,11 @@ def unexplained(
     """What of the energies cannot be foretold from the controls: residuals `[n, K]` of least squares.
 
     Each control enters with its square. The fit is to other faces, all real, so that nothing is learned from those that
-    are judged: a residual is what a real face of the same controls would not have, as far as that relation is of second
-    order.
+    are compared: a residual is what a real face of the same controls would not have, as far as that relation is of
+    second order.
 
     Args:
-        energies: of the faces that are judged `[n, K]`.
+        energies: of the faces that are compared `[n, K]`.
         controls: of the same faces `[n, L]`.
         real_energies: of the faces to fit on `[m, K]`.
         real_controls: of the same faces `[m, L]`.

@@ -41,7 +41,7 @@ def _models(context: Context, network: str) -> list[str]:
 
 
 def _own_scores(context: Context, models: list[str]) -> list[str]:
-    """What the protocol judges the models by."""
+    """What the protocol evaluates the models by."""
     return [context.evaluated[context.best, model].score for model in models]
 
 
@@ -59,9 +59,9 @@ def _of_network(context: Context, network: str) -> dict[str, Any]:
     own = tuple(dict.fromkeys(_own_scores(context, models)))
     try:
         reference = measure_bands(detector, held_out, edges)
-        judged = measure_bands(detector, faces.select(split="test"), edges)
+        evaluated = measure_bands(detector, faces.select(split="test"), edges)
         result = evaluate_spectra(
-            reference, judged, table.take(judged.rows), own=own, edges=edges, **plan.bootstrap
+            reference, evaluated, table.take(evaluated.rows), own=own, edges=edges, **plan.bootstrap
         )
     except (DataError, InputError) as error:  # too few reals, or all of one person
         return {**about, "why_not": str(error)}

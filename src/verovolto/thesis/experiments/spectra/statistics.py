@@ -1,6 +1,6 @@
 """The thesis's conjecture on one detector: do the spectra of its errors tell real from fake, and does a score of them?
 
-Whatever is fitted is fitted on reals alone, of other people than those judged. Everything is judged on the same
+Whatever is fitted is fitted on reals alone, of other people than those evaluated. Everything is evaluated on the same
 resamples of the same clusters, so that each score stands beside the detector's own with a paired difference.
 """
 
@@ -46,7 +46,7 @@ _CONCLUSIONS = {
 
 def evaluate_spectra(
     reference: MeasuredBands,
-    judged: MeasuredBands,
+    evaluated: MeasuredBands,
     scores: ScoreTable,
     *,
     own: Sequence[str],
@@ -58,8 +58,8 @@ def evaluate_spectra(
 
     Args:
         reference: reals to fit on, of other people.
-        judged: the faces of `scores`, row by row.
-        scores: the detector's, of the faces to judge.
+        evaluated: the faces of `scores`, row by row.
+        scores: the detector's, of the faces to evaluate.
         own: the detector's own scores in it, of which the first is the one that others are set against.
         edges: of the bands `[K + 1]` in cycles per pixel.
         resamples: number of resamples.
@@ -75,7 +75,7 @@ def evaluate_spectra(
         DataError: for faces of one class or of one cluster.
     """
     kept = scored_rows(scores, own[0])
-    bands = {name: part[kept] for name, part in judged.bands.items()}
+    bands = {name: part[kept] for name, part in evaluated.bands.items()}
     whole, fitted = ({**part, GIVEN: _given(part, reference.bands)} for part in (bands, reference.bands))
     made = {TYPICALITY.format(name): _typicality(fitted[name], whole[name]) for name in (GIVEN, ERROR, IMAGE)}
     made |= {BAND.format(k + 1): bands[ERROR][:, k] for k in range(len(edges) - 1)}
@@ -98,7 +98,7 @@ def evaluate_spectra(
             label: excess[sample.fake == kind].mean(axis=0).tolist()
             for label, kind in (("real", False), ("fake", True))
         },
-        "radial": mean_spectra(judged.frequency, judged.radial[kept], sample.fake, sample.resamples),
+        "radial": mean_spectra(evaluated.frequency, evaluated.radial[kept], sample.fake, sample.resamples),
         "fitted_on": len(reference.rows),
         "edges": [float(edge) for edge in edges],
         "interval": sample.resamples.metadata(),
@@ -109,9 +109,9 @@ def _given(bands: Mapping[str, np.ndarray], reals: Mapping[str, np.ndarray]) -> 
     return unexplained(bands[ERROR], bands[IMAGE], real_energies=reals[ERROR], real_controls=reals[IMAGE])
 
 
-def _typicality(reals: np.ndarray, judged: np.ndarray) -> np.ndarray:
+def _typicality(reals: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How unlike the bands `[m, K]` of reals those of each face `[n, K]` are, `[n]`."""
-    return fit_typicality(torch.from_numpy(reals)).score(torch.from_numpy(judged)).numpy()
+    return fit_typicality(torch.from_numpy(reals)).score(torch.from_numpy(values)).numpy()
 
 
 def _with(scores: ScoreTable, made: Mapping[str, np.ndarray], own: Sequence[str]) -> ScoreTable:
