@@ -47,7 +47,7 @@ PENDING = {
     ("detectors", "experimental"), ("detectors", "scanning"), ("detectors", "training"),
 }  # fmt: skip
 LATE_PENDING = {
-    "detectors/base.py", "scanning/result.py", "training/config.py",
+    "detectors/base.py", "training/config.py",
 }  # fmt: skip
 CIRCLES_PENDING = True
 EXTRAS = {"av", "pillow_heif", "onnx", "c2pa"}

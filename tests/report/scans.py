@@ -53,7 +53,7 @@ def judged(
     frames: int = 6,
     pictures: int = 2,
     people: int = 1,
-    **telling_options: Any,
+    **frame_options: Any,
 ) -> TrackResult:
     """A judged track, a frame every half second."""
     frame_scores = tuple(
@@ -65,7 +65,7 @@ def judged(
         rule="one face" if frames == 1 else "twice the mean", seen=frames, start_s=0.0, end_s=frames / 2,
         frame_scores=frame_scores,
         conditions={"sharpness": 1.5, "brightness": 120.0, "contrast": 40.0},
-        key_frames=tuple(key_frames(frame_score, **telling_options) for frame_score in frame_scores[:pictures]),
+        key_frames=tuple(key_frames(frame_score, **frame_options) for frame_score in frame_scores[:pictures]),
     )  # fmt: skip
 
 

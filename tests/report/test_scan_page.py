@@ -21,7 +21,7 @@ from verovolto.report import scan_page
 from verovolto.report.galleries import CELL, MOSAIC
 from verovolto.report.html import Page
 from verovolto.report.scan_figures import timeline, with_gaps
-from verovolto.report.scan_page import MEDIA, TONES, TRACKS, build_scan_page, by_severity
+from verovolto.report.scan_page import FILES, TONES, TRACKS, build_scan_page, by_severity
 from verovolto.report.scan_text import CLOSING, UNREADABLE
 from verovolto.scanning.result import VERDICTS, FileResult, Scan
 
@@ -236,10 +236,10 @@ def test_a_thousand_media() -> None:
     media = [scans.medium(f"{i}.png", face, video=False) for i, face in enumerate(faces)]
     media += [scans.suspect("odd.mp4", frames=1, pictures=1), scans.small()]
     html = built(*media).html
-    assert sections(html) == ["odd.mp4", *(f"{i}.png" for i in range(MEDIA - 1))]
-    assert len(pictures(html)) == 2 * MEDIA
+    assert sections(html) == ["odd.mp4", *(f"{i}.png" for i in range(FILES - 1))]
+    assert len(pictures(html)) == 2 * FILES
     assert html.count('<tr><td class="long">') == 1000
-    assert f"Pictures are shown for the first {MEDIA} files of this table only" in html
+    assert f"Pictures are shown for the first {FILES} files of this table only" in html
 
 
 @given(st.lists(results, max_size=8))

@@ -63,8 +63,8 @@ def prepare(
     force
         Begin anew where OUT holds another preparation, which is deleted.
     """
-    from verovolto import prepare as prepare_faces
     from verovolto.core.progress import ProgressDisplay
+    from verovolto.preparation.pipeline import prepare as prepare_faces
 
     with ProgressDisplay() as progress:
         task = progress.add_task("looking for faces", total=None)

@@ -75,8 +75,8 @@ def scan(
     workers
         Processes, one thread each; 0 for none but this one. [default: one a core, if there are several files]
     """
-    from verovolto import scan as scan_paths
     from verovolto.core.progress import ProgressDisplay
+    from verovolto.scanning.run import scan as scan_paths
 
     if report is not None:
         check_out(report)

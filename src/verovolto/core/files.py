@@ -1,9 +1,10 @@
-"""Files appear whole: written beside their place, flushed to disk, then renamed into it."""
+"""Files appear whole: written beside their place, flushed to disk, then renamed into it. Names of files."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} is not a JSON object", hint="an object of named values is needed")
     return value
+
+
+def natural(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Sort key that takes digits for numbers: `2.png` before `10.png`. A total order, so repeatable."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
 def as_text(name: str) -> str:

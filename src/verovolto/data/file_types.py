@@ -17,12 +17,33 @@ SUPPORTED = (
 COPY_AGAIN = "copy or download it again"
 
 
+def _suffixes(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
+VIDEO_SUFFIXES = _suffixes(
+    "mp4 m4v mp4v mov qt avi divx mkv webm mpg mpeg mpe m2v vob wmv asf flv f4v 3gp 3g2 ts mts m2ts ogv ogm ivf"
+)
+HEIC_SUFFIXES = _suffixes("heic heif hif")
+IMAGE_SUFFIXES = (
+    _suffixes("jpg jpeg jpe jfif mpo png apng webp avif pgm ppm pnm bmp dib gif tif tiff") | HEIC_SUFFIXES
+)
+OTHER_SUFFIXES = _suffixes(
+    "txt md rst csv tsv json jsonl yaml yml toml xml html htm log ini cfg conf css js py ipynb sh bat ps1 c h cpp "
+    "pdf doc docx xls xlsx ppt pptx odt ods rtf tex zip tar gz tgz bz2 xz zst 7z rar iso "
+    "npy npz pkl pickle pt pth ckpt safetensors onnx h5 hdf5 mat parquet pq feather arrow tfrecord lmdb mdb db sqlite "
+    "mp3 wav flac m4a aac wma oga opus aiff aif amr mid srt vtt ass sub sha1 sha256 md5 url lnk desktop exe dll so "
+    "xmp aae thm lrv torrent"
+)
+"""Files that are evidently no photos and no videos: they are not looked into, and not counted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileType:
     """The type of a photo or video file.
 
     Attributes:
-        medium: `photo` or `video`. Containers that may hold sound alone count as video until opened.
+        category: `photo` or `video`. Containers that may hold sound alone count as video until opened.
         format: its name in lower case: `jpeg`, `heic`, `mp4`, `matroska`, …
     """
 

@@ -1,0 +1,1 @@
+"""Faces in pictures: found, cropped by a rule, filtered and tracked."""

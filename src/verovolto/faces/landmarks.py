@@ -32,7 +32,7 @@ BORDER = 3 / 14
 BLOCK = 256
 """Crops in a block: some ten seconds' work of MTCNN."""
 
-_ABOUT = "landmarks.json"
+_METADATA = "landmarks.json"
 _SCHEMA = 1
 
 
@@ -89,12 +89,12 @@ def crop_landmarks(
         "side": side,
         "block": block,
     }
-    record_or_verify(folder / _ABOUT, settings, what="landmarks of other crops ({} differ)")
+    record_or_verify(folder / _METADATA, settings, what="landmarks of other crops ({} differ)")
     if not len(faces):
         return np.empty((0, len(LANDMARKS), 2), dtype=np.float32)
     return compute_chunks(
         len(faces),
-        _Finder(faces=faces, detector=detector, side=side),
+        _Landmarks(faces=faces, detector=detector, side=side),
         folder,
         chunk=block,
         name="landmarks-{:09d}.npy",
@@ -105,17 +105,17 @@ def crop_landmarks(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Finder:
-    """Finds the landmarks of some crops; picklable."""
+class _Landmarks:
+    """The landmarks of some crops; picklable."""
 
     faces: FaceSet
     detector: FaceDetector
     side: int
 
     def __call__(self, rows: range) -> NDArray[np.float32]:
-        return np.stack([self._one(i) for i in rows])
+        return np.stack([self._of(i) for i in rows])
 
-    def _one(self, i: int) -> NDArray[np.float32]:
+    def _of(self, i: int) -> NDArray[np.float32]:
         try:
             image = self.faces.image(i)
         except UnreadableImage:

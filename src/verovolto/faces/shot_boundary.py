@@ -10,15 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.signal import correlate
 from torch import Tensor
 
-from verovolto.core.errors import InputError
 from verovolto.data.transforms import luma, resize
+from verovolto.faces.detection.base import check_image
 
 SIDE = 48
 """Side of the thumbnail, pixels, whatever the picture's shape. Finer ones tell scenes apart hardly better, and are
@@ -58,11 +57,7 @@ def signature(image: UInt8[Tensor, "3 h w"]) -> Signature:
     Raises:
         InputError: the image is not uint8 `[3, H, W]`, or has no pixels.
     """
-    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-        raise InputError(
-            f"a signature is made of uint8 [3, H, W], not {image.dtype} {list(image.shape)}",
-            hint="decode the frame to RGB bytes first",
-        )
+    check_image(image, "a signature")
     small = luma(resize(image, SIDE)).numpy()
     return Signature(structure=small - uniform_filter(small, _NEIGHBOURHOOD, mode="nearest"))
 
@@ -70,7 +65,7 @@ def signature(image: UInt8[Tensor, "3 h w"]) -> Signature:
 def is_cut(a: Signature, b: Signature, *, threshold: float = CUT) -> bool:
     """Whether a cut lies between two frames: neither is flat, and they are less alike than `threshold`.
 
-    A flat frame tells nothing either way. Compare the frames before and after it: a flash leaves them alike, a fade
+    A flat frame gives no evidence. Compare the frames before and after it: a flash leaves them alike, a fade
     to black between two scenes does not.
     """
     return not a.flat and not b.flat and likeness(a, b) < threshold
@@ -94,9 +89,9 @@ def likeness(a: Signature, b: Signature) -> float:
     spread_y = _over_shifts(one, y * y) - sum_y**2 / pixels
     common = _over_shifts(x, y) - sum_x * sum_y / pixels
     least = _FLAT**2 / 4 * pixels
-    told = (spread_x > least) & (spread_y > least)
-    spread = np.sqrt(np.where(told, spread_x * spread_y, 1.0))
-    return float(np.clip(np.where(told, common / spread, 0.0), -1.0, 1.0).max())
+    textured = (spread_x > least) & (spread_y > least)
+    spread = np.sqrt(np.where(textured, spread_x * spread_y, 1.0))
+    return float(np.clip(np.where(textured, common / spread, 0.0), -1.0, 1.0).max())
 
 
 def _over_shifts(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

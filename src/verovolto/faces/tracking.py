@@ -182,7 +182,7 @@ class Tracker:
             self._live = [t for t in self._live if before - t.times[-1] <= self.settings.gap_s]
         if self._scene is not None and is_cut(self._scene, scene, threshold=self.settings.cut):
             self._live = []
-        if not scene.flat:  # a flash tells nothing: what comes after it is compared with what was before
+        if not scene.flat:  # a flash is no evidence: what comes after it is compared with what was before
             self._scene = scene
 
     def _begin_track(self) -> _Live:
@@ -214,6 +214,12 @@ def match(
 
     The pairs are those of least total cost (the assignment problem: Kuhn, Naval Research Logistics Quarterly 2,
     1955); a pair that `pair_cost` rules out is never made.
+
+    Args:
+        sightings: of the tracks that may go on.
+        faces: of the next frame.
+        time_s: its time, seconds.
+        settings: what is allowed.
     """
     chosen: list[int | None] = [None] * len(faces)
     if not sightings or not faces:
@@ -235,6 +241,12 @@ def pair_cost(seen: Sighting, face: Face, time_s: float, settings: TrackingSetti
     The weighted mean of 1 - IoU and of the landmark distance over the distance allowed, both from where the face is
     expected if it moved on as before. It cannot be the same if it is out of reach both from there and from where it
     was (people stop), or if its size changed too much. Steady motion is what keeps apart two people who cross.
+
+    Args:
+        seen: the track's last sighting.
+        face: of the next frame.
+        time_s: its time, seconds.
+        settings: what is allowed.
     """
     elapsed = time_s - seen.time_s
     unit = math.sqrt(face_unit(seen.face) * face_unit(face))

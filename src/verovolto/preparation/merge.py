@@ -25,7 +25,7 @@ Box = Sequence[float]
 Ranks = npt.NDArray[np.int16]
 
 
-def gather(parts: Sequence[tuple[Path, Record]], out: Path, *, metadata: dict[str, Any]) -> int:
+def merge_parts(parts: Sequence[tuple[Path, Record]], out: Path, *, metadata: dict[str, Any]) -> int:
     """Write the crops of `parts`, in their order, as shards into the folder `out`; returns their number.
 
     Rows of a fake and of the real video it was made of get a common `pair` where they show the same face in the
@@ -40,10 +40,9 @@ def gather(parts: Sequence[tuple[Path, Record]], out: Path, *, metadata: dict[st
     rows = sum(record.faces for _, record in filled)
     count = -(-rows // SHARD_ROWS)
     for index in range(count):
-        about = {**metadata, "shard_rows": SHARD_ROWS, "shards": count, "shard": index}
-        write_shard(
-            out / shard_name(index, count), islice(groups, SHARD_ROWS // BLOCK), SCHEMA, metadata=about
-        )
+        numbered = {**metadata, "shard_rows": SHARD_ROWS, "shards": count, "shard": index}
+        rows_of_shard = islice(groups, SHARD_ROWS // BLOCK)
+        write_shard(out / shard_name(index, count), rows_of_shard, SCHEMA, metadata=numbered)
     return rows
 
 
@@ -88,10 +87,11 @@ def pair_id(record: Record, frame: int, rank: int) -> str:
 
 
 def pair_ranks(parts: Sequence[tuple[Path, Record]]) -> dict[int, Ranks]:
-    """For each part that has pairs, by its place in `parts`: each row's partner's place in the frame of the real
-    video, -1 where it has none. A real row is its own partner where a fake has found it.
+    """Partners of the rows of each part that has pairs, by the part's place in `parts`.
 
-    A fake is compared with the video it was made of, in the same data set and compression.
+    A row's partner is a place in the same frame of the real video, -1 where there is none; a real row is its own
+    where a fake is paired with it. A fake is compared with the video it was made of, in the same data set and
+    compression.
     """
     real: dict[tuple[str, str | None, str], int] = {}
     for at, (_, record) in enumerate(parts):
@@ -104,19 +104,13 @@ def pair_ranks(parts: Sequence[tuple[Path, Record]]) -> dict[int, Ranks]:
     ranks: dict[int, Ranks] = {}
     for original, made in fakes.items():
         of_real = _frames(parts[original][0])
-        found: set[tuple[int, int]] = set()
+        paired: set[tuple[int, int]] = set()
         for at in made:
             ranks[at] = _partners(_frames(parts[at][0]), of_real)
             order = [frame for frame, boxes in _frames(parts[at][0]).items() for _ in boxes]
-            found.update(zip(order, ranks[at].tolist(), strict=True))
-        ranks[original] = np.array(
-            [
-                rank if (frame, rank) in found else -1
-                for frame, boxes in of_real.items()
-                for rank in range(len(boxes))
-            ],
-            np.int16,
-        )
+            paired.update(zip(order, ranks[at].tolist(), strict=True))
+        places = ((frame, rank) for frame, boxes in of_real.items() for rank in range(len(boxes)))
+        ranks[original] = np.array([place[1] if place in paired else -1 for place in places], np.int16)
     return ranks
 
 

@@ -32,7 +32,7 @@ from verovolto.preparation.extract import (
     part_path,
     read_record,
 )
-from verovolto.preparation.merge import gather
+from verovolto.preparation.merge import merge_parts
 
 FPS = 2.0
 """Frames a second where neither a rate nor a number is asked for."""
@@ -318,7 +318,9 @@ def _finish(
         "detector": settings.detector,
         "encoding": settings.encoding,
     }
-    rows = gather([(part_path(out / WORK, name), record) for name, record in parts], out, metadata=metadata)
+    rows = merge_parts(
+        [(part_path(out / WORK, name), record) for name, record in parts], out, metadata=metadata
+    )
     coverage = coverage_of(records, listing, rows)
     write_json(out / COVERAGE, coverage)
     shutil.rmtree(out / WORK, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a scan found, in words: for the terminal and the page alike. Pure functions.
+"""The results of a scan as text, for the terminal and the page alike. Pure functions.
 
 No sentence ever says that a face is real: what is not suspect has shown no sign, no more.
 """
@@ -22,64 +22,70 @@ PATH_CELLS = 44
 """Width of the table's file names, in cells of a terminal; what is longer loses its middle."""
 
 
-def verdict_of(medium: FileResult) -> str:
+def verdict_of(file: FileResult) -> str:
     """The verdict in one word or two; of a file that could not be scanned, that it was not."""
-    return medium.verdict or UNREADABLE
+    return file.verdict or UNREADABLE
 
 
-def headline(medium: FileResult) -> str:
-    """The verdict on a medium in one sentence, with its p-value, or the reason why there is none."""
-    if medium.verdict is None:
-        return f"{UNREADABLE}: {listed(medium.problems)}"
-    if medium.verdict == "cannot tell":
-        return f"cannot tell: {reasons_text(medium.reasons)}"
-    if medium.verdict == "suspect":
-        return f"suspect: {_suspects(medium)}"
-    return f"no sign found: {_nobody(medium)}{_left_out(medium)}"
+def headline(file: FileResult) -> str:
+    """The verdict on a file in one sentence, with its p-value, or the reason why there is none."""
+    if file.verdict is None:
+        return f"{UNREADABLE}: {listed(file.problems)}"
+    if file.verdict == "cannot tell":
+        return f"cannot tell: {reasons_text(file.reasons)}"
+    if file.verdict == "suspect":
+        return f"suspect: {_suspects(file)}"
+    return f"no sign found: {_nobody(file)}{_left_out(file)}"
 
 
-def damage_line(medium: FileResult) -> str | None:
-    """What of the medium is missing; None where it is whole, or could not be read at all."""
-    if medium.status != "damaged":
+def damage_line(file: FileResult) -> str | None:
+    """What of the file is missing; None where it is whole, or could not be read at all."""
+    if file.status != "damaged":
         return None
-    return f"Damaged: {listed(medium.problems)}. What could be decoded was judged."
+    return f"Damaged: {listed(file.problems)}. What could be decoded was judged."
 
 
-def facts(medium: FileResult) -> str:
+def facts(file: FileResult) -> str:
     """`video · 640 × 480 px · 0:30 · 61 frames looked at · 1 face judged`; what is not known is left out."""
     parts = [
-        medium.medium,
-        f"{medium.width} × {medium.height} px" if medium.width and medium.height else None,
-        clock(medium.duration_s) if medium.duration_s is not None else None,
-        f"{number(medium.frames, 'frame')} looked at" if medium.medium == "video" else None,
-        f"{number(len(medium.judged), 'face')} judged",
+        file.medium,
+        f"{file.width} × {file.height} px" if file.width and file.height else None,
+        clock(file.duration_s) if file.duration_s is not None else None,
+        f"{number(file.frames, 'frame')} looked at" if file.medium == "video" else None,
+        f"{number(len(file.judged), 'face')} judged",
     ]
     return " · ".join(part for part in parts if part)
 
 
 def track_lines(
     track: TrackResult,
-    medium: FileResult,
+    file: FileResult,
     operating_point: OperatingPoint,
     domain: Mapping[str, Sequence[float]],
 ) -> list[str]:
-    """What is to be said of a judged track; `domain` holds the known range of each condition, where measured."""
-    lines = [rule_line(track, operating_point, len(medium.judged))]
+    """The lines on a judged track.
+
+    Args:
+        track: of a person.
+        file: the photo or video of the track.
+        operating_point: of the scan.
+        domain: lowest and highest value of each condition among the faces calibrated on, where measured.
+    """
+    lines = [rule_line(track, operating_point, len(file.judged))]
     if track.reasons:
         lines.append(f"Nothing can be told: {reasons_text(track.reasons)}.")
-    if medium.medium == "video":
+    if file.medium == "video":
         passed = ", ".join(f"{n} {reason}" for reason, n in track.rejected.items())
         judged = f"Seen in {number(track.seen, 'frame')}, judged in {len(track.frame_scores)}"
         lines.append(f"{judged}; passed over: {passed}." if passed else f"{judged}.")
     if track.conditions:
-        lines.append(
-            f"Conditions: {'; '.join(_condition(*one, domain) for one in track.conditions.items())}."
-        )
+        conditions = (_condition(name, value, domain) for name, value in track.conditions.items())
+        lines.append(f"Conditions: {'; '.join(conditions)}.")
     return lines
 
 
 def rule_line(track: TrackResult, operating_point: OperatingPoint, people: int) -> str:
-    """How the p-value of a judged track came about; `people` are the judged tracks of its medium."""
+    """How the p-value of a judged track came about; `people` are the judged tracks of its file."""
     n = len(track.frame_scores)
     how = {
         "one face": "one face was judged, and its p-value is taken as it is",
@@ -99,9 +105,9 @@ def operating_point_lines(operating_point: OperatingPoint) -> list[str]:
 
 
 def counts_line(scan: Scan) -> str:
-    """`1 suspect, 2 no sign found, 1 not scanned, of 4 files`; kinds that do not occur are left out."""
-    counted = Counter(verdict_of(one) for one in scan.files) + Counter({NOT_REACHED: scan.not_reached})
-    shown = [f"{counted[one]} {one}" for one in (*VERDICTS, UNREADABLE, NOT_REACHED) if counted[one]]
+    """`1 suspect, 2 no sign found, 1 not scanned, of 4 files`; what does not occur is left out."""
+    counted = Counter(verdict_of(file) for file in scan.files) + Counter({NOT_REACHED: scan.not_reached})
+    shown = [f"{counted[word]} {word}" for word in (*VERDICTS, UNREADABLE, NOT_REACHED) if counted[word]]
     return f"{', '.join(shown)}, of {number(counted.total(), 'file')}" if shown else "no files"
 
 
@@ -112,10 +118,10 @@ def text_table(scan: Scan) -> list[str]:
     Lines end where their text does. Names are as `printable` gives them: a name cannot steer a terminal.
     """
     rows = [("file", "verdict", "p", "faces", "why")]
-    for one in scan.files:
-        p = "–" if one.p_value is None else p_figure(one.p_value)
-        faces = "–" if one.verdict is None else f"{len(one.judged)}/{faces_seen(one)}"
-        rows.append((shortened(printable(one.path), PATH_CELLS), verdict_of(one), p, faces, why(one)))
+    for file in scan.files:
+        p = "–" if file.p_value is None else p_figure(file.p_value)
+        faces = "–" if file.verdict is None else f"{len(file.judged)}/{faces_seen(file)}"
+        rows.append((shortened(printable(file.path), PATH_CELLS), verdict_of(file), p, faces, why(file)))
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     return [
         "  ".join([*(padded(cell, wide) for cell, wide in zip(row, widths, strict=False)), row[-1]]).rstrip()
@@ -124,27 +130,27 @@ def text_table(scan: Scan) -> list[str]:
 
 
 def text_result(scan: Scan) -> list[str]:
-    """All that is to be said where there is no page: the table, the promise, and what nothing here says."""
+    """The whole text where there is no page: the table, the counts, what the verdicts are worth, and the caveat."""
     return [*text_table(scan), "", counts_line(scan), *operating_point_lines(scan.operating_point), CLOSING]
 
 
-def why(medium: FileResult) -> str:
+def why(file: FileResult) -> str:
     """Why nothing can be told, or what is damaged; empty where neither is so."""
-    return "; ".join(part for part in (reasons_text(medium.reasons), listed(medium.problems)) if part)
+    return "; ".join(part for part in (reasons_text(file.reasons), listed(file.problems)) if part)
 
 
-def faces_seen(medium: FileResult) -> int:
-    """Tracks of the medium without those of doubtful detections alone, which may be no faces."""
-    return sum(not track.doubtful for track in medium.tracks)
+def faces_seen(file: FileResult) -> int:
+    """Tracks of the file without those of doubtful detections alone, which may be no faces."""
+    return sum(not track.doubtful for track in file.tracks)
 
 
-def unjudged_lines(medium: FileResult) -> list[str]:
+def unjudged_lines(file: FileResult) -> list[str]:
     """The tracks that have no p-value, a line a kind: `4 doubtful detections, 1–2 frames each`."""
-    kinds: dict[tuple[str, ...], list[TrackResult]] = {}
-    for track in medium.tracks:
+    by_reasons: dict[tuple[str, ...], list[TrackResult]] = {}
+    for track in file.tracks:
         if track.p_value is None:
-            kinds.setdefault(track.reasons, []).append(track)
-    return [_kind(tracks, video=medium.medium == "video") for tracks in kinds.values()]
+            by_reasons.setdefault(track.reasons, []).append(track)
+    return [_unjudged_line(tracks, video=file.medium == "video") for tracks in by_reasons.values()]
 
 
 def reasons_text(reasons: Iterable[str]) -> str:
@@ -160,7 +166,7 @@ def reasons_text(reasons: Iterable[str]) -> str:
 
 def listed(problems: Iterable[str]) -> str:
     """Problems in one line, each once, printable."""
-    return "; ".join(dict.fromkeys(printable(one) for one in problems))
+    return "; ".join(dict.fromkeys(map(printable, problems)))
 
 
 def p_text(p_value: float | None) -> str:
@@ -228,53 +234,51 @@ def percent(share: float) -> str:
     return f"{shown.removesuffix('.0')} %"
 
 
-def _suspects(medium: FileResult) -> str:
-    found = [track for track in medium.judged if track.verdict == "suspect"]
+def _suspects(file: FileResult) -> str:
+    suspects = [track for track in file.judged if track.verdict == "suspect"]
     unlike = "unlike the real faces this detector knows"
-    p = p_text(medium.p_value)
-    if len(found) == 1:
-        others = f", allowing for {len(medium.judged)} faces judged" if len(medium.judged) > 1 else ""
-        return f"the face{_when(found, medium)} is {unlike} ({p}{others})"
-    return (
-        f"{len(found)} of {len(medium.judged)} faces judged{_when(found, medium)} are {unlike} (smallest {p})"
-    )
+    p = p_text(file.p_value)
+    if len(suspects) == 1:
+        others = f", allowing for {len(file.judged)} faces judged" if len(file.judged) > 1 else ""
+        return f"the face{_when(suspects, file)} is {unlike} ({p}{others})"
+    return f"{len(suspects)} of {len(file.judged)} faces judged{_when(suspects, file)} are {unlike} (smallest {p})"
 
 
-def _nobody(medium: FileResult) -> str:
-    judged = medium.judged
-    least = p_text(medium.p_value)
+def _nobody(file: FileResult) -> str:
+    judged = file.judged
+    least = p_text(file.p_value)
     among = "among the faces this detector knows"
     if len(judged) == 1:
-        return f"the face{_when(judged, medium)} does not stand out {among} ({least})"
+        return f"the face{_when(judged, file)} does not stand out {among} ({least})"
     return (
         f"none of {len(judged)} faces judged stands out {among} (smallest {least}, allowing for their number)"
     )
 
 
-def _left_out(medium: FileResult) -> str:
-    left = faces_seen(medium) - len(medium.judged)
+def _left_out(file: FileResult) -> str:
+    left = faces_seen(file) - len(file.judged)
     return f"; {number(left, 'more face')} could not be judged" if left else ""
 
 
-def _when(tracks: Sequence[TrackResult], medium: FileResult) -> str:
+def _when(tracks: Sequence[TrackResult], file: FileResult) -> str:
     """` at 0:00–0:29 and 0:31–0:40` in a video, nothing in a photo."""
-    if medium.medium != "video":
+    if file.medium != "video":
         return ""
     spans = list(dict.fromkeys(span(track) for track in tracks))
     shown = spans if len(spans) <= 4 else [*spans[:3], "other times"]
     return " at " + " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _kind(tracks: Sequence[TrackResult], *, video: bool) -> str:
+def _unjudged_line(tracks: Sequence[TrackResult], *, video: bool) -> str:
     """Tracks that share their reasons."""
     doubtful = tracks[0].doubtful
     many = number(len(tracks), "doubtful detection" if doubtful else "face")
-    said = "" if doubtful else f": {reasons_text(tracks[0].reasons)}"
+    reasons = "" if doubtful else f": {reasons_text(tracks[0].reasons)}"
     if not video:
-        return many + said
+        return many + reasons
     low, high = min(track.seen for track in tracks), max(track.seen for track in tracks)
     long = number(low, "frame") if low == high else f"{low}–{high} frames"
-    return f"{many}, {long}{' each' if len(tracks) > 1 else ''}{said}"
+    return f"{many}, {long}{' each' if len(tracks) > 1 else ''}{reasons}"
 
 
 def _condition(name: str, value: float, domain: Mapping[str, Sequence[float]]) -> str:

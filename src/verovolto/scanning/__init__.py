@@ -1,1 +1,1 @@
-"""From a photo or video to a verdict: faces, tracks, scores, p-values."""
+"""From photos and videos to verdicts: faces, tracks, scores, p-values."""

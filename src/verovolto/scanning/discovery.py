@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from verovolto.data.layouts.disk import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
+from verovolto.core.files import natural
+from verovolto.data.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from verovolto.core.errors import DataError
+from verovolto.core.files import natural
 from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
 from verovolto.data.layouts.disk import (
     BAD_LIST,
@@ -29,7 +30,6 @@ from verovolto.data.layouts.disk import (
     clips,
     entries,
     folders_of_clips,
-    natural,
     subfolders,
 )
 from verovolto.data.tables import read_text

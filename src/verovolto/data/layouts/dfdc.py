@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from verovolto.core.errors import DataError
+from verovolto.core.files import natural
 from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
 from verovolto.data.layouts.disk import (
     BAD_LIST,
@@ -26,7 +27,6 @@ from verovolto.data.layouts.disk import (
     beginning,
     clips,
     entries,
-    natural,
     read_json_object,
 )
 from verovolto.data.tables import csv_text

@@ -11,29 +11,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from verovolto.core.errors import DataError
-from verovolto.data.file_types import file_type_of_bytes, read_head, what_else
+from verovolto.core.files import natural
+from verovolto.data.file_types import (
+    IMAGE_SUFFIXES,
+    OTHER_SUFFIXES,
+    VIDEO_SUFFIXES,
+    file_type_of_bytes,
+    read_head,
+    what_else,
+)
 from verovolto.data.layouts.base import Clip, Problems
 
-
-def _suffixes(names: str) -> frozenset[str]:
-    return frozenset(f".{name}" for name in names.split())
-
-
-VIDEO_SUFFIXES = _suffixes(
-    "mp4 m4v mp4v mov qt avi divx mkv webm mpg mpeg mpe m2v vob wmv asf flv f4v 3gp 3g2 ts mts m2ts ogv ogm ivf"
-)
-HEIC_SUFFIXES = _suffixes("heic heif hif")
-IMAGE_SUFFIXES = (
-    _suffixes("jpg jpeg jpe jfif mpo png apng webp avif pgm ppm pnm bmp dib gif tif tiff") | HEIC_SUFFIXES
-)
-OTHER_SUFFIXES = _suffixes(
-    "txt md rst csv tsv json jsonl yaml yml toml xml html htm log ini cfg conf css js py ipynb sh bat ps1 c h cpp "
-    "pdf doc docx xls xlsx ppt pptx odt ods rtf tex zip tar gz tgz bz2 xz zst 7z rar iso "
-    "npy npz pkl pickle pt pth ckpt safetensors onnx h5 hdf5 mat parquet pq feather arrow tfrecord lmdb mdb db sqlite "
-    "mp3 wav flac m4a aac wma oga opus aiff aif amr mid srt vtt ass sub sha1 sha256 md5 url lnk desktop exe dll so "
-    "xmp aae thm lrv torrent"
-)
-"""Files that are evidently no photos and no videos: they are not looked into, and not counted."""
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
@@ -67,12 +55,6 @@ BAD_LIST = "lists that cannot be read (what they name is left out)"
 _PEEK = 4096
 _LOOK = 20
 """Files of a folder that tell whether it is a video's frames."""
-
-
-def natural(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Sort key that takes digits for numbers: `2.png` before `10.png`. A total order, so repeatable."""
-    parts = re.split(r"([0-9]+)", name)
-    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
 def in_order(frames: Iterable[Path]) -> tuple[Path, ...]:
