@@ -78,6 +78,14 @@ class Tree:
             name = ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
             text = path.read_text(encoding="utf-8")
             self.parsed[name], self.lines[name] = ast.parse(text), text.count("\n")
+        # `from verovolto import scan` leads to where the package's `__init__` takes `scan` from, for type checkers.
+        exports = ast.walk(self.parsed[PACKAGE])
+        self.homes = {
+            f"{PACKAGE}.{alias.name}": str(node.module)
+            for node in exports
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
 
     def holds_code(self, name: str) -> bool:
         """Whether there is more in a module than its docstring."""
@@ -90,6 +98,7 @@ class Tree:
         """Modules of the package that a module imports."""
         found = set()
         for dotted in imports(self.parsed[name]):
+            dotted = self.homes.get(dotted, dotted)
             found.add(dotted if dotted in self.parsed else dotted.rpartition(".")[0])
         return found & self.parsed.keys()
 
