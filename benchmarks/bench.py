@@ -21,7 +21,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +36,19 @@ from torchvision.transforms.v2 import functional as F
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
+from verovolto.detectors.config import TrainConfig, flat
+from verovolto.detectors.fitting import TrainingData
 from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.trivial.detector import trivial_scores
-from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.detectors.vae.scores import vae_scores
+from verovolto.detectors.vae.detector import VAEDetector, vae_scores
+from verovolto.detectors.vae.fit import VAEObjective
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.registry import NETWORKS, Architecture, build, entry
 from verovolto.networks.vae import VAE, negative_elbo, second_encoding_error
-from verovolto.training.config import TrainConfig, resolve
-from verovolto.training.fit import quiet
-from verovolto.training.loader import EpochSampler, TrainingFaces, loader
-from verovolto.training.module import OneClassModule
+from verovolto.training.config import configure
+from verovolto.training.engine import ObjectiveModule, quiet
+from verovolto.training.fit import resolved
+from verovolto.training.loader import EpochSampler, loader
 from verovolto.training.run_metadata import versions
 
 OUT = Path(__file__).parent / "out" / "bench.json"
@@ -137,17 +138,23 @@ class _Clock(pl.Callback):
 
 def train_ours(model: str, faces: FaceSet) -> Job:
     """The training loop as `verovolto train` runs it, three steps after the first."""
-    config = resolve(
-        TrainConfig(data=faces.path, model=model, out=Path("unused"), weights="none", batch_size=BATCH)  # type: ignore[arg-type]
+    config = resolved(
+        configure(data=faces.path, model=model, out=Path("unused"), weights="none", batch_size=BATCH)
     )
+    options = flat(config)
     net = build(
-        Architecture.from_dict({"model": model, "size": config.size, "second_encoder": variant(model)})
+        Architecture.from_dict({"model": model, "size": options["size"], "second_encoder": variant(model)})
     )
-    module = OneClassModule(net, replace(config, weights="none"), n_images=len(faces))
+    data = TrainingData(train=faces, choose=faces, calibrate=faces, fingerprint="", crop_rule=None)
+    objective = VAEObjective(net, config, data)
+    module = ObjectiveModule(objective, config)
     sampler = EpochSampler(faces, seed=0)
-    data = TrainingFaces(faces, size=config.size or 0, flips=config.flips or "none", seed=0)
     batches = loader(
-        data, sampler, batch_size=BATCH, workers=config.workers or 0, pin=config.device == "cuda"
+        objective.training,
+        sampler,
+        batch_size=BATCH,
+        workers=config.workers or 0,
+        pin=config.device == "cuda",
     )
 
     def job() -> float:
@@ -155,7 +162,8 @@ def train_ours(model: str, faces: FaceSet) -> Job:
         with quiet():
             trainer = pl.Trainer(
                 accelerator="gpu" if config.device == "cuda" else "cpu", devices=1, max_steps=4,
-                precision="bf16-mixed" if config.precision == "bf16" else "32-true", callbacks=[clock], logger=False,
+                precision="bf16-mixed" if options["precision"] == "bf16" else "32-true", callbacks=[clock],
+                logger=False,
                 enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             )  # fmt: skip
             trainer.fit(module, batches)
@@ -292,7 +300,7 @@ def machine() -> dict[str, Any]:
     if info.exists():
         lines = info.read_text().splitlines()
         cpu = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), cpu)
-    precision = resolve(TrainConfig(data=Path(), model="oc-ae", out=Path())).precision
+    precision = flat(resolved(TrainConfig.of("oc-ae")))["precision"]
     return {
         "cpu": cpu, "gpu": gpu, "threads": torch.get_num_threads(), "training_precision": precision,
         "batch_size": BATCH, **versions(),

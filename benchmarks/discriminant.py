@@ -35,17 +35,9 @@ from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
+from verovolto.detectors.region_discriminant.detector import REGIONS, layers_of
 from verovolto.detectors.region_discriminant.fisher import fisher
-from verovolto.detectors.region_discriminant.fit import (
-    REGIONS,
-    SIDE,
-    OfPairs,
-    OfReals,
-    OfWorn,
-    Recipe,
-    layers_of,
-    worn_face,
-)
+from verovolto.detectors.region_discriminant.fit import SIDE, OfPairs, OfReals, OfWorn, Recipe, worn_face
 from verovolto.evaluation.paired import compare_scores
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks

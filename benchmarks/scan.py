@@ -45,7 +45,7 @@ from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
 from verovolto.data.crop_rule import CropRule, read_rule
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
 from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.registry import DETECTORS
 from verovolto.media import Video, open_media

@@ -26,25 +26,27 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from rich.progress import Progress
 
 from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import cluster_ids, halve
 from verovolto.detectors.base import Detector
+from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.score_faces import score_faces
 from verovolto.evaluation.bootstrap import draw_resamples, interval
 from verovolto.evaluation.evaluate import evaluate_scores
 from verovolto.evaluation.paired import compare_scores
 from verovolto.experimental.blend import fit as two_heads
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
+from verovolto.experimental.blend.network import REDUCTION
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, draw_pairs
 from verovolto.networks.choices import BLEND_VAE
 from verovolto.synthesis.pseudo_fakes import FacePool
 from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
+from verovolto.training.fit import run
 
 RUNS: dict[str, dict[str, float]] = {
     "both": {},
@@ -92,7 +94,7 @@ def arguments() -> argparse.Namespace:
 
 
 def config(args: argparse.Namespace, name: str) -> TrainConfig:
-    return TrainConfig(
+    return configure(
         data=args.data, out=args.out / name, model=cast(Any, BLEND_VAE), size=args.size, forgeries=args.pairs,
         epochs=args.epochs, seed=args.seed, threads=args.threads, workers=args.workers, crop_rule=args.crop_rule,
         **cast(Any, RUNS[name]),
@@ -103,8 +105,7 @@ def train(args: argparse.Namespace, name: str) -> None:
     landmarks = args.out / "pairs" / "train" / "landmarks"
     if args.landmarks is not None and not landmarks.exists():
         shutil.copytree(args.landmarks, landmarks)
-    with Progress(disable=True) as progress:
-        two_heads.run(config(args, name), progress, work=args.out / "pairs")
+    run(config(args, name), work=args.out / "pairs")
 
 
 def detector(args: argparse.Namespace, name: str) -> BlendDetector:
@@ -164,7 +165,7 @@ def left_out_pairs(args: argparse.Namespace, choose: FaceSet) -> DrawnPairs:
     """Those that the epochs were chosen by; they lie in OUT/pairs."""
     asked = Asked(
         count=min(two_heads.MOST_LEFT_OUT, 2 * len(choose)), kinds=two_heads.LEFT_OUT, size=args.size,
-        mask_size=args.size // two_heads.REDUCTION, seed=args.seed,
+        mask_size=args.size // REDUCTION, seed=args.seed,
     )  # fmt: skip
     folder = args.out / "pairs" / "left-out"
     return draw_pairs(

@@ -42,14 +42,6 @@ PROGRAM = {"verovolto", "__main__"}
 HEAVY = ("torch", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "PIL", "rich", "pytorch_lightning")
 LIGHT = {"cli.py", "__init__.py", "core/config.py", "core/errors.py", "core/files.py"}
 
-# What the rebuilding has still to mend; each entry goes away with its fault.
-PENDING = {
-    ("detectors", "experimental"), ("detectors", "scanning"), ("detectors", "training"),
-}  # fmt: skip
-LATE_PENDING = {
-    "detectors/base.py", "training/config.py",
-}  # fmt: skip
-CIRCLES_PENDING = True
 EXTRAS = {"av", "pillow_heif", "onnx", "c2pa"}
 
 
@@ -136,9 +128,7 @@ def test_every_room_has_its_place_in_the_plan() -> None:
 def test_imports_run_down(path: Path) -> None:
     here = room(path)
     wrong = {
-        other
-        for other in rooms_imported(path)
-        if level(other) >= level(here) and (here, other) not in BESIDE | PENDING
+        other for other in rooms_imported(path) if level(other) >= level(here) and (here, other) not in BESIDE
     }
     assert not wrong
 
@@ -146,20 +136,17 @@ def test_imports_run_down(path: Path) -> None:
 @pytest.mark.parametrize("guarded", ALONE)
 def test_some_rooms_are_for_their_command_alone(guarded: str) -> None:
     users = {room(path) for path in sources() if guarded in rooms_imported(path)}
-    assert users <= ALONE[guarded] | {one for one, other in PENDING if other == guarded}
+    assert users <= ALONE[guarded]
 
 
 def test_nothing_but_the_registry_names_what_is_experimental() -> None:
     names = re.compile(r"verovolto\.experimental")
     users = {name(path) for path in sources() if names.search(path.read_text(encoding="utf-8"))}
     inside = {user for user in users if user.startswith("experimental/")}
-    allowed = {REGISTRY} if not CIRCLES_PENDING else users
-    assert users - inside <= allowed
+    assert users - inside <= {REGISTRY}
 
 
 def test_no_module_is_in_a_circle() -> None:
-    if CIRCLES_PENDING:
-        return
     graph = {module(path): modules_imported(path) for path in sources()}
     try:
         TopologicalSorter(graph).prepare()
@@ -172,8 +159,6 @@ def test_no_module_is_in_a_circle() -> None:
 )
 def test_imports_stand_at_the_top(path: Path) -> None:
     """But for those of commands, so that they start fast, and of optional extras."""
-    if name(path) in LATE_PENDING:
-        return
     late = {dotted for dotted in inside_functions(path) if dotted.split(".")[0] not in EXTRAS}
     assert not {dotted for dotted in late if dotted.startswith("verovolto")}
 

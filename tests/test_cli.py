@@ -39,14 +39,12 @@ SMALL = ("--size", 8, "--latent", 4, "--epochs", 1, "--batch-size", 8, "--thread
 
 @pytest.fixture(scope="module")
 def trained(face_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from verovolto.commands.train import run_training
-    from verovolto.training.config import TrainConfig
+    from verovolto.training.config import configure
+    from verovolto.training.fit import run as run_training
 
     out = tmp_path_factory.mktemp("trained") / "run"
     return run_training(
-        TrainConfig(
-            data=face_set, model="oc-ae", out=out, size=8, latent=4, epochs=1, batch_size=8, threads=1
-        )
+        configure(data=face_set, model="oc-ae", out=out, size=8, latent=4, epochs=1, batch_size=8, threads=1)
     )
 
 
@@ -394,12 +392,12 @@ def test_judging_faces_that_were_trained_or_calibrated_on_is_said(  # type: igno
 
 
 def test_a_state_that_was_cut_off_leaves_the_run_as_it_was(refused, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from verovolto.commands.train import run_training
-    from verovolto.training.config import TrainConfig
+    from verovolto.training.config import configure
+    from verovolto.training.fit import run as run_training
 
     small = {"size": 8, "latent": 4, "batch_size": 8, "threads": 1, "precision": "32"}
     out = tmp_path / "run"
-    run_training(TrainConfig(data=face_set, model="oc-ae", out=out, epochs=1, **small))  # type: ignore[arg-type]
+    run_training(configure(data=face_set, model="oc-ae", out=out, epochs=1, **small))  # type: ignore[arg-type]
     last = out / "checkpoints" / "last.ckpt"
     whole = last.read_bytes()
     words = ("train", "--data", face_set, "--model", "oc-ae", "--out", out, *SMALL[:4], *SMALL[6:])

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from verovolto.evaluation.run import evaluate
     from verovolto.preparation.pipeline import prepare
     from verovolto.scanning.run import scan
+    from verovolto.training.fit import fit
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "evaluate", "prepare", "scan"]
+__all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "evaluate", "fit", "prepare", "scan"]
 
 _HOMES = {
     "Detector": "verovolto.detectors.base",
     "FaceSet": "verovolto.data.faceset",
     "ScoreTable": "verovolto.data.score_table",
     "evaluate": "verovolto.evaluation.run",
+    "fit": "verovolto.training.fit",
     "prepare": "verovolto.preparation.pipeline",
     "scan": "verovolto.scanning.run",
 }

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -73,6 +74,8 @@ def _with_config(
 
         values = read_toml(config)
         commands, _, _ = app.parse_commands(tokens)
+        if commands == ("train",):
+            values = import_module(f"{_COMMANDS}.train").file_options(values, tokens, config)
         # The file holds flags of the command given alone; a flat table would lose keys named as a command (`data`).
         for name in reversed(commands):
             values = {name: values}

@@ -70,11 +70,11 @@ def vae(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def typicality(data: Path, vae: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from verovolto.commands.train import derive
-    from verovolto.training.config import TrainConfig
+    from verovolto.training.config import configure
+    from verovolto.training.fit import derive
 
     out = tmp_path_factory.mktemp("typicality") / "run"
-    return derive(TrainConfig(data=data, model="error-typicality", out=out), vae)
+    return derive(configure(data=data, model="error-typicality", out=out), vae)
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +126,10 @@ class TestTypicality:
         assert abs(np.median(held_out) - np.median(new)) < abs(np.median(own) - np.median(new))
 
     def test_what_an_auto_encoder_lacks_is_left_out(self, data: Path, tmp_path: Path) -> None:
-        from verovolto.commands.train import derive
-        from verovolto.training.config import TrainConfig
+        from verovolto.training.config import configure
+        from verovolto.training.fit import derive
 
-        config = TrainConfig(
+        config = configure(
             data=data, model="error-typicality", out=tmp_path / "run", density="mixture", crop_rule="tight"
         )
         detector = Detector.load(derive(config, finished(data, tmp_path / "ae", "oc-ae")))
@@ -140,10 +140,10 @@ class TestTypicality:
         assert len(detector.typicality.density.weights) == 2 and detector.crop_rule == TIGHT.to_dict()
 
     def test_too_few_faces(self, face_set: Path, tmp_path: Path) -> None:
-        from verovolto.commands.train import derive
-        from verovolto.training.config import TrainConfig
+        from verovolto.training.config import configure
+        from verovolto.training.fit import derive
 
-        config = TrainConfig(data=face_set, model="error-typicality", out=tmp_path / "run")
+        config = configure(data=face_set, model="error-typicality", out=tmp_path / "run")
         with pytest.raises(InputError, match=r"real faces of the half `choose` are too few .* 97 at least"):
             derive(config, finished(face_set, tmp_path / "vae"))
 
@@ -198,8 +198,8 @@ class TestFusion:
     def test_no_fake_changes_it(self, data: Path, vae: Path, tmp_path: Path) -> None:
         """The fakes of the validation people have no say in densities, references and calibrations."""
         from verovolto.commands.fuse import fuse
-        from verovolto.commands.train import derive
-        from verovolto.training.config import TrainConfig
+        from verovolto.training.config import configure
+        from verovolto.training.fit import derive
 
         others = tmp_path / "others"
         shutil.copytree(data, others)
@@ -209,7 +209,7 @@ class TestFusion:
         found = []
         for folder in (data, others):
             out = tmp_path / f"of {folder.name}"
-            config = TrainConfig(data=folder, model="error-typicality", out=out / "typicality")
+            config = configure(data=folder, model="error-typicality", out=out / "typicality")
             fuse(vae, derive(config, vae), data=folder, out=out / "fused", rule="stouffer", seed=0)
             found.append(Detector.load(out / "fused"))
         one, other = found
@@ -268,10 +268,10 @@ class TestFusion:
 
 class TestRefusals:
     def test_too_few_faces(self, face_set: Path, tmp_path: Path) -> None:
-        from verovolto.commands.train import derive
-        from verovolto.training.config import TrainConfig
+        from verovolto.training.config import configure
+        from verovolto.training.fit import derive
 
-        config = TrainConfig(data=face_set, model="error-typicality", out=tmp_path / "run")
+        config = configure(data=face_set, model="error-typicality", out=tmp_path / "run")
         with pytest.raises(InputError, match=r"real faces of the half `choose` are too few .* 97 at least"):
             derive(config, finished(face_set, tmp_path / "vae"))
 

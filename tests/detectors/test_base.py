@@ -19,8 +19,7 @@ from verovolto.core.errors import DetectorError, InputError, UnreadableImage
 from verovolto.data.face_batch import to_batch
 from verovolto.detectors.io import JSON_NAME, WEIGHTS_NAME, digest_of
 from verovolto.detectors.trivial.detector import TRIVIAL_SCORES, TrivialDetector
-from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.detectors.vae.scores import VAE_SCORES
+from verovolto.detectors.vae.detector import VAE_SCORES, VAEDetector
 
 
 @pytest.fixture(scope="module")

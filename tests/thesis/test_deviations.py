@@ -22,7 +22,7 @@ from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
 from verovolto.thesis.deviations import AS_PUBLISHED, DEVIATIONS, NAMES, Deviation, deviations_in
 from verovolto.thesis.figures import model_figures
 from verovolto.thesis.networks import run_folder

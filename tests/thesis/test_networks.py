@@ -12,16 +12,17 @@ import torch
 from tests.conftest import write_set
 from verovolto.core.errors import SplitError, TrainingError
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.config import TrainConfig
 from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.networks import checkpoint_detector, kept_epochs, train, validation_losses
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
 from verovolto.training.fit import run
 from verovolto.training.run_metadata import read_json
 
 
 def tiny(data: Path, out: Path, epochs: int = 3) -> TrainConfig:
-    return TrainConfig(
+    return configure(
         data=data, out=out, model="oc-fakedect1", size=8, latent=4, epochs=epochs, batch_size=8, threads=1,
         checkpoint_epochs=1, precision="32", device="cpu",
     )  # fmt: skip

@@ -17,7 +17,7 @@ from verovolto.core.errors import InputError, SplitError, TrainingError, Weights
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
 from verovolto.thesis.metrics import PUBLISHED
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import PROTOCOLS, Plan, split_file

@@ -5,12 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +14,27 @@ import pytest
 import torch
 
 from tests.conftest import full_disk, write_set
+from tests.training.resume import (
+    assert_same_weights,
+    copied_at_each_save,
+    killed_in_training,
+    log_without_times,
+    weights,
+)
 from verovolto import Detector
-from verovolto.commands.train import derive
 from verovolto.core.errors import DataError, InputError, SplitError, TrainingError
 from verovolto.data.crop_rule import FFPP, TIGHT
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.config import TrainConfig, flat
+from verovolto.detectors.fitting import Key
+from verovolto.detectors.vae.fit import TrainingFaces
 from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log
-from verovolto.training.config import TrainConfig, resolve
+from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
-from verovolto.training.fit import run
-from verovolto.training.loader import EpochSampler, Key, TrainingFaces
+from verovolto.training.fit import derive, resolved, run
+from verovolto.training.loader import EpochSampler
 from verovolto.training.run_metadata import LAST, stored_config
 
 
@@ -38,28 +43,7 @@ def tiny(data: Path, out: Path, **changes: Any) -> TrainConfig:
         "model": "oc-fakedect1", "size": 8, "latent": 4, "epochs": 2, "batch_size": 8, "threads": 1, "seed": 3,
         "checkpoint_steps": 1, "checkpoint_epochs": 1, "precision": "32", "device": "cpu",
     }  # fmt: skip
-    return TrainConfig(data=data, out=out, **{**settings, **changes})
-
-
-def weights(run_folder: Path, name: str = LAST) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run_folder / "checkpoints" / name, weights_only=True)[
-        "state_dict"
-    ]
-    return state
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    for name in (LAST, "best.ckpt"):
-        a, b = weights(one, name), weights(other, name)
-        assert a.keys() == b.keys()
-        assert all(torch.equal(a[k], b[k]) for k in a), name
-
-
-def log_without_times(folder: Path) -> list[dict[str, str]]:
-    return [
-        {k: v for k, v in row.items() if k not in ("images_per_s", "seconds")}
-        for row in read_log(folder / "metrics.csv")
-    ]
+    return configure(data=data, out=out, **{**settings, **changes})
 
 
 @pytest.mark.parametrize("model", ["resnet-ocvae1", "resnet-ocvae2", "oc-fakedect2", "oc-ae"])
@@ -85,7 +69,7 @@ def test_a_run_folder_is_complete(model: str, face_set: Path, tmp_path: Path) ->
     }
     assert {p.name for p in (out / "checkpoints").iterdir()} == {LAST, "best.ckpt", "epoch=0000.ckpt"}
     assert list((out / "tensorboard").glob("events.*"))
-    assert stored_config(out) == resolve(config)
+    assert stored_config(out) == resolved(config)
     detector = Detector.load(out)
     assert detector.name == model and detector.metadata["trained_on"]["faces"] == 24
     assert detector.metadata["calibrated_on"]["real"] + len(load_training_data(config).choose) == 24
@@ -95,25 +79,11 @@ def test_a_run_folder_is_complete(model: str, face_set: Path, tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def unbroken(face_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
-    """An unbroken run, and a copy of its folder as it was after each save: what a kill there would leave."""
+    """See `copied_at_each_save`."""
     root = tmp_path_factory.mktemp("unbroken")
-    left: list[Path] = []
-    save = callbacks.SaveLast.on_train_epoch_end, callbacks.SaveLast.on_train_batch_end
-
-    def copying(method: Any) -> Any:
-        def hook(self: callbacks.SaveLast, *args: Any) -> None:
-            method(self, *args)
-            if self.path.is_file():
-                left.append(root / f"left{len(left)}")
-                shutil.copytree(root / "run", left[-1])
-
-        return hook
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callbacks.SaveLast, "on_train_epoch_end", copying(save[0]))
-        patch.setattr(callbacks.SaveLast, "on_train_batch_end", copying(save[1]))
-        run(tiny(face_set, root / "run", patience=5, kl_warmup=4, clip_norm=1e4))
-    return root / "run", left
+    return copied_at_each_save(
+        root, lambda out: run(tiny(face_set, out, patience=5, kl_warmup=4, clip_norm=1e4))
+    )
 
 
 @pytest.mark.parametrize("moment", range(8))
@@ -155,14 +125,7 @@ def kill_and_resume(data: Path, tmp_path: Path, workers: int, limit: int = 24, d
         "1", "--seed", "3", "--checkpoint-steps", "1", "--checkpoint-epochs", "1", "--precision", "bf16", "--device",
         device, "--workers", str(workers), "--limit", str(limit),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    last = tmp_path / "killed" / "checkpoints" / LAST
-    deadline = time.monotonic() + 120
-    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
-    assert not (tmp_path / "killed" / "detector").exists()
+    killed_in_training(command, tmp_path / "killed")
     run(tiny(data, tmp_path / "killed", **flags))
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
 
@@ -210,7 +173,7 @@ def test_a_finished_run_that_goes_on_and_is_killed_goes_on_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("verovolto.training.fit._fit", killed)
+        patch.setattr("verovolto.training.engine.train", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tiny(face_set, tmp_path / "run", epochs=2))
     run(tiny(face_set, tmp_path / "run", epochs=2))
@@ -241,7 +204,7 @@ def test_a_run_of_another_configuration_is_not_touched(face_set: Path, tmp_path:
 def test_on_another_machine_a_run_goes_on_as_it_began(face_set: Path, tmp_path: Path) -> None:
     run(tiny(face_set, tmp_path / "run", epochs=1, precision="32", threads=1))
     out = run(tiny(face_set, tmp_path / "run", epochs=2, precision="auto", device="auto", threads=None))
-    assert stored_config(out).threads == 1 and stored_config(out).precision == "32"
+    assert flat(stored_config(out))["threads"] == 1 and flat(stored_config(out))["precision"] == "32"
     with pytest.raises(TrainingError, match="threads was 1, is 2"):
         run(tiny(face_set, tmp_path / "run", epochs=2, threads=2))
 
@@ -358,12 +321,12 @@ def test_the_sampler_skips_one_epoch_once(face_set: Path) -> None:
 
 def test_all_problems_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--epochs 0 is below 1; --batch-size 1 is below 2.*--lr -1"):
-        tiny(tmp_path, tmp_path, epochs=0, batch_size=1, lr=-1)
+        tiny(tmp_path, tmp_path, epochs=0, batch_size=1, lr=-1.0)
 
 
 def test_a_twin_is_derived_and_not_trained(face_set: Path, tmp_path: Path) -> None:
     source = run(tiny(face_set, tmp_path / "run", epochs=1))
-    out = derive(TrainConfig(data=face_set, model="oc-fakedect2", out=tmp_path / "twin"), source)
+    out = derive(configure(data=face_set, model="oc-fakedect2", out=tmp_path / "twin"), source)
     twin = Detector.load(out)
     assert (twin.name, twin.default_score, twin.metadata["network_of"]) == (
         "oc-fakedect2",
@@ -371,4 +334,4 @@ def test_a_twin_is_derived_and_not_trained(face_set: Path, tmp_path: Path) -> No
         "oc-fakedect1",
     )
     with pytest.raises(InputError, match="cannot be made of"):
-        derive(TrainConfig(data=face_set, model="resnet-ocvae-latent", out=tmp_path / "no"), source)
+        derive(configure(data=face_set, model="resnet-ocvae-latent", out=tmp_path / "no"), source)

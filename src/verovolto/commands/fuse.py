@@ -13,7 +13,7 @@ from verovolto.networks.choices import FusionRule
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
-    from verovolto.detectors.base import SavedDetector
+    from verovolto.detectors.base import Detector
 
 
 def fuse(
@@ -47,10 +47,10 @@ def fuse(
         Seed by which they are cut. Default: the one the parts were calibrated by.
     """
     from verovolto.data.faceset import FaceSet
+    from verovolto.detectors.base import load_detector
     from verovolto.detectors.calibrate import calibrated
     from verovolto.detectors.default import detector_folder
     from verovolto.detectors.fusion.detector import FusedDetector, check_parts, reference_scores
-    from verovolto.detectors.registry import load_detector
 
     check_out(out)
     if out.exists() and any(out.iterdir()):
@@ -72,22 +72,18 @@ def fuse(
     )
     detector = calibrated(fused, calibrate, seed=seed)
     detector.save(out / "detector")
-    known = detector.metadata["calibrated_on"]
-    print(
-        f"{rule} of {len(parts)} detectors; p-values of each by {len(choose)} real faces, thresholds set on "
-        f"{known['real']} more ({known['clusters']} clusters by {known['cluster']})"
-    )
+    print("\n".join(detector.summary_lines()))
     print(f"detector: {(out / 'detector').resolve()}")
     words = ["verovolto", "evaluate", out, "--data", data, "--split", "test", "--out", out / "test"]
     print(f"next: {shlex.join(map(str, words))}")
 
 
-def _halved_by(part: SavedDetector) -> Any:
+def _halved_by(part: Detector) -> Any:
     metadata = part.metadata
     return metadata.get("calibrated_on", {}).get("halved_by_seed", metadata.get("seed"))
 
 
-def _common_seed(folders: tuple[Path, ...], parts: list[SavedDetector]) -> int:
+def _common_seed(folders: tuple[Path, ...], parts: list[Detector]) -> int:
     seeds = {
         str(folder): int(found)
         for folder, part in zip(folders, parts, strict=True)
@@ -102,7 +98,7 @@ def _common_seed(folders: tuple[Path, ...], parts: list[SavedDetector]) -> int:
     return next(iter(seeds.values()), 0)
 
 
-def _check_unseen(folder: Path, part: SavedDetector, faces: FaceSet, val_split: str, seed: int) -> None:
+def _check_unseen(folder: Path, part: Detector, faces: FaceSet, val_split: str, seed: int) -> None:
     """Refuse a part that learned from the faces to calibrate on, as far as fingerprints tell."""
     trained, fitted = (part.metadata.get(key, {}) for key in ("trained_on", "fitted_on"))
     fingerprint = faces.fingerprint()
@@ -123,7 +119,7 @@ def _check_unseen(folder: Path, part: SavedDetector, faces: FaceSet, val_split: 
         )
 
 
-def _halves(faces: FaceSet, parts: list[SavedDetector], val_split: str, seed: int) -> tuple[FaceSet, FaceSet]:
+def _halves(faces: FaceSet, parts: list[Detector], val_split: str, seed: int) -> tuple[FaceSet, FaceSet]:
     """Reals of the `choose` half, and all of the `calibrate` half."""
     import numpy as np
 
@@ -143,7 +139,7 @@ def _halves(faces: FaceSet, parts: list[SavedDetector], val_split: str, seed: in
 
 
 def _metadata(
-    parts: list[SavedDetector], faces: FaceSet, choose: int, val_split: str, seed: int
+    parts: list[Detector], faces: FaceSet, choose: int, val_split: str, seed: int
 ) -> dict[str, Any]:
     """Where the fusion comes from; `trained_on` is that of a part trained on this set, where there is one."""
     from verovolto.training.run_metadata import versions

@@ -105,65 +105,15 @@ def _architecture(
 
 
 def _list(size: int | None) -> None:
-    import torch
     from rich.console import Console
     from rich.table import Table
 
-    from verovolto.networks.registry import NETWORKS, build, count_parameters
+    from verovolto.detectors.registry import model_rows
 
     table = Table("model", "variant", "parameters", "input", "score", "source", show_edge=False)
-    for name, known in NETWORKS.items():
-        for variant, architecture in _variants(name, size or known.size):
-            with torch.device("meta"):  # counts without allocating
-                parameters = count_parameters(build(architecture))
-            table.add_row(
-                name, variant, f"{parameters:,}", f"{architecture.size} px", known.score, known.source
-            )
-    if size is None:  # their trunks are frozen and take one size
-        for row in _without_network():
-            table.add_row(*row)
+    for name, row, source in model_rows(size):
+        table.add_row(name, row.variant, row.parameters, row.input, row.score, source)
     Console(width=_WIDTH).print(table)
-
-
-def _without_network() -> list[tuple[str, str, str, str, str, str]]:
-    """Rows of the models that are more, or less, than a network of the catalogue."""
-    from verovolto.detectors.feature_baseline import fit as normality
-    from verovolto.detectors.region_discriminant.detector import SCORE
-    from verovolto.detectors.region_discriminant.fit import parameters
-    from verovolto.experimental.blend.fit import described
-    from verovolto.experimental.error_typicality.detector import CONTROLS, VALUES
-    from verovolto.experimental.error_typicality.detector import SCORE as TYPICALITY
-    from verovolto.networks.backbones.efficientnet_lite import VARIANTS, variant
-    from verovolto.networks.choices import BLEND_VAE, DISCRIMINANT, ERROR_TYPICALITY
-
-    rows = [
-        (DISCRIMINANT, f"--trunk {backbone}", f"{parameters(backbone):,}", f"{variant(backbone).size} px", SCORE,
-         "docs/detectors; frozen features")
-        for backbone in VARIANTS
-    ]  # fmt: skip
-    rows.append((BLEND_VAE, "", *described(), "docs/detectors; resnet-ocvae2 with a second head"))
-    vectors = len(CONTROLS) + len(VALUES)
-    numbers = 2 * vectors + vectors * (vectors + 1) // 2
-    rows.append(
-        (ERROR_TYPICALITY, "", f"{numbers:,}", "its VAE's", TYPICALITY, "docs/detectors; of a finished VAE")
-    )
-    for name, source in normality.SOURCES.items():
-        numbers = normality.fitted_numbers(name)
-        rows.append((name, "", f"{numbers:,}", f"{normality.SIZE} px", name, f"{source}; frozen features"))
-    return rows
-
-
-def _variants(name: str, size: int) -> list[tuple[str, Architecture]]:
-    """The networks that a model can have, each with the flags that ask for it."""
-    from verovolto.networks.registry import Architecture, has_bottlenecks, has_second_encoder, network_name
-
-    base = Architecture(model=network_name(name), size=size)
-    bottlenecks: tuple[Bottleneck, ...] = ("flat", "spatial", "pooled")
-    if has_bottlenecks(name):
-        return [(f"--bottleneck {each}", replace(base, bottleneck=each)) for each in bottlenecks]
-    if has_second_encoder(name):
-        return [("", base), ("--second-encoder separate", replace(base, second_encoder="separate"))]
-    return [("", base)]
 
 
 def _print_layers(architecture: Architecture) -> None:

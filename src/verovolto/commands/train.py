@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import shlex
-from importlib import import_module
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
+from docstring_parser import parse_from_object
 
-from verovolto.core.errors import InputError
-from verovolto.core.progress import counting_bar
-from verovolto.networks.choices import (
-    BLEND_VAE,
-    DISCRIMINANT,
-    ERROR_TYPICALITY,
-    MAHALANOBIS,
-    PADIM,
-    PATCHCORE,
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.registry import configs
+from verovolto.training.config import (
+    RUN_OPTIONS,
+    config_of,
+    configure,
+    declared,
+    group_of,
+    options_of,
+    read_options,
+    unused,
 )
-from verovolto.training.config import TrainConfig
 
-# What is not trained on real faces alone by the negative ELBO has a module with a `run(config, progress)` of its own.
-_TRAINERS = {
-    DISCRIMINANT: "verovolto.detectors.region_discriminant.fit",
-    BLEND_VAE: "verovolto.experimental.blend.fit",
-    ERROR_TYPICALITY: "verovolto.experimental.error_typicality.fit",
-    **dict.fromkeys((MAHALANOBIS, PADIM, PATCHCORE), "verovolto.detectors.feature_baseline.fit"),
-}
+if TYPE_CHECKING:
+    from verovolto.detectors.base import Detector
+
+_SEPARATOR = "__"  # between the group and the name of an option, in parameters
 
 
-def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(name="--from")] = None) -> None:
+def train(*, from_run: Path | None = None, **given: Any) -> None:
     """Train a one-class model on the real faces of a set, choose its epoch, calibrate it, write a detector.
 
     A run that was stopped, even killed, goes on where it was when the same command is given again. All flags
@@ -42,103 +43,103 @@ def train(config: TrainConfig, *, from_run: Annotated[Path | None, Parameter(nam
     from_run:
         Do not train: take the network of this finished run. For the models that are another one's network with
         another default score: oc-fakedect2 (of oc-fakedect1) and resnet-ocvae-latent (of resnet-ocvae2). For
-        error-typicality: fit it to what this VAE makes of the `choose` reals.
+        error-typicality: fit it to what this VAE makes of the selection reals.
     """
-    run = derive(config, from_run) if from_run else run_training(config)
-    print("\n".join(told(run)))
-    print(f"detector: {(run / 'detector').resolve()}")
-    print(f"next: {next_step(run, config.data)}")
+    from verovolto.detectors.base import load_detector
+    from verovolto.training.fit import derive, run
+
+    config = config_of_flags(given)
+    folder = derive(config, from_run) if from_run else run(config)
+    detector = load_detector(folder)
+    print("\n".join(detector.summary_lines()))
+    print(f"detector: {(folder / 'detector').resolve()}")
+    print(f"next: {next_step(detector, folder, config.data)}")
 
 
-def run_training(config: TrainConfig) -> Path:
-    """Train (or go on) and return the run folder; see `training.fit.run` and the `run` of each of `_TRAINERS`."""
-    if (trainer := _TRAINERS.get(config.model)) is not None:
-        with counting_bar() as progress:
-            return Path(import_module(trainer).run(config, progress))
-    from verovolto.training.fit import run
+def config_of_flags(given: Mapping[str, Any]) -> TrainConfig:
+    """The run that flags ask for, by the names of the parameters. Raises `InputError` for those of other models."""
+    model = given["model"]
+    kind = config_of(model)
+    options = {}
+    for key, value in given.items():
+        group, _, name = key.rpartition(_SEPARATOR)
+        group = group.replace("_", "-")
+        if name not in RUN_OPTIONS:
+            flag = f"--{'.'.join(filter(None, (group, name.replace('_', '-'))))}"
+            if not kind.uses(name, model) or group not in ("", group_of(kind, name)):
+                raise unused(name, model, flag, group or None)
+        options[name] = value
+    return configure(**options)
 
-    return run(config)
+
+def file_options(values: Mapping[str, Any], words: Sequence[str], where: Path) -> dict[str, Any]:
+    """The options in a TOML file that the model takes; see `training.config.read_options`."""
+    named = [word.partition("=")[2] or after for word, after in zip(words, [*words[1:], ""], strict=True)
+             if word.partition("=")[0] == "--model"]  # fmt: skip
+    model = named[-1] if named else values.get("model")
+    return read_options(values, str(model), where) if model in configs() else dict(values)
 
 
-def told(run: Path) -> list[str]:
-    """What a user should know of a finished run, a line each."""
-    from verovolto.detectors.registry import load_detector
+def next_step(detector: Detector, folder: Path, data: Path) -> str:
+    """The command that evaluates a finished run, at a false-alarm rate that its calibration supports."""
+    calibrated = detector.metadata["calibrated_on"]
+    words = ["verovolto", "evaluate", folder, "--data", data, "--split", "test", "--out", folder / "test"]
+    if any(refused["false_alarm"] == 0.1 for refused in calibrated["refused_rates"]):
+        words += ["--false-alarm", f"{math.ceil(1000 / (calibrated['real'] + 1)) / 1000:g}"]
+    return shlex.join(map(str, words))
 
-    metadata = load_detector(run).metadata
-    known = metadata["calibrated_on"]
-    if "fitted_on" in metadata:
-        how = f"a density fitted to the errors of {metadata['fitted_on']['faces']} other reals"
-    elif "fitted" in metadata:
-        how = f"{metadata['fitted']} kept"
-    elif "forgeries" in metadata:
-        how = f"{metadata['forgeries']:,} forgeries made of them"
-    else:
-        how = f"the epoch chosen on {metadata['chosen_on']['faces']} other reals"
-    lines = [
-        f"trained on {metadata['trained_on']['faces']:,} real faces; {how}, thresholds set on {known['real']} more "
-        f"({known['clusters']} clusters by {known['cluster']})"
+
+def _parameters() -> Iterator[inspect.Parameter]:
+    """The flags: those of every run, those of the groups, and hidden the plain names that these had before."""
+    hints = {**get_type_hints(TrainConfig), "model": Literal.__getitem__(tuple(configs()))}
+    for each in fields(TrainConfig):
+        if each.name in RUN_OPTIONS:
+            yield _parameter(each.name, hints[each.name], each.default, help=_help(TrainConfig)[each.name])
+    hidden: dict[str, Any] = {}
+    for group, options in declared().items():
+        for name, (declaring, each) in options.items():
+            kind = get_type_hints(declaring)[name]
+            text, panel = _help(declaring)[name], _panel(group)
+            shown: dict[str, Any] = {"help": text, "group": panel, "show_default": _default(each.default)}
+            if not group:
+                yield _parameter(name, kind, None, **shown)
+                continue
+            flag = f"--{group}.{name.replace('_', '-')}"
+            key = f"{group.replace('-', '_')}{_SEPARATOR}{name}"
+            yield _parameter(key, kind, None, name=flag, **shown)
+            hidden[name] = kind
+    for name, kind in hidden.items():
+        yield _parameter(name, kind, None, show=False)
+
+
+def _parameter(name: str, kind: Any, default: Any, /, **options: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if default is MISSING else default
+    optional = kind if default is not None else kind | None
+    annotation: Any = Annotated.__class_getitem__((optional, Parameter(**options)))  # type: ignore[attr-defined]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _help(declaring: type) -> dict[str, str]:
+    """The docstrings below the fields of a class."""
+    return {each.arg_name: each.description or "" for each in parse_from_object(declaring).params}
+
+
+def _panel(group: str) -> Group:
+    models = [
+        name for name, kind in configs().items() if any(base.group == group for base in options_of(kind))
     ]
-    for refused in known["refused_rates"]:
-        lines.append(
-            f"no threshold at a false-alarm rate of {refused['false_alarm']:g}: that needs {refused['needs']} real "
-            "faces to calibrate on"
-        )
-    return lines
+    return Group(group or "Training by gradient", help=f"For {', '.join(models)}.", sort_key=2)
 
 
-def next_step(run: Path, data: Path) -> str:
-    """The command that judges a finished run, at a false-alarm rate that its calibration supports."""
-    from verovolto.detectors.registry import load_detector
-
-    known = load_detector(run).metadata["calibrated_on"]
-    words = [
-        "verovolto",
-        "evaluate",
-        str(run),
-        "--data",
-        str(data),
-        "--split",
-        "test",
-        "--out",
-        str(run / "test"),
-    ]
-    if any(refused["false_alarm"] == 0.1 for refused in known["refused_rates"]):
-        words += ["--false-alarm", f"{math.ceil(1000 / (known['real'] + 1)) / 1000:g}"]
-    return shlex.join(words)
+def _default(value: Any) -> Any:
+    return False if value is None else lambda _: str(value)
 
 
-def derive(config: TrainConfig, source: Path) -> Path:
-    """Write the detector of a model made of the network of a finished run; nothing is trained."""
-    if config.model == ERROR_TYPICALITY:
-        from verovolto.experimental.error_typicality import fit as typicality
-
-        with counting_bar() as progress:
-            return typicality.derive(config, source, progress)
-    from verovolto.detectors.registry import load_detector
-    from verovolto.detectors.vae.detector import VAEDetector
-    from verovolto.networks.registry import Architecture, entry, shares_network
-
-    trained = load_detector(source)
-    if not isinstance(trained, VAEDetector):
-        raise InputError(
-            f"{config.model} cannot be made of the {trained.name} in {source}", hint="leave out --from"
-        )
-    asked = Architecture.from_dict({**trained.architecture.to_dict(), "model": config.model})
-    known = entry(config.model)
-    if config.second_encoder != "shared" or not shares_network(asked) or trained.name != known.twin:
-        raise InputError(
-            f"{config.model} cannot be made of the {trained.name} in {source}",
-            hint=f"it shares the network of {known.twin}"
-            if known.twin
-            else "train it instead: leave out --from",
-        )
-    if config.size not in (None, asked.size):
-        raise InputError(
-            f"--size {config.size} is not the size of {source}, {asked.size}", hint="leave it out"
-        )
-    if config.out.exists() and any(config.out.iterdir()):
-        raise InputError(f"{config.out} is not empty", hint="give a new --out")
-    detector = trained.rescored(config.model, config.score or known.score)
-    detector.metadata = {**trained.metadata, "network_of": trained.name}
-    detector.save(config.out / "detector")
-    return config.out
+_FLAGS = [*_parameters()]
+_FROM = (
+    inspect.signature(train)
+    .parameters["from_run"]
+    .replace(annotation=Annotated[Path | None, Parameter(name="--from")])
+)
+train.__signature__ = inspect.Signature([*_FLAGS, _FROM])  # type: ignore[attr-defined]
+train.__annotations__ = {each.name: each.annotation for each in (*_FLAGS, _FROM)}

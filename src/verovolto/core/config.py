@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no valid TOML: {error}", hint="check --config") from error
 
 
-def write_toml(path: Path, config: Any) -> None:
-    """Write a dataclass as TOML; fields that are None are left out, paths become strings."""
+def write_toml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values by name as TOML; those that are None are left out, paths become strings."""
     import tomli_w
 
-    values = {f.name: getattr(config, f.name) for f in fields(config)}
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items() if v is not None}
     write_text(path, tomli_w.dumps(plain))
-
-
-def check_keys(given: dict[str, Any], kind: type, where: Path) -> None:
-    """Raise `InputError` for keys that the dataclass `kind` does not have, with the nearest name."""
-    known = [f.name for f in fields(kind)]
-    unknown = [key for key in given if key.replace("-", "_") not in known]
-    if unknown:
-        near = get_close_matches(unknown[0].replace("-", "_"), known, n=1)
-        meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise InputError(f"{where} has an unknown key {unknown[0]!r}", hint=meant)
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ from verovolto.demo.faces import build_set, find_faces, orl_photos
 from verovolto.evaluation.run import evaluate
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.report.evaluation_page import summary, write_report
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
 from verovolto.training.fit import run as train
 
 FACES, RUN, RESULT = "orl-faces", "run", "test"
@@ -47,7 +47,7 @@ def run_demo(out: Path, *, epochs: int, seed: int, force: bool = False) -> Path:
     found = find_faces(photos, MTCNNDetector(), out / LANDMARKS)
     faces = build_set(photos, found, out / FACES, rule=TIGHT, seed=seed)
     print(f"faces: {len(found)} of {len(photos)} photographs show one, the set lies in {faces}")
-    config = TrainConfig(
+    config = configure(
         data=faces,
         model="resnet-ocvae2",
         out=out / RUN,

@@ -1,72 +1,159 @@
-"""The Detector: what is saved, loaded, evaluated, scanned with and served.
+"""The contract of a detector: what is trained, saved, loaded, evaluated and scanned with.
 
-It owns its preprocessing and its calibration. On disk it is a folder (`detectors.io`).
+A method is one class in a folder of its own, entered by the decorator `detectors.registry.register`. What all have in
+common (calibration, thresholds, input domain, preprocessing, metadata) stands here, once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import verovolto
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.io import metadata as calibration_metadata
-from verovolto.calibration.io import tensors_of
+from verovolto.calibration.io import read_calibration, tensors_of
 from verovolto.calibration.thresholds import Calibration, Threshold
-from verovolto.core.errors import InputError
+from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
-from verovolto.detectors.io import write_folder
-from verovolto.detectors.types import Explanation, Scores
-from verovolto.scanning.result import Scan
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.default import detector_folder
+from verovolto.detectors.fitting import Run, TrainingData
+from verovolto.detectors.io import find_folder, read_description, read_tensors, write_folder
+from verovolto.detectors.registry import method_of_kind, methods
+from verovolto.detectors.types import Explanation, ModelRow, Scores
+from verovolto.features.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from verovolto.scanning.result import Scan
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedState:
+    """What a detector's folder holds: `detector.json`, the tensors, and of them the fields that all detectors have."""
+
+    folder: Path
+    description: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    common: dict[str, Any]
+
+    def tensors_of(self, prefix: str) -> dict[str, Tensor]:
+        """Those whose names begin with `prefix.`, without it."""
+        start = f"{prefix}."
+        return {
+            name.removeprefix(start): self.tensors[name] for name in self.tensors if name.startswith(start)
+        }
+
+
+@dataclass(kw_only=True, eq=False)
 class Detector(ABC):
     """Scores face crops: higher = more likely fake.
 
-    `calibration` maps a score's name to its held-out real scores, `thresholds` are the named cuts chosen at
-    training time, `domain` the conditions under which it knows faces, `crop_rule` the rule by which they must be
-    cropped (None where that is unknown), `metadata` says where the detector comes from.
+    A method implements `score_batch`, `state` and `from_state`, and `fit` where it can be trained.
+
+    Attributes:
+        kind: how the method is called in `detector.json`.
+        name: of the model, as `verovolto models` lists it.
+        score_names: all scores it gives, the default one first.
+        default_score: the score that a verdict is based on.
+        calibration: held-out real scores by the name of the score.
+        thresholds: the named thresholds chosen at training time.
+        domain: the range of conditions (sharpness, brightness, contrast) of the faces calibrated on.
+        metadata: where the detector comes from, JSON values.
+        preprocessing: how a crop becomes the network's input; None of a detector that takes crops as they are.
+        device: where the arithmetic is done.
     """
 
-    name: str
-    default_score: str
-    score_names: tuple[str, ...]
-    calibration: dict[str, Calibration]
-    thresholds: list[Threshold]
-    domain: Domain
-    metadata: dict[str, Any]
+    kind: ClassVar[str]
+
+    name: str = ""
+    score_names: tuple[str, ...] = ()
+    default_score: str = ""
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    thresholds: list[Threshold] = field(default_factory=list)
+    domain: Domain = field(default_factory=Domain)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def crop_rule(self) -> dict[str, Any] | None:
-        """See `data.crop_rule`."""
-        return None
+        """The rule by which faces must be cropped (see `data.crop_rule`); None where it is unknown."""
+        return None if self.preprocessing is None else self.preprocessing.crop_rule
 
     @staticmethod
     def load(path: str | Path, *, device: str = "cpu") -> Detector:
         """Open a detector folder, or the `detector/` of a run folder.
 
-        Raises `DetectorError` when a file is missing, of another version, damaged or edited.
+        Raises:
+            DetectorError: a file is missing, of another version, damaged or edited.
         """
-        from verovolto.detectors.registry import load_detector
-
         return load_detector(Path(path), device)
 
     @staticmethod
     def default(*, device: str = "cpu") -> Detector:
-        """The detector that comes with the package; see its model card in `verovolto/detectors/default`."""
-        from verovolto.detectors.default import detector_folder
+        """The detector that comes with the package; see its model card in `verovolto/detectors/default`.
 
-        return Detector.load(detector_folder(), device=device)
+        >>> Detector.default().name
+        'region-discriminant'
+        """
+        return load_detector(detector_folder(), device)
+
+    def scan(self, *paths: str | Path, **options: Any) -> Scan:
+        """Find, track and judge the faces in photos and videos: `verovolto.scan` with this detector.
+
+        Args:
+            paths: files and folders, mixed.
+            options: of `verovolto.scan`, such as `fps`, `false_alarm`, `faces`, `crop`.
+        """
+        return verovolto.scan(*paths, detector=self, **options)
+
+    @classmethod
+    def resolve(cls, config: TrainConfig) -> TrainConfig:
+        """Fill the options of the method that were left open. Raises `InputError` for what cannot be."""
+        return config
+
+    @classmethod
+    def fit(cls, config: TrainConfig, data: TrainingData, run: Run) -> Detector:
+        """Fit to real faces; `run` gives the folder, the progress and the engine. Not calibrated yet.
+
+        Where it takes much, it is the function `fit` of the module `fit` beside the method's own, imported when needed.
+        """
+        module = import_module(f"{cls.__module__.rpartition('.')[0]}.fit")
+        fitted: Detector = module.fit(config, data, run)
+        return fitted
+
+    @classmethod
+    def from_detector(cls, config: TrainConfig, source: Detector, run: Run) -> Detector:
+        """Make one of another finished detector, without training (`verovolto train --from`)."""
+        raise InputError(f"{config.model} cannot be made of the {source.name}", hint="leave out --from")
+
+    @classmethod
+    def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
+        """The rows of `verovolto models` for a model; with `size` only if its input can have that many pixels."""
+        return []
 
     @abstractmethod
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         """Scores of one batch; with `anomaly_map` also where in each face the anomaly lies, where the detector
         knows it."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON values that only this method has; `from_state` takes them back."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, saved: SavedState) -> Detector:
+        """Put together what `state` gave."""
 
     def score(self, images: Any, *, batch_size: int = 64) -> Scores:
         """Score images: one or many paths, PIL images, uint8 arrays `[H, W, 3]` or tensors `[3, H, W]`.
@@ -88,47 +175,97 @@ class Detector(ABC):
         return Scores(columns=columns, default=self.default_score, p_value=self._p_values(columns))
 
     def explain(self, images: Any) -> Explanation | None:
-        """Reconstructions, error maps and latents of a few images; None for a detector that has none."""
+        """Reconstructions, anomaly maps and latents of a few images; None for a detector that has none."""
         return None
 
-    def scan(self, *paths: str | Path, **options: Any) -> Scan:
-        """Find, track and judge the faces in photos and videos: `verovolto.scan` with this detector.
-
-        Args:
-            paths: files and folders, mixed.
-            options: of `verovolto.scan`, such as `fps`, `false_alarm`, `faces`, `crop`.
-        """
-        import verovolto  # the one door that leads up again
-
-        return verovolto.scan(*paths, detector=self, **options)
-
-    def _p_values(self, columns: Mapping[str, Tensor]) -> np.ndarray | None:
-        known = self.calibration.get(self.default_score)
-        return None if known is None else known.p_values(columns[self.default_score].double().numpy())
-
-
-class SavedDetector(Detector):
-    """A detector with a folder. A kind of its own adds what `parts` gives, and is put together by
-    `detectors.registry`."""
-
-    kind: ClassVar[str]
-
-    @abstractmethod
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON values that only this kind of detector has."""
+    def summary_lines(self) -> list[str]:
+        """What a user should know of a finished detector, a line each."""
+        calibrated = self.metadata["calibrated_on"]
+        parts = [f"trained on {self.metadata['trained_on']['faces']:,} real faces", self._how_fitted()]
+        lines = [
+            f"{'; '.join(filter(None, parts))}, thresholds set on {calibrated['real']} more "
+            f"({calibrated['clusters']} clusters by {calibrated['cluster']})"
+        ]
+        return lines + [
+            f"no threshold at a false-alarm rate of {refused['false_alarm']:g}: that needs {refused['needs']} real "
+            "faces to calibrate on"
+            for refused in calibrated["refused_rates"]
+        ]
 
     def save(self, path: Path) -> None:
         """Write the folder; each file appears whole."""
-        tensors, description = self.parts()
-        for name, known in self.calibration.items():
-            tensors |= tensors_of(known, f"calibration.{name}")
-        write_folder(path, tensors, {"kind": self.kind, **description, **self._common()})
-
-    def _common(self) -> dict[str, Any]:
-        return {
+        tensors, description = self.state()
+        for name, calibration in self.calibration.items():
+            tensors |= tensors_of(calibration, f"calibration.{name}")
+        common = {
             "score": self.default_score,
-            "calibration": {name: calibration_metadata(known) for name, known in self.calibration.items()},
+            "calibration": {name: calibration_metadata(of) for name, of in self.calibration.items()},
             "domain": self.domain.to_dict(),
             "thresholds": [threshold.to_dict() for threshold in self.thresholds],
             "about": self.metadata,
         }
+        write_folder(path, tensors, {"kind": self.kind, **description, **common})
+
+    def _how_fitted(self) -> str:
+        """What the method made of the training faces, in words; a part of `summary_lines`."""
+        return ""
+
+    def _p_values(self, columns: Mapping[str, Tensor]) -> np.ndarray | None:
+        calibration = self.calibration.get(self.default_score)
+        if calibration is None:
+            return None
+        return calibration.p_values(columns[self.default_score].double().numpy())
+
+
+def load_detector(path: Path, device: str = "cpu") -> Detector:
+    """See `Detector.load`."""
+    _check_device(device)
+    folder = find_folder(path)
+    description = read_description(folder)
+    tensors = read_tensors(folder, description)
+    method = method_of_kind(str(description.get("kind")), _names(description))
+    if method is None:
+        kinds = sorted({each.detector.kind for each in methods().values()})
+        raise DetectorError(
+            f"{folder} holds a detector of kind {description.get('kind')!r}, this verovolto knows {', '.join(kinds)}",
+            hint="use the verovolto that wrote it",
+        )
+    try:
+        common = _read_common(description, tensors) | {"device": torch.device(device)}
+        return method.detector.from_state(
+            SavedState(folder=folder, description=description, tensors=tensors, common=common)
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DetectorError(
+            f"{folder} does not describe a detector: {error}", hint="train it again"
+        ) from error
+
+
+def _names(description: Mapping[str, Any]) -> set[str]:
+    """What a detector is called, wherever its method wrote that down."""
+    parts = [part for part in description.values() if isinstance(part, dict)]
+    names = [part.get(key) for part in parts for key in ("name", "model")]
+    return {name for name in names if isinstance(name, str)}
+
+
+def _read_common(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    preprocessing = description.get("preprocessing")
+    return {
+        "default_score": description["score"],
+        "calibration": {
+            name: read_calibration(name, written, tensors, f"calibration.{name}")
+            for name, written in description["calibration"].items()
+        },
+        "thresholds": [Threshold.from_dict(threshold) for threshold in description["thresholds"]],
+        "domain": Domain.from_dict(description.get("domain", {})),
+        "metadata": description["about"],
+        "preprocessing": None if preprocessing is None else Preprocessing.from_dict(preprocessing),
+    }
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"there is no device {device!r} here: {reason}", hint="use cpu or cuda") from error

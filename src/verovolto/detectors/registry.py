@@ -1,89 +1,131 @@
-"""Detectors out of their folders, whatever their kind."""
+"""All detector methods by name. A method is entered by `register`; nothing else lists them. Light to import.
+
+What is not registered yet is looked for in the folders of `ROOMS`: the options in `FOLDER/config.py`, which imports
+nothing heavy, the detector in `FOLDER/detector.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from torch import Tensor
+from verovolto.core.errors import InputError
+from verovolto.detectors.config import MethodConfig
 
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.io import read_calibration
-from verovolto.calibration.thresholds import Threshold
-from verovolto.core.errors import DetectorError, InputError
-from verovolto.detectors.base import SavedDetector
-from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector
-from verovolto.detectors.fusion.detector import PARTS, FusedDetector
-from verovolto.detectors.io import digest_of, find_folder, read_description, read_tensors
-from verovolto.detectors.region_discriminant.detector import FeatureDetector
-from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.experimental.blend.detector import BlendDetector
-from verovolto.experimental.error_typicality.detector import TypicalityDetector
+if TYPE_CHECKING:
+    from verovolto.detectors.base import Detector
+    from verovolto.detectors.types import ModelRow
 
-_KINDS: dict[str, Callable[..., SavedDetector]] = {
-    VAEDetector.kind: VAEDetector.assemble,
-    FeatureDetector.kind: FeatureDetector.assemble,
-    TypicalityDetector.kind: TypicalityDetector.assemble,
-    FusedDetector.kind: FusedDetector.assemble,
-    FeatureBaselineDetector.kind: FeatureBaselineDetector.assemble,
-    BlendDetector.kind: BlendDetector.assemble,
-}
+ROOMS = ("verovolto.detectors", "verovolto.experimental")
+"""Packages whose folders hold a method each."""
 
 
-def load_detector(path: Path, device: str = "cpu") -> SavedDetector:
-    """See `Detector.load`."""
-    _check_device(device)
-    folder = find_folder(path)
-    description = read_description(folder)
-    tensors = read_tensors(folder, description)
-    kind = description.get("kind")
-    if kind not in _KINDS:
-        raise DetectorError(
-            f"{folder} holds a detector of kind {kind!r}, this verovolto knows {', '.join(_KINDS)}",
-            hint="use the verovolto that wrote it",
-        )
-    try:
-        common = _common(description, tensors)
-        if kind == FusedDetector.kind:
-            common["detectors"] = _parts(folder, description, device)
-        return _KINDS[kind](description, tensors, torch.device(device), **common)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DetectorError(
-            f"{folder} does not describe a detector: {error}", hint="train it again"
-        ) from error
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A registered name: the class of its detectors, its options, and where it was published or is described."""
+
+    name: str
+    detector: type[Detector]
+    config: type[MethodConfig] | None
+    source: str
 
 
-def _parts(folder: Path, description: Mapping[str, Any], device: str) -> list[SavedDetector]:
-    """The detectors that a fusion is made of, each a folder of its own; they must be those that it was made of."""
-    found = []
-    for i, written in enumerate(description["parts"]):
-        part = folder / PARTS / str(i)
-        if digest_of(read_description(part)) != written["digest"]:
-            raise DetectorError(
-                f"{part} is another detector than the one that was fused", hint="copy the whole folder again"
-            )
-        found.append(load_detector(part, device))
+_METHODS: dict[str, Method] = {}
+D = TypeVar("D", bound="Detector")
+
+
+def register(
+    *names: str, config: type[MethodConfig] | None = None, source: str | Mapping[str, str] = ""
+) -> Callable[[type[D]], type[D]]:
+    """Enter a detector class under its names: it can be trained, listed and loaded from then on.
+
+    Args:
+        names: as `--model` takes them.
+        config: options of its training; None where it cannot be trained.
+        source: publication or page, for all names or by name.
+    """
+
+    def enter(detector: type[D]) -> type[D]:
+        for name in names:
+            where = source if isinstance(source, str) else source[name]
+            _METHODS[name] = Method(name=name, detector=detector, config=config, source=where)
+            if config is not None:
+                MethodConfig.by_model[name] = config
+        return detector
+
+    return enter
+
+
+def method(name: str) -> Method:
+    """The method of a model. Raises `InputError` with the names there are."""
+    config = configs().get(name)
+    folder = "" if config is None else config.__module__.rpartition(".config")[0]
+    found = _search(lambda each: each.name == name, [folder.rpartition(".")[2]])
+    if found is None:
+        raise InputError(f"no model is called {name!r}", hint=f"there are {', '.join(configs())}")
     return found
 
 
-def _common(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {
-        "default_score": description["score"],
-        "calibration": {
-            name: read_calibration(name, written, tensors, f"calibration.{name}")
-            for name, written in description["calibration"].items()
-        },
-        "thresholds": [Threshold.from_dict(threshold) for threshold in description["thresholds"]],
-        "domain": Domain.from_dict(description.get("domain", {})),
-        "metadata": description["about"],
-    }
+def methods() -> dict[str, Method]:
+    """All methods by name."""
+    _search(lambda each: False, [])
+    return dict(_METHODS)
 
 
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"there is no device {device!r} here: {reason}", hint="use cpu or cuda") from error
+def model_rows(size: int | None = None) -> list[tuple[str, ModelRow, str]]:
+    """What can be trained: its name, a row of each variant, and its source; with `size` what takes that many pixels."""
+    everything = methods()
+    return [
+        (name, row, everything[name].source)
+        for name in configs()
+        for row in everything[name].detector.describe(name, size)
+    ]
+
+
+def markdown_table() -> str:
+    """The models as a table for the documents."""
+    rows = [("model", "variant", "parameters", "input", "score", "source")]
+    for name, row, source in model_rows():
+        rows.append(
+            (f"`{name}`", row.variant and f"`{row.variant}`", row.parameters, row.input, row.score, source)
+        )
+    rows.insert(1, ("---", "---", "---", "---", "---", "---"))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def method_of_kind(kind: str, names: Iterable[str]) -> Method | None:
+    """The method whose detectors are of this `kind` and one of these names; else any of the kind, None without one."""
+    wanted = {kind, *names}
+    found = _search(lambda each: each.detector.kind == kind and each.name in wanted, wanted)
+    return found or next((each for each in _METHODS.values() if each.detector.kind == kind), None)
+
+
+def configs() -> dict[str, type[MethodConfig]]:
+    """Options of every model that can be trained, by its name; no detector is imported for them."""
+    for folder in _folders():
+        if find_spec(f"{folder}.config") is not None:
+            import_module(f"{folder}.config")
+    return dict(sorted(MethodConfig.by_model.items(), key=lambda each: each[1].__module__))
+
+
+def _search(wanted: Callable[[Method], bool], names: Iterable[str]) -> Method | None:
+    """The first method that is wanted; folders called as one of the `names` are looked into first."""
+    first = {name.replace("-", "_") for name in names}
+    found = next(filter(wanted, _METHODS.values()), None)
+    for folder in sorted(_folders(), key=lambda each: each.rpartition(".")[2] not in first):
+        if found is not None:
+            break
+        import_module(f"{folder}.detector")
+        found = next(filter(wanted, _METHODS.values()), None)
+    return found
+
+
+def _folders() -> Iterator[str]:
+    for room in ROOMS:
+        yield from (
+            f"{room}.{each.name}" for each in iter_modules(import_module(room).__path__) if each.ispkg
+        )

@@ -52,3 +52,13 @@ class Explanation:
     reconstructions: Float[Tensor, "b 3 H W"] | None = None
     latents: Float[Tensor, "b z"] | None = None
     kl: Float[Tensor, "b z"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRow:
+    """A row of `verovolto models`: the flags of a variant, what it learns, the size of its input, its default score."""
+
+    variant: str = ""
+    parameters: str
+    input: str
+    score: str

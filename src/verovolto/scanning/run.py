@@ -14,9 +14,8 @@ from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.parallel import run_jobs
 from verovolto.data.crop_rule import read_rule
-from verovolto.detectors.base import Detector
+from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.default import detector_folder
-from verovolto.detectors.registry import load_detector
 from verovolto.faces.detection.registry import open_detector
 from verovolto.scanning.discovery import MediaPath, find_media
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan

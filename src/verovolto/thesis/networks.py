@@ -13,15 +13,17 @@ from verovolto.calibration.input_domain import Domain
 from verovolto.core.errors import TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.config import TrainConfig, flat
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
+from verovolto.detectors.vae.fit import architecture
 from verovolto.networks.choices import Noise
 from verovolto.networks.registry import build, entry, network_name
 from verovolto.thesis.plan import Context, Plan, Protocol
 from verovolto.training import fit
 from verovolto.training.callbacks import read_log
-from verovolto.training.config import TrainConfig, resolve
+from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
 
 SCORED = ("val", "test", "probe")
@@ -54,12 +56,13 @@ def check_networks(plan: Plan) -> None:
         WeightsError: for weights that cannot be had.
     """
     for network in plan.networks:
-        config = resolve(_config(plan, plan.protocols[0], network, plan.data))
+        config = fit.resolved(_config(plan, plan.protocols[0], network, plan.data))
         with torch.device("meta"):  # checks the size without allocating
-            build(fit.architecture(config))
+            build(architecture(config))
         started = (config.out / "config.toml").is_file()
-        if entry(network).pretrained and config.weights != "none" and not started:
-            build(fit.architecture(config), weights=config.weights, cache=config.out / "weights")
+        weights = flat(config)["weights"]
+        if entry(network).pretrained and weights != "none" and not started:
+            build(architecture(config), weights=weights, cache=config.out / "weights")
 
 
 def train_network(context: Context, protocol: Protocol, network: str) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def kept_losses(plan: Plan, run: Path) -> dict[str, Any]:
 
 
 def _config(plan: Plan, protocol: Protocol, network: str, data: Path) -> TrainConfig:
-    return TrainConfig(
+    return configure(
         data=data, model=network_name(network), out=run_folder(plan, protocol, network), size=plan.size,
         latent=plan.latent, batch_size=plan.batch_size, weights=plan.weights, noise=noise_of(plan, protocol),
         epochs=plan.epochs, checkpoint_epochs=plan.every, seed=plan.seed, device=plan.device,

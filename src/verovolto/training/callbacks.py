@@ -23,19 +23,7 @@ from rich.progress import (
 )
 
 from verovolto.core.files import atomic_path, write_text
-from verovolto.training.loader import Batch, EpochSampler
-
-_FIRST_COLUMNS = [
-    "epoch",
-    "step",
-    "train_loss",
-    "train_reconstruction",
-    "train_kl",
-    "val_loss",
-    "val_rmse",
-    "val_kl",
-]
-_COLUMNS = [*_FIRST_COLUMNS, "images_per_s", "seconds"]
+from verovolto.training.loader import EpochSampler
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -99,7 +87,7 @@ class SaveLast(Callback):
         self.path, self.every_steps = path, every_steps
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # The last step of an epoch is saved at the epoch's end, after the validation that belongs to it.
         if trainer.global_step % self.every_steps == 0 and not trainer.is_last_batch:
@@ -110,15 +98,18 @@ class SaveLast(Callback):
 
 
 class CsvLog(Callback):
-    """`metrics.csv`: a row an epoch. A resumed run goes on in the same file; rows it repeats are replaced."""
+    """`metrics.csv`: a row an epoch. A resumed run goes on in the same file; rows it repeats are replaced.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    `figures` are what a step returns, of which the epoch's mean is written; `validated` what validation logs.
+    """
+
+    def __init__(self, path: Path, figures: tuple[str, ...], validated: tuple[str, ...]) -> None:
+        self.path, self.figures, self.validated = path, figures, validated
         self._start = 0.0
         self._reset()
 
     def _reset(self) -> None:
-        self.sums: dict[str, float] = {"loss": 0.0, "reconstruction": 0.0, "kl": 0.0}
+        self.sums = dict.fromkeys(self.figures, 0.0)
         self.batches = self.images = 0
         self.seconds = 0.0
 
@@ -142,10 +133,10 @@ class CsvLog(Callback):
         self._start = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.seconds += time.perf_counter() - self._start
-        self.images += len(batch.pixels)
+        self.images += len(batch[0])
         if outputs:
             self.batches += 1
             for name in self.sums:
@@ -153,10 +144,8 @@ class CsvLog(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         means = {f"train_{name}": total / max(self.batches, 1) for name, total in self.sums.items()}
-        known = trainer.callback_metrics
-        row: dict[str, float] = {
-            name: float(known[name]) for name in ("val_loss", "val_rmse", "val_kl") if name in known
-        }
+        logged = trainer.callback_metrics
+        row = {name: float(logged[name]) for name in self.validated if name in logged}
         speed = self.images / self.seconds if self.seconds else 0.0
         self._append({"epoch": trainer.current_epoch, "step": trainer.global_step, **means, **row,
                       "images_per_s": speed, "seconds": self.seconds})  # fmt: skip
@@ -164,7 +153,9 @@ class CsvLog(Callback):
     def _append(self, row: dict[str, float]) -> None:
         rows: list[dict[str, Any]] = [r for r in read_log(self.path) if int(r["epoch"]) < row["epoch"]]
         text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        trained = [f"train_{name}" for name in self.figures]
+        columns = ["epoch", "step", *trained, *self.validated, "images_per_s", "seconds"]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows([*rows, {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}])
         write_text(self.path, text.getvalue())
@@ -186,7 +177,8 @@ class _Speed(ProgressColumn):
 class ProgressBar(Callback):
     """One bar for the whole run: images, images/s, time left, losses. Without a terminal, a line an epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: tuple[str, ...] = ("loss",)) -> None:
+        self.shown = shown
         columns = (
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), _Speed(),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
@@ -208,7 +200,7 @@ class ProgressBar(Callback):
             self.progress.start()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert self.task is not None, "set when training starts"
         done = (trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1) * self._batch_size(
@@ -223,10 +215,8 @@ class ProgressBar(Callback):
             return
         done = trainer.current_epoch + 1
         took = time.perf_counter() - self._clock
-        known = {
-            k: float(v) for k, v in trainer.callback_metrics.items() if k in ("loss", "val_loss", "val_rmse")
-        }
-        figures = ", ".join(f"{k} {v:,.4g}" for k, v in known.items())
+        logged = trainer.callback_metrics
+        figures = ", ".join(f"{name} {float(logged[name]):,.4g}" for name in self.shown if name in logged)
         print(f"epoch {done}/{trainer.max_epochs}: {figures} ({took:,.0f} s)", flush=True)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:

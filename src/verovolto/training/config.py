@@ -1,215 +1,142 @@
-"""What a training run is told. Every field is a flag of `verovolto train` and a key of its TOML file."""
+"""Configurations out of flags and files: which option belongs to which model, under all names it ever had. Light."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from cyclopts import Parameter
-
-from verovolto.core.config import cores
 from verovolto.core.errors import InputError
-from verovolto.networks.choices import (
-    AnyModel,
-    BackboneName,
-    Bottleneck,
-    Density,
-    Flips,
-    Noise,
-    Precision,
-    Reduction,
-    SecondEncoder,
-)
+from verovolto.detectors.config import MethodConfig, TrainConfig
+from verovolto.detectors.registry import configs
 
-# Keys that may change when a run goes on: they do not change what has been computed so far.
-RESUMABLE_CHANGES = frozenset({"out", "epochs"})
+RUN_OPTIONS = tuple(each.name for each in fields(TrainConfig) if each.name != "method")
+"""What every run has."""
+
+# Version 0.1.0 wrote the options of all models into `config.toml`, some of them as it had resolved them.
+_ALSO_UNSET = {"weights": "none", "precision": "32"}
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """A training run. A field left out takes the model's published value where there is one."""
+def configure(*, model: str, data: Path, out: Path, **options: Any) -> TrainConfig:
+    """A run with options by their plain names (`epochs`, `channels`), of the run and of the method alike.
 
-    data: Path
-    """Face set: a folder real/ fake/, a folder with manifest.csv, or Parquet."""
-    model: AnyModel
-    """Network and default score; `verovolto models` lists them."""
-    out: Path
-    """Run folder. A run that was stopped goes on where it was."""
-    size: int | None = None
-    """Side of the input in pixels: a multiple of 32 (ResNet, frozen features) or 4 (OC-FakeDect). Default: as
-    published."""
-    latent: int | None = None
-    """Latent dimensions. Default: as published."""
-    bottleneck: Bottleneck = "flat"
-    """Bottleneck of the ResNetOCVAE2 family."""
-    second_encoder: SecondEncoder = "shared"
-    """OC-FakeDect2: encode reconstructions by the same encoder, or by one of its own."""
-    weights: str = "imagenet"
-    """Trunk of resnet-ocvae1: imagenet (needs a network once), a .pth or .safetensors file, or none; of lite0-ocvae:
-    imagenet (comes with the package) or none."""
-    train_split: str = "train"
-    """Split to train on; its reals alone are used."""
-    val_split: str = "val"
-    """Split whose people are cut into `choose` (early stopping, best epoch) and `calibrate` (thresholds)."""
-    crop_rule: str | None = None
-    """Rule by which the faces were cropped, where the set does not say: ffpp, tight, dfdc, or a JSON file. It goes with
-    the detector, which then crops faces out of photos and videos by it."""
-    limit: int | None = None
-    """Use this many training faces at most, drawn by the seed."""
-    trunk: BackboneName = "lite0"
-    """region-discriminant: the frozen EfficientNet-Lite that features are taken of."""
-    forgeries: int = 3000
-    """region-discriminant: forgeries made of the training reals."""
-    shrinkage: float = 3.0
-    """region-discriminant: how little a direction is trusted along which real faces hardly differ, above 0."""
-    wear: float = 1.0
-    """region-discriminant: weight of what is no sign of forgery (low resolution, blur, noise, light, compression), 0 or
-    more. Without it the ranking is a little better, and small or compressed faces are taken for fakes."""
-    reconstruction_weight: float = 10.0
-    """resnet-ocvae2-blend: weight of the negative ELBO of real faces, in nats a pixel value, which 10 makes about as
-    large as the other head's losses; 0 trains without that head."""
-    blend_weight: float = 1.0
-    """resnet-ocvae2-blend: weight of the blend map's cross-entropy and of the ranking of pairs; 0 trains without that
-    head."""
-    channels: int = 100
-    """padim: channels of the features that are drawn, of 176."""
-    memory: int = 5000
-    """patchcore: patches of training faces that are kept, 10 or more. Time to score a face grows with them."""
-    density: Density = "gaussian"
-    """error-typicality: what the errors of real faces are thought to be spread like."""
-    epochs: int = 50
-    """Passes over the training reals."""
-    batch_size: int | None = None
-    """Images a step. Default: as published."""
-    lr: float | None = None
-    """Adam's learning rate. Default: as published."""
-    weight_decay: float = 0.0
-    """Adam's L2 penalty."""
-    clip_norm: float = 0.0
-    """Clip the gradient's norm; 0 does not. With --reduction sum norms of 1e4 are usual."""
-    beta: float = 1.0
-    """Weight of the KL term."""
-    kl_warmup: int = 0
-    """Steps over which the KL weight grows from 0 to beta."""
-    noise: Noise = "normal"
-    """Noise of the reparametrisation; uniform is the quirk of published code."""
-    reduction: Reduction = "sum"
-    """Sum or mean over pixels and over latent dimensions."""
-    flips: Flips | None = None
-    """Random mirroring: none, left-right, or also upside down. Default: as published."""
-    precision: Literal["auto", "32", "bf16"] = "auto"
-    """Arithmetic of training; auto takes bf16 where the processor has it in hardware."""
-    score_precision: Precision = "32"
-    """Arithmetic of scoring, kept with the detector."""
-    score: str | None = None
-    """Default score of the detector. Default: the model's."""
-    patience: int = 0
-    """Stop after this many epochs without a better loss on the `choose` reals; 0 never does."""
-    checkpoint_epochs: int = 10
-    """Keep a checkpoint of every so many epochs."""
-    checkpoint_steps: int = 200
-    """Save the state to resume from every so many steps, besides each epoch's end."""
-    max_unreadable: float = 0.01
-    """Share of unreadable images past which the run stops."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
-    workers: int | None = None
-    """Processes that decode images. Default: none on a CPU, up to 8 beside a GPU."""
-    threads: int | None = None
-    """Threads of the arithmetic; weights depend on it in the last bits. Default: all cores."""
+    Args:
+        model: what to train.
+        data: the face set.
+        out: run folder.
+        **options: all others.
 
-    def __post_init__(self) -> None:
-        problems = list(self._problems())
-        if problems:
-            raise InputError("; ".join(problems), hint="see verovolto train --help")
-
-    def _problems(self) -> list[str]:
-        """All that is wrong with the numbers, so that they can be mended at once."""
-        at_least = {
-            "size": 4, "latent": 1, "limit": 2, "epochs": 1, "batch_size": 2, "checkpoint_epochs": 1,
-            "checkpoint_steps": 1, "patience": 0, "workers": 0, "threads": 1, "kl_warmup": 0, "seed": 0,
-            "channels": 1, "memory": 10, "forgeries": 1, "wear": 0.0, "beta": 0.0, "clip_norm": 0.0,
-            "weight_decay": 0.0, "max_unreadable": 0.0,
-            "reconstruction_weight": 0.0, "blend_weight": 0.0,
-        }  # fmt: skip
-        at_most = {"threads": 256, "workers": 256, "seed": 2**32 - 1, "max_unreadable": 1.0}
-        found = self._not_finite()
-        for name, low in at_least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                found.append(f"--{name.replace('_', '-')} {value} is below {low}")
-        for name, high in at_most.items():
-            value = getattr(self, name)
-            if value is not None and value > high:
-                found.append(f"--{name.replace('_', '-')} {value} is above {high}")
-        if self.train_split == self.val_split:
-            found.append(
-                f"--train-split and --val-split are both {self.val_split}: thresholds need faces not trained on"
-            )
-        for name in ("lr", "shrinkage"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                found.append(f"--{name} {value} is not above 0")
-        if self.reconstruction_weight == self.blend_weight == 0:
-            found.append("--reconstruction-weight and --blend-weight are both 0: nothing would be trained")
-        return found
-
-    def _not_finite(self) -> list[str]:
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return [
-            f"--{name.replace('_', '-')} {value} is no finite number"
-            for name, value in values.items()
-            if isinstance(value, float) and not math.isfinite(value)
-        ]
+    Raises:
+        InputError: an unknown model, an option that it does not have, or a value that cannot be.
+    """
+    kind = config_of(model)
+    own = {each.name for each in fields(kind)}
+    for name in options:
+        if name not in own and name not in RUN_OPTIONS:
+            raise unused(name, model, f"the option {name}")
+    method = kind(**{name: value for name, value in options.items() if name in own})
+    common = {name: value for name, value in options.items() if name not in own}
+    return TrainConfig(model=model, data=data, out=out, method=method, **common)
 
 
-def resolve(config: TrainConfig) -> TrainConfig:
-    """Fill what was left open: the model's published values and this machine's device, threads and arithmetic."""
-    from verovolto.detectors.vae.scores import VAE_SCORES
-    from verovolto.networks.registry import entry
+def config_of(model: str) -> type[MethodConfig]:
+    """The options of a model. Raises `InputError` where there is none of the name."""
+    if (found := configs().get(model)) is None:
+        raise InputError(f"no model is called {model!r}", hint=f"there are {', '.join(configs())}")
+    return found
 
-    known = entry(config.model)
-    if config.score is not None and config.score not in VAE_SCORES:
-        raise InputError(
-            f"--score: no score is called {config.score!r}", hint=f"there are {', '.join(VAE_SCORES)}"
+
+def group_of(kind: type[MethodConfig], name: str) -> str:
+    """The group that an option of a method belongs to."""
+    return dict(_fields_of(kind))[name][0].group
+
+
+def options_of(kind: type[MethodConfig]) -> set[type[MethodConfig]]:
+    """The classes that declare the options of a method."""
+    return {declaring for _, (declaring, _) in _fields_of(kind)}
+
+
+def declared() -> dict[str, dict[str, tuple[type[MethodConfig], Field[Any]]]]:
+    """Every option of a method: by its group and name the class that declares it, and its field."""
+    found: dict[str, dict[str, tuple[type[MethodConfig], Field[Any]]]] = {}
+    for kind in configs().values():
+        for name, (declaring, each) in _fields_of(kind):
+            found.setdefault(declaring.group, {}).setdefault(name, (declaring, each))
+    return found
+
+
+def users(name: str, group: str | None = None) -> tuple[str, ...]:
+    """The models that take an option (of a group)."""
+    return tuple(
+        model
+        for model, kind in configs().items()
+        for field, (declaring, _) in _fields_of(kind)
+        if field == name and group in (None, declaring.group) and kind.uses(name, model)
+    )
+
+
+def unused(name: str, model: str, what: str, group: str | None = None) -> InputError:
+    """The error for an option that a model does not take: it says which do."""
+    models = users(name, group)
+    if not models:
+        near = get_close_matches(
+            name, [*RUN_OPTIONS, *(each for of in declared().values() for each in of)], n=1
         )
-    config = on_this_machine(config)
-    workers = 0 if config.device == "cpu" else min(8, max(1, cores() - 1))
-    return replace(
-        config,
-        size=config.size or known.size,
-        latent=config.latent or known.latent,
-        batch_size=config.batch_size or known.batch_size,
-        lr=config.lr or known.lr,
-        flips=config.flips or known.flips,
-        score=config.score or known.score,
-        weights=config.weights if known.pretrained else "none",
-        workers=workers if config.workers is None else config.workers,
-    )
+        return InputError(f"there is no option {name}", hint=f"did you mean {near[0]}?" if near else None)
+    return InputError(f"{model} makes nothing of {what}", hint=f"it is for {', '.join(models)}")
 
 
-def on_this_machine(config: TrainConfig) -> TrainConfig:
-    """Fill device, arithmetic and threads. Raises `InputError` when CUDA is asked for where there is none."""
-    import torch
+def read_options(
+    values: Mapping[str, Any], model: str, where: Path, *, stored: bool = False
+) -> dict[str, Any]:
+    """The options in a TOML file that a model takes, by their plain names, out of flat or nested tables.
 
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
-    return replace(
-        config,
-        device=device,
-        precision=_fast_precision(device) if config.precision == "auto" else config.precision,
-        threads=config.threads or cores(),
-    )
+    Flat files of version 0.1.0 hold the options of all models: those of others are passed over where they were left out
+    or resolved, and refused where they were given. Unknown keys are kept, to be refused by whoever takes the rest.
+
+    Args:
+        values: what the file holds.
+        model: what is trained.
+        where: the file, for errors.
+        stored: of a run folder, where options of other models were without effect: refuse none.
+
+    Raises:
+        InputError: an option that the model does not take.
+    """
+    kind = config_of(model)
+    own = {name: declaring.group for name, (declaring, _) in _fields_of(kind)}
+    found = {}
+    for key, value in _flattened(values):
+        group, _, name = key.rpartition(".")
+        mine = name in own and group in ("", own[name])
+        if (mine and (stored or kind.uses(name, model))) or (not group and not users(name)):
+            found[name] = value
+        elif not (stored or ((mine or not group) and _left_out(name, value))):
+            raise unused(name, model, f"{key} in {where}", group or None)
+    return found
 
 
-def _fast_precision(device: str) -> Precision:
-    import torch
+def _flattened(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", each) for inner, each in _flattened(value))
+        else:
+            yield name, value
 
-    if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "32"
+
+def _left_out(name: str, value: Any) -> bool:
+    """Whether a value is what an option has that nobody gave."""
+    defaults = [each.default for of in declared().values() for key, (_, each) in of.items() if key == name]
+    return value in defaults or value == _ALSO_UNSET.get(name, MISSING)
+
+
+def _fields_of(kind: type[MethodConfig]) -> Iterator[tuple[str, tuple[type[MethodConfig], Field[Any]]]]:
+    """Each field with the class that declares it."""
+    for each in fields(kind):
+        declaring = next(
+            base for base in reversed(kind.__mro__) if each.name in vars(base).get("__annotations__", {})
+        )
+        yield each.name, (declaring, each)

@@ -1,9 +1,7 @@
-"""The faces of a run: what is trained on, chosen on and calibrated on never meet."""
+"""Open the faces of a run: what is trained on, selected on and calibrated on never meet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,30 +10,22 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.data.crop_rule import read_rule
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
-from verovolto.training.config import TrainConfig
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.fitting import TrainingData
 
 _FEWEST_CHOOSE = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """The faces of a run: reals to train on, reals to choose the epoch on, and all of the `calibrate` half."""
-
-    train: FaceSet
-    choose: FaceSet
-    calibrate: FaceSet
-    fingerprint: str
-    crop_rule: dict[str, Any] | None
-    order: FaceSet | None = None
-    """The faces whose order is the order of the epochs, where others stand in their places; None: those of `train`."""
-    made_with: Mapping[str, Any] = field(default_factory=dict)
-    """What the data was made with, as JSON values: `run.json` keeps it, and the run goes on with the same alone."""
-
-
 def load_training_data(config: TrainConfig, *, leaky: bool = False) -> TrainingData:
-    """Open the data, refuse overlapping splits (unless `leaky`), cut the validation people in two.
+    """Open the data and cut the validation people in two. Only reals are trained on and selected on.
 
-    Only reals are trained on.
+    Args:
+        config: names the set, its splits and the seed.
+        leaky: let splits share people and videos.
+
+    Raises:
+        SplitError: they do, and may not.
+        DataError: there are too few faces.
     """
     faces = FaceSet.open(config.data)
     known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")

@@ -1,38 +1,36 @@
-"""One training run: its folder, its resume, its detector.
+"""One frame for every training: resume, data, run metadata, the method's fit, calibration, save.
 
-The folder holds `config.toml` (resolved), `run.json` (versions, fingerprint of the data, what was left out),
-`metrics.csv`, `tensorboard/`, `checkpoints/` (`last.ckpt` to resume from, `best.ckpt` by the loss on the
-`choose` reals, one of every N epochs) and, once finished, `detector/`.
+The run folder holds `config.toml` (resolved), `run.json` (versions, fingerprint of the data, tags), what the engine
+writes of a network (`training.engine`), `work/` while something is computed in chunks, and, once finished, `detector/`.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
+import random
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+import numpy as np
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.loggers import TensorBoardLogger
 
+from verovolto.core.config import cores
+from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
-from verovolto.data.faceset import FaceSet
+from verovolto.core.progress import OnProgress, ProgressDisplay
+from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.calibrate import calibrated
+from verovolto.detectors.config import GradientConfig, TrainConfig
+from verovolto.detectors.fitting import Objective, Run, Trained, TrainingData
 from verovolto.detectors.io import JSON_NAME
-from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.registry import Architecture, build, entry, network_name
-from verovolto.networks.vae import VAE
-from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
-from verovolto.training.config import TrainConfig, resolve
-from verovolto.training.data import TrainingData, load_training_data
-from verovolto.training.loader import EpochSampler, TrainingFaces, loader
-from verovolto.training.module import OneClassModule
+from verovolto.detectors.registry import method
+from verovolto.networks.choices import Precision
+from verovolto.training.config import configure
+from verovolto.training.data import load_training_data
 from verovolto.training.run_metadata import (
-    LAST,
     as_begun,
     check_folder,
     check_same,
@@ -42,159 +40,176 @@ from verovolto.training.run_metadata import (
     write_run_metadata,
 )
 
-_AFTER_VALIDATION: dict[str, Any] = {"save_on_train_epoch_end": False}
+_ENGINE = "verovolto.training.engine"  # imported when a network is trained: Lightning takes seconds
+
+
+def fit(
+    model: str,
+    data: str | Path | TrainingData,
+    out: str | Path,
+    *,
+    source: str | Path | None = None,
+    tags: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Detector:
+    """Train a model on real faces, calibrate it and write it: what `verovolto train` does, as an object.
+
+    A run that was stopped goes on where it was when the same is asked for again.
+
+    Args:
+        model: a name that `verovolto models` lists.
+        data: a face set with splits (see `FaceSet.open`), or the faces themselves.
+        out: run folder; the detector lies in its `detector/`.
+        source: finished run or detector that this one is made of, without training (`--from`).
+        tags: JSON values that set the run apart; `run.json` and the detector keep them.
+        **options: of the run (`seed`, `device`, `limit`, ...) and of the method (`epochs`, `channels`, ...).
+
+    Returns:
+        The detector, calibrated on validation reals that neither training nor selection has seen.
+
+    Raises:
+        InputError: an option that the model does not take, or a value that cannot be.
+        SplitError: splits share people or videos.
+        TrainingError: the folder holds another run, or the loss is no number any more.
+    """
+    given = data if isinstance(data, TrainingData) else None
+    folder = Path(given.train.path if given else data)  # type: ignore[arg-type]
+    config = configure(model=model, data=folder, out=Path(out), **options)
+    if source is not None:
+        return load_detector(derive(config, Path(source)))
+    return load_detector(run(config, data=given, tags=tags))
 
 
 def run(
-    config: TrainConfig, *, data: TrainingData | None = None, tags: Mapping[str, Any] | None = None
+    config: TrainConfig,
+    *,
+    data: TrainingData | None = None,
+    tags: Mapping[str, Any] | None = None,
+    work: Path | None = None,
 ) -> Path:
     """Train, or go on with a run that was stopped; returns the run folder with a `detector/` in it.
 
-    `data` stands in the place of what `config` names, for experiments that make their own; `tags`, JSON values by name,
-    then say what sets the run apart (`leaky`: its splits may share people): `run.json` and the detector keep them, and
-    the run goes on with the same tags alone.
+    Args:
+        config: the run.
+        data: in the place of what `config` names, for experiments that make their own.
+        tags: JSON values that set the run apart (`leaky`: its splits may share people); `run.json` and the detector
+            keep them, and the run goes on with the same tags alone.
+        work: folder that is kept, for what several runs compute alike; by default `work/` in the run folder, deleted at
+            the end.
 
-    Raises `TrainingError` when the folder holds a run of another configuration or other data, and the errors
-    of data, weights and configuration.
+    Raises:
+        TrainingError: the folder holds a run of another configuration, other data or other tags.
     """
     check_out(config.out)
-    asked, config, tags = config, resolve(as_begun(config)), tags or {}
+    asked, config, tags = config, resolved(as_begun(config)), tags or {}
     if (config.out / "detector" / JSON_NAME).is_file() and not is_longer(config):
         check_same(config)
         check_tags(config.out, {**tags, **(data.made_with if data else {})})
         return asked.out
-    sets = data or load_training_data(config)
-    check_folder(config, sets, tags)
-    pl.seed_everything(config.seed, verbose=False)
-    torch.set_num_threads(config.threads or 1)
-    arch = architecture(config)
-    model = build(arch, weights=config.weights, cache=config.out / "weights")
-    # A finished run that is to go on is no longer finished; its old detector would hide a kill on the way.
-    (config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
-    # Written once it is known that the network can be built: a wrong size or missing weights leave no run behind.
-    write_run_metadata(config, sets, tags)
-    module = OneClassModule(model, config, n_images=len(sets.train) + len(sets.choose))
-    best = _fit(module, config, sets)
-    _load_weights(module, best)
-    detector = as_detector(model, arch, config, sets, tags)
-    detector.metadata["unreadable"] = len(module.unreadable)
-    calibrated(detector, sets.calibrate, seed=config.seed).save(config.out / "detector")
+    data = data or load_training_data(config)
+    check_folder(config, data, tags)
+    _seed(config)
+    with TrainingRun(config, data, tags) as this:
+        this.work = work or this.work
+        detector = method(config.model).detector.fit(config, data, this)
+        this.begin()
+        calibrated(detector, data.calibrate, seed=config.seed).save(config.out / "detector")
+    if work is None:
+        shutil.rmtree(this.work, ignore_errors=True)
     return asked.out
 
 
-def architecture(config: TrainConfig) -> Architecture:
-    """The part of a configuration that fixes the network."""
-    assert config.size is not None, "the configuration is resolved"
-    return Architecture(
-        model=network_name(config.model), size=config.size, latent=config.latent, bottleneck=config.bottleneck,
-        second_encoder=config.second_encoder,
-    )  # fmt: skip
+def derive(config: TrainConfig, source: Path) -> Path:
+    """Make a detector of a finished one, in an empty folder; nothing is trained.
+
+    Raises:
+        InputError: the model is not made of others, or not of this one, or the folder holds something.
+    """
+    check_out(config.out)
+    if config.out.exists() and any(config.out.iterdir()):
+        raise InputError(f"{config.out} is not empty", hint="give a new --out")
+    of = load_detector(source)
+    with TrainingRun(config, None, {}, trains=False) as this:
+        detector = method(config.model).detector.from_detector(config, of, this)
+        if "calibrated_on" not in detector.metadata:
+            detector = calibrated(detector, this.data().calibrate, seed=config.seed)
+    detector.save(config.out / "detector")
+    return config.out
 
 
-def as_detector(
-    model: VAE, arch: Architecture, config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any]
-) -> VAEDetector:
-    """Dress a trained network as a detector, not calibrated yet."""
-    known = entry(config.model)
-    weights = config.weights if known.pretrained else "from scratch"
-    return VAEDetector(
-        architecture=arch,
-        model=model,
-        preprocessing=Preprocessing(
-            size=arch.size, mean=known.mean, std=known.std, crop_rule=sets.crop_rule
-        ),
-        default_score=config.score or known.score,
-        beta=config.beta,
-        precision=config.score_precision,
-        metadata=detector_metadata(config, sets, tags, weights=weights),
-    )  # fmt: skip
+def resolved(config: TrainConfig) -> TrainConfig:
+    """Fill what was left open: this machine's device, threads and arithmetic, and the model's own values.
+
+    Raises:
+        InputError: CUDA is asked for where there is none, or a value that the model cannot take.
+    """
+    learns = isinstance(config.method, GradientConfig)
+    device: Any = config.device
+    if device == "auto":  # what is fitted in closed form is spread over processes
+        device = "cuda" if learns and torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
+    config = replace(config, device=device, threads=config.threads or cores())
+    if isinstance(config.method, GradientConfig) and config.method.precision == "auto":
+        config = replace(config, method=replace(config.method, precision=_fast_precision(device)))
+    config = method(config.model).detector.resolve(config)
+    return replace(config, workers=cores() if config.workers is None else config.workers)
 
 
-def _fit(module: OneClassModule, config: TrainConfig, sets: TrainingData) -> Path:
-    last = config.out / "checkpoints" / LAST
-    sampler = EpochSampler(sets.order or sets.train, seed=config.seed)
-    train_loader = _loader(config, sets.train, sampler)
-    skip = SkipDone(sampler, batch_size=config.batch_size or 1, batches=len(train_loader))
-    callbacks, best = _callbacks(config, skip)
-    with quiet():
-        trainer = pl.Trainer(
-            accelerator="gpu" if config.device == "cuda" else "cpu",
-            devices=1,
-            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-            max_epochs=config.epochs,
-            callbacks=callbacks,
-            plugins=[WholeCheckpoints()],
-            logger=TensorBoardLogger(config.out, name="tensorboard", version=""),
-            # CPU kernels are deterministic as they are; asking for it only slows them.
-            deterministic="warn" if config.device == "cuda" else False,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            log_every_n_steps=10,
-        )
-        try:
-            trainer.fit(
-                module,
-                train_loader,
-                _loader(config, sets.choose, EpochSampler(sets.choose, seed=config.seed, shuffle=False)),
-                ckpt_path=last if last.is_file() else None,
-                weights_only=True,
-            )
-        except SystemExit:  # how Lightning leaves after Ctrl-C
-            if not trainer.interrupted:
-                raise
-    if trainer.interrupted:
-        goes_on = f"from {last}" if last.is_file() else "at the beginning"
-        raise KeyboardInterrupt(f"interrupted (the same command goes on {goes_on})")
-    return Path(best.best_model_path)
+class TrainingRun(Run):
+    """What the frame gives to a fit; inside `with` its bars are shown."""
+
+    def __init__(
+        self, config: TrainConfig, data: TrainingData | None, tags: Mapping[str, Any], *, trains: bool = True
+    ) -> None:
+        self.config, self.tags, self.work = config, tags, config.out / "work"
+        self._data = data
+        self._begun = not trains  # what is derived leaves nothing but a detector
+        self._progress = ProgressDisplay()
+
+    def __enter__(self) -> TrainingRun:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._progress.stop()
+
+    def begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        # A finished run that is to go on is no longer finished; its old detector would hide a kill on the way.
+        (self.config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
+        write_run_metadata(self.config, self.data(), self.tags)
+
+    def task(self, what: str, total: int) -> OnProgress:
+        self.begin()
+        self._progress.start()
+        return self._progress.task(what, total)
+
+    def train(self, objective: Objective) -> Trained:
+        self.begin()
+        self._progress.stop()  # the engine has its own, of epochs and losses
+        trained: Trained = import_module(_ENGINE).train(self.config, objective)
+        return trained
+
+    def metadata(self, *, weights: str, unreadable: int = 0) -> dict[str, Any]:
+        return detector_metadata(self.config, self.data(), self.tags, weights=weights, unreadable=unreadable)
+
+    def data(self, *, leaky: bool = False) -> TrainingData:
+        if self._data is None:
+            self._data = load_training_data(self.config, leaky=leaky)
+        return self._data
 
 
-def _callbacks(config: TrainConfig, skip: SkipDone) -> tuple[list[Callback], Checkpoint]:
-    folder = config.out / "checkpoints"
-    # All at the end of validation, so that `last.ckpt`, saved at the end of the epoch, holds their state.
-    best = Checkpoint(folder, "best", monitor="val_loss", enable_version_counter=False, **_AFTER_VALIDATION)
-    callbacks: list[Callback] = [
-        skip,
-        CsvLog(config.out / "metrics.csv"),
-        ProgressBar(),
-        best,
-        Checkpoint(
-            folder, "{epoch:04d}", every_n_epochs=config.checkpoint_epochs, save_top_k=-1, **_AFTER_VALIDATION
-        ),
-    ]
-    if config.patience:
-        callbacks.append(EarlyStopping("val_loss", patience=config.patience, check_on_train_epoch_end=False))
-    # The last of all, so that the state of the others is in the checkpoint.
-    callbacks.append(SaveLast(folder / LAST, config.checkpoint_steps))
-    return callbacks, best
+def _seed(config: TrainConfig) -> None:
+    """All generators that anything may draw from, and the threads that sums are split over."""
+    random.seed(config.seed)
+    np.random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads or 1)
 
 
-def _loader(config: TrainConfig, faces: FaceSet, sampler: EpochSampler) -> Any:
-    dataset = TrainingFaces(
-        faces,
-        size=config.size or 0,
-        flips=(config.flips or "none") if sampler.shuffle else "none",
-        seed=config.seed,
-    )
-    return loader(
-        dataset,
-        sampler,
-        batch_size=config.batch_size or 1,
-        workers=config.workers or 0,
-        pin=config.device == "cuda",
-    )
-
-
-def _load_weights(module: OneClassModule, checkpoint: Path) -> None:
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    module.to("cpu").load_state_dict(state)
-
-
-class quiet(warnings.catch_warnings):
-    """Keep Lightning's hints to itself: they speak of its own options, which are not the user's."""
-
-    def __enter__(self) -> Any:
-        value = super().__enter__()
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        return value
+def _fast_precision(device: str) -> Precision:
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "32"

@@ -1,49 +1,16 @@
-"""Feeding a network: a data set of resized crops and an order that depends on nothing but seed and epoch."""
+"""Feeding a network: batches in an order that depends on nothing but seed and epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from verovolto.core.errors import UnreadableImage
-from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import epoch_order, flip, random_bits, resize
-from verovolto.networks.choices import Flips
-
-
-class Key(NamedTuple):
-    """One draw: the epoch it belongs to and the row of the face set."""
-
-    epoch: int
-    row: int
-
-
-class Batch(NamedTuple):
-    """uint8 pixels `[B, 3, size, size]` and what could not be read, one message each."""
-
-    pixels: Tensor
-    unreadable: list[str]
-
-
-class TrainingFaces(Dataset[Tensor | str]):
-    """Resized uint8 crops `[3, size, size]`, mirrored at random; an unreadable one is its error message."""
-
-    def __init__(self, faces: FaceSet, *, size: int, flips: Flips, seed: int) -> None:
-        self.faces, self.size, self.flips, self.seed = faces, size, flips, seed
-
-    def __getitem__(self, key: Key) -> Tensor | str:
-        try:
-            image = resize(self.faces.image(key.row), self.size)
-        except UnreadableImage as error:
-            return str(error)
-        if self.flips == "none":
-            return image
-        bits = random_bits(self.seed, key.epoch, key.row)
-        return flip(image, horizontal=bool(bits & 1), vertical=self.flips == "hv" and bool(bits & 2))
+from verovolto.data.transforms import epoch_order
+from verovolto.detectors.fitting import Batch, Key, Ordered
 
 
 class EpochSampler(Sampler[Key]):
@@ -53,15 +20,17 @@ class EpochSampler(Sampler[Key]):
     on. The length stays the epoch's, since the training loop counts the batches done before the kill too.
     """
 
-    def __init__(self, faces: FaceSet, *, seed: int, shuffle: bool = True) -> None:
-        self.blocks, self.seed, self.shuffle = faces.blocks, seed, shuffle
+    def __init__(self, data: Ordered, *, seed: int, shuffle: bool = True, window: int = 4096) -> None:
+        self.blocks, self.seed, self.shuffle, self.window = data.blocks, seed, shuffle, window
         self.epoch = 0
         self._skip: Key | None = None
 
     def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
         self.epoch = epoch
 
     def skip_once(self, epoch: int, rows: int) -> None:
+        """Leave out the first rows of an epoch."""
         self._skip = Key(epoch, rows)
 
     def __len__(self) -> int:
@@ -69,7 +38,7 @@ class EpochSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         order = (
-            epoch_order(self.blocks, seed=self.seed, epoch=self.epoch).tolist()
+            epoch_order(self.blocks, seed=self.seed, epoch=self.epoch, window=self.window).tolist()
             if self.shuffle
             else range(len(self))
         )
@@ -78,17 +47,27 @@ class EpochSampler(Sampler[Key]):
             yield Key(self.epoch, row)
 
 
-def collate(items: list[Tensor | str]) -> Batch:
-    """Stack what could be read; the rest is passed on as messages."""
+def collate(items: list[Any]) -> Any:
+    """Stack what could be read; of images, what could not is passed on as messages."""
+    if not all(isinstance(item, Tensor | str) for item in items):
+        return default_collate(items)
     readable = [item for item in items if isinstance(item, Tensor)]
     pixels = torch.stack(readable) if readable else torch.empty(0, dtype=torch.uint8)
     return Batch(pixels, [item for item in items if isinstance(item, str)])
 
 
 def loader(
-    dataset: TrainingFaces, sampler: EpochSampler, *, batch_size: int, workers: int, pin: bool
+    dataset: Dataset[Any], sampler: EpochSampler, *, batch_size: int, workers: int, pin: bool
 ) -> DataLoader[Any]:
-    """Batches in the sampler's order. A last batch that is not full is left out when training on more than one."""
+    """Batches in the sampler's order. A last batch that is not full is left out when training on more than one.
+
+    Args:
+        dataset: items by `Key`.
+        sampler: their order.
+        batch_size: items a batch.
+        workers: processes that read items; 0 for none.
+        pin: keep batches in memory from which a GPU copies faster.
+    """
     return DataLoader(
         dataset,
         batch_size=batch_size,

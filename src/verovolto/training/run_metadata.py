@@ -1,28 +1,30 @@
-"""What lies in a run folder besides weights: the configuration, and what the run was made with and on."""
+"""The run metadata: `config.toml`, the resolved configuration, and `run.json`, what the run was made with and on."""
 
 from __future__ import annotations
 
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from verovolto.core.config import check_keys, read_toml, write_toml
+from verovolto.core.config import read_toml, write_toml
 from verovolto.core.errors import InputError, TrainingError
 from verovolto.core.files import write_json
-from verovolto.training.config import RESUMABLE_CHANGES, TrainConfig
-from verovolto.training.data import TrainingData
+from verovolto.detectors.config import GradientConfig, TrainConfig, flat
+from verovolto.detectors.fitting import TrainingData
+from verovolto.training.config import configure, read_options
 
 LAST = "last.ckpt"
 _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
 # What a run writes before its `config.toml`: a kill among these leaves a folder that it may begin in again.
 _BEFORE_CONFIG = ("weights", "run.json")
 _OF_EVERY_RUN = {"fingerprint", "versions", "faces", "machine"}
+# Options that may change when a run goes on: they do not change what has been computed so far.
+_RESUMABLE = frozenset({"out", "epochs"})
 _OF_THE_MACHINE = ("device", "precision", "workers", "threads")
 
 
@@ -32,17 +34,25 @@ def versions() -> dict[str, str]:
 
 
 def detector_metadata(
-    config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any], *, weights: str
+    config: TrainConfig, data: TrainingData, tags: Mapping[str, Any], *, weights: str, unreadable: int
 ) -> dict[str, Any]:
-    """What a detector says of where it comes from; `weights` says what its trunk knew before."""
+    """What a detector says of where it comes from.
+
+    Args:
+        config: of the run.
+        data: of the run.
+        tags: what sets the run apart.
+        weights: what the network, or its backbone, began with.
+        unreadable: training faces that could not be read.
+    """
     return {
         "trained_on": {
-            "name": sets.train.name,
-            "faces": len(sets.train),
+            "name": data.train.name,
+            "faces": len(data.train) - unreadable,
             "split": config.train_split,
-            "fingerprint": sets.fingerprint,
+            "fingerprint": data.fingerprint,
         },
-        "chosen_on": {"split": f"{config.val_split}/choose", "faces": len(sets.choose)},
+        "chosen_on": {"split": f"{config.val_split}/choose", "faces": len(data.choose)},
         "seed": config.seed,
         "weights": weights,
         "versions": versions(),
@@ -50,16 +60,16 @@ def detector_metadata(
     }
 
 
-def check_folder(config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any]) -> None:
+def check_folder(config: TrainConfig, data: TrainingData, tags: Mapping[str, Any]) -> None:
     """Refuse a folder that holds another run, or something else."""
     if (config.out / "config.toml").is_file():
         check_same(config)
         known = read_json(config.out / "run.json")
-        if known["fingerprint"] != sets.fingerprint:
+        if known["fingerprint"] != data.fingerprint:
             raise TrainingError(
                 f"{config.data} has changed since {config.out} began", hint="give another --out"
             )
-        check_tags(config.out, {**tags, **sets.made_with})
+        check_tags(config.out, {**tags, **data.made_with})
         _check_last(config.out / "checkpoints" / LAST)
     elif config.out.is_dir() and any(one.name not in _BEFORE_CONFIG for one in config.out.iterdir()):
         raise InputError(f"{config.out} holds something else than a run", hint="give a new or empty --out")
@@ -85,18 +95,18 @@ def _tagged(name: str, tags: Mapping[str, Any]) -> str:
     return f"with {what}" if name in tags else f"without {what.partition(' = ')[0]}"
 
 
-def write_run_metadata(config: TrainConfig, sets: TrainingData, tags: Mapping[str, Any]) -> None:
+def write_run_metadata(config: TrainConfig, data: TrainingData, tags: Mapping[str, Any]) -> None:
     """`run.json` and `config.toml`: from now on the folder holds this run."""
-    papers = {
-        "fingerprint": sets.fingerprint,
+    metadata = {
+        "fingerprint": data.fingerprint,
         **tags,
-        **sets.made_with,
+        **data.made_with,
         "versions": versions(),
-        "faces": {"train": len(sets.train), "choose": len(sets.choose), "calibrate": len(sets.calibrate)},
+        "faces": {"train": len(data.train), "choose": len(data.choose), "calibrate": len(data.calibrate)},
         "machine": {"processor": platform.processor() or platform.machine(), "threads": config.threads},
     }
-    write_json(config.out / "run.json", papers)
-    write_toml(config.out / "config.toml", config)
+    write_json(config.out / "run.json", metadata)
+    write_toml(config.out / "config.toml", flat(config))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -109,42 +119,50 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def stored_config(folder: Path) -> TrainConfig:
-    """The configuration a run was begun with."""
+    """The configuration a run was begun with. Raises `TrainingError` where nothing says so."""
     path = folder / "config.toml"
     if not path.is_file():
         raise TrainingError(
             f"{path} is missing, so nothing says what {folder} was trained with", hint="give another --out"
         )
     values = read_toml(path)
-    check_keys(values, TrainConfig, path)
     missing = [key for key in ("data", "model", "out") if key not in values]
     if missing:
         raise TrainingError(
             f"{path} has no {missing[0]}: it was changed or damaged", hint="give another --out"
         )
-    return TrainConfig(**{**values, "data": Path(values["data"]), "out": Path(values["out"])})
+    options = read_options(values, str(values["model"]), path, stored=True)
+    return configure(**{**options, "data": Path(options["data"]), "out": Path(options["out"])})
 
 
 def as_begun(config: TrainConfig) -> TrainConfig:
     """What was left to the machine stays as the run began: another number of cores would end in other weights."""
     if not (config.out / "config.toml").is_file():
         return config
-    before = stored_config(config.out)
-    left_open = [name for name in _OF_THE_MACHINE if getattr(config, name) in (None, "auto")]
-    return replace(config, **{name: getattr(before, name) for name in left_open})
+    before = flat(stored_config(config.out))
+    left_open = {name for name in _OF_THE_MACHINE if flat(config).get(name, "") in (None, "auto")}
+    return changed(config, {name: before[name] for name in left_open if name in before})
+
+
+def changed(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """With other values of options by their plain names."""
+    return configure(**{**flat(config), **values})
 
 
 def is_longer(config: TrainConfig) -> bool:
     """Whether more epochs are asked for than the run was begun with."""
-    return config.epochs > stored_config(config.out).epochs
+    before, now = stored_config(config.out).method, config.method
+    if not (isinstance(before, GradientConfig) and isinstance(now, GradientConfig)):
+        return False
+    return now.epochs > before.epochs
 
 
 def check_same(config: TrainConfig) -> None:
     """Refuse to go on with a run of another configuration."""
-    before, now = asdict(stored_config(config.out)), asdict(config)
-    changed = [k for k in now if before[k] != now[k] and k not in RESUMABLE_CHANGES]
-    if changed:
-        told = ", ".join(f"{k} was {before[k]}, is {now[k]}" for k in changed[:3])
+    before, now = flat(stored_config(config.out)), flat(config)
+    other = [k for k in now if before.get(k) != now[k] and k not in _RESUMABLE]
+    if other:
+        told = ", ".join(f"{k} was {before.get(k)}, is {now[k]}" for k in other[:3])
         raise TrainingError(
             f"{config.out} holds a run of another configuration: {told}", hint="give another --out"
         )
@@ -155,9 +173,14 @@ def _check_last(last: Path) -> None:
     if not last.is_file():
         return
     try:
-        torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged archive raises nearly anything
         raise TrainingError(
             f"{last} is damaged, so the run cannot go on from it: {str(error).partition('.')[0]}",
             hint="delete this file to train from the beginning, or give another --out",
         ) from error
+    if "state_dict" not in state:
+        raise TrainingError(
+            f"{last} was written by another version, so the run cannot go on from it",
+            hint="delete this file to train from the beginning, or give another --out",
+        )

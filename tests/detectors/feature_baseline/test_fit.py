@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.progress import Progress
 
 from tests.conftest import Command, write_set
 from verovolto import Detector
@@ -16,24 +15,25 @@ from verovolto.core import workdir
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.feature_baseline import fit as normality
-from verovolto.detectors.feature_baseline import methods as normality_methods
-from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector
+from verovolto.detectors import feature_baseline
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.feature_baseline import FeatureBaselineDetector
+from verovolto.detectors.patchcore import detector as patchcore
 from verovolto.detectors.score_faces import score_faces
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
+from verovolto.training.fit import run
 
 MODELS = ("mahalanobis", "padim", "patchcore")
 
 
 def config(data: Path, out: Path, **changes: Any) -> TrainConfig:
-    settings = {
-        "model": "padim", "crop_rule": "tight", "channels": 6, "memory": 50, "workers": 0, "threads": 1, "seed": 1,
-    }  # fmt: skip
-    return TrainConfig(data=data, out=out, **{**settings, **changes})
+    settings = {"model": "padim", "crop_rule": "tight", "workers": 0, "threads": 1, "seed": 1, **changes}
+    own = {"padim": {"channels": 6}, "patchcore": {"memory": 50}}.get(str(settings["model"]), {})
+    return configure(data=data, out=out, **{**own, **settings})
 
 
 def train(given: TrainConfig) -> Path:
-    return normality.run(given, Progress(disable=True))
+    return run(given)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -55,8 +55,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_pictures_and_few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normality, "SIZE", 64)
-    monkeypatch.setattr(normality_methods, "PATCHES", 240)
+    monkeypatch.setattr(feature_baseline, "SIZE", 64)
+    monkeypatch.setattr(patchcore, "PATCHES", 240)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -89,18 +89,20 @@ def test_stopped_while_features_are_taken_it_ends_the_same(
 ) -> None:
     monkeypatch.setattr(workdir, "CHUNK", 5)
     whole = weights(train(config(small, tmp_path / "whole", model=model)))
-    real = normality.read_image
+    real = feature_baseline.read_image
 
     def stopped(faces: Any, row: int) -> Any:
         if row == 7:  # in the second block
             raise KeyboardInterrupt
         return real(faces, row)
 
-    monkeypatch.setattr(normality, "read_image", stopped)
+    monkeypatch.setattr(feature_baseline, "read_image", stopped)
     with pytest.raises(KeyboardInterrupt):
         train(config(small, tmp_path / "run", model=model))
     read: list[int] = []
-    monkeypatch.setattr(normality, "read_image", lambda faces, row: read.append(row) or real(faces, row))
+    monkeypatch.setattr(
+        feature_baseline, "read_image", lambda faces, row: read.append(row) or real(faces, row)
+    )
     again = weights(train(config(small, tmp_path / "run", model=model)))
     assert read == list(range(5, 12)), "the first block is taken from the folder"
     assert_same(again, whole)
@@ -145,10 +147,10 @@ def test_another_configuration_is_refused(small: Path, tmp_path: Path) -> None:
         train(config(small, tmp_path / "run", channels=7))
 
 
-@pytest.mark.parametrize("wrong", [{"channels": 0}, {"memory": 9}])
-def test_values_that_make_no_sense(small: Path, tmp_path: Path, wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(("model", "wrong"), [("padim", {"channels": 0}), ("patchcore", {"memory": 9})])
+def test_values_that_make_no_sense(small: Path, tmp_path: Path, model: str, wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match=f"--{next(iter(wrong))}"):
-        config(small, tmp_path, **wrong)
+        config(small, tmp_path, model=model, **wrong)
 
 
 def test_the_commands_know_it(small: Path, tmp_path: Path, command_line: Command) -> None:
@@ -160,6 +162,6 @@ def test_the_commands_know_it(small: Path, tmp_path: Path, command_line: Command
     assert "trained on 12 real faces; the features of 50 of their patches kept, thresholds" in out
     table = score_faces(Detector.load(tmp_path / "run"), FaceSet.open(small).select(split="test"), quiet=True)
     assert np.isfinite(table.values("patchcore")).all() and "p_patchcore" in table.table.column_names
-    assert "--memory" in command_line("train", "--help")[1]
+    assert "--patchcore.memory" in command_line("train", "--help")[1]
     listed = command_line("models")[1]
     assert all(name in listed for name in MODELS)

@@ -19,18 +19,29 @@ from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DataError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.face_batch import to_batch
-from verovolto.detectors.feature_baseline.detector import FeatureBaselineDetector, FeatureModel
-from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
-from verovolto.detectors.feature_baseline.maps import BACKBONE, above_median, aligned, smoothed
-from verovolto.detectors.mahalanobis import model as mahalanobis
-from verovolto.detectors.padim import model as padim
-from verovolto.detectors.patchcore import model as patchcore
+from verovolto.detectors.feature_baseline import (
+    BACKBONE,
+    FeatureBaselineDetector,
+    FeatureModel,
+    above_median,
+    aligned,
+    fit_gaussian,
+    smoothed,
+)
+from verovolto.detectors.mahalanobis import detector as mahalanobis
+from verovolto.detectors.padim import detector as padim
+from verovolto.detectors.patchcore import detector as patchcore
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, Lite
 
 SEEDS = st.integers(0, 2**31)
 SIDE = 64
 METHODS = ("mahalanobis", "padim", "patchcore")
+CLASSES: dict[str, type[FeatureBaselineDetector]] = {
+    "mahalanobis": mahalanobis.MahalanobisDetector,
+    "padim": padim.PadimDetector,
+    "patchcore": patchcore.PatchcoreDetector,
+}
 
 
 def drawn(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -67,7 +78,7 @@ def detectors() -> dict[str, FeatureBaselineDetector]:
     faces = [with_grain(seed) for seed in range(24)]
     preprocessing = Preprocessing(size=SIDE, mean=MEAN, std=STD, crop_rule=TIGHT.to_dict())
     return {
-        method: FeatureBaselineDetector(
+        method: CLASSES[method](
             name=method,
             model=fitted(method, faces),
             preprocessing=preprocessing,

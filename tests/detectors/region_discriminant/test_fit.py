@@ -9,28 +9,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.progress import Progress
 
 from tests.conftest import write_set
 from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.core.workdir import CHUNK, compute_chunks
 from verovolto.data.crop_rule import TIGHT
+from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant import fit as discriminant
-from verovolto.detectors.region_discriminant.detector import FeatureDetector
+from verovolto.detectors.region_discriminant.detector import (
+    REGIONS,
+    FeatureDetector,
+    head_size,
+    layers_of,
+)
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
+from verovolto.training.fit import run
 
 
 def config(data: Path, out: Path, **changes: Any) -> TrainConfig:
     settings = {
         "model": "region-discriminant", "crop_rule": "tight", "forgeries": 18, "workers": 0, "threads": 1, "seed": 1,
     }  # fmt: skip
-    return TrainConfig(data=data, out=out, **{**settings, **changes})
+    return configure(data=data, out=out, **{**settings, **changes})
 
 
 def train(given: TrainConfig) -> Path:
-    return discriminant.run(given, Progress(disable=True))
+    return run(given)
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +132,9 @@ def test_another_trunk_and_another_size(small: Path, tmp_path: Path) -> None:
     out = train(config(small, tmp_path / "run", trunk="lite2", size=64))
     detector = Detector.load(out)
     assert isinstance(detector, FeatureDetector) and detector.head.backbone == "lite2"
-    assert detector.preprocessing.size == 64 and len(detector.head.slope) == discriminant.parameters("lite2")
+    assert detector.preprocessing.size == 64 and len(detector.head.slope) == head_size(
+        "lite2", layers_of("lite2"), REGIONS
+    )
     assert detector.metadata["weights"] == "lite2, ImageNet, frozen"
     anomaly_map = detector.explain([np.zeros((50, 50, 3), np.uint8)]).anomaly_map
     assert anomaly_map is not None and anomaly_map.shape == (1, 56, 56)

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from tests.conftest import draw_face
 from verovolto.data.face_batch import FaceBatch
 from verovolto.detectors.trivial.detector import trivial_scores
-from verovolto.detectors.vae.scores import VAE_SCORES, vae_scores
+from verovolto.detectors.vae.detector import VAE_SCORES, vae_scores
 from verovolto.networks.oc_fakedect import OCFakeDect
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,29 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import Command, draw_face, write_set
 from tests.experimental.blend.tiny import use_tiny_networks
+from tests.training.resume import (
+    assert_same_weights,
+    copied_at_each_save,
+    killed_in_training,
+    log_without_times,
+)
 from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
+from verovolto.detectors.config import TrainConfig
 from verovolto.experimental.blend import fit as two_heads
 from verovolto.experimental.blend import pair_store
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
 from verovolto.experimental.blend.fit import LEFT_OUT, TRAINED_ON
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs
-from verovolto.training.config import TrainConfig
+from verovolto.training import fit as frame
+from verovolto.training.config import configure
+from verovolto.training.data import load_training_data
+from verovolto.training.fit import resolved, run
 
 
 def config(data: Path, out: Path, **changes: Any) -> TrainConfig:
@@ -31,11 +41,11 @@ def config(data: Path, out: Path, **changes: Any) -> TrainConfig:
         "model": "resnet-ocvae2-blend", "crop_rule": "tight", "forgeries": 10, "size": 32, "latent": 8, "batch_size": 4,
         "epochs": 2, "workers": 0, "threads": 1, "seed": 1, "precision": "32",
     }  # fmt: skip
-    return TrainConfig(data=data, out=out, **{**settings, **changes})
+    return configure(data=data, out=out, **{**settings, **changes})
 
 
 def train(given: TrainConfig, **options: Any) -> BlendDetector:
-    loaded = Detector.load(two_heads.run(given, Progress(disable=True), **options))
+    loaded = Detector.load(run(given, **options))
     assert isinstance(loaded, BlendDetector)
     return loaded
 
@@ -51,6 +61,10 @@ def assert_same(one: BlendDetector, other: BlendDetector) -> None:
 
 @pytest.fixture(autouse=True)
 def _drawn_faces_and_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(monkeypatch)
+
+
+def prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     """No face detector takes a drawing for a face; where its eyes and mouth are is known."""
 
     def known(faces: Any, *_: Any, **__: Any) -> NDArray[np.float32]:
@@ -113,7 +127,7 @@ def test_a_run_gives_a_calibrated_detector_and_leaves_no_faces(small: Path, tmp_
     assert detector.domain.ranges and detector.metadata["forgeries"] == 10
     assert set(detector.metadata["kinds"]).isdisjoint(detector.metadata["left_out"])
     there = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert there == ["checkpoints", "config.toml", "detector", "metrics.csv", "run.json"]
+    assert there == ["checkpoints", "config.toml", "detector", "metrics.csv", "run.json", "tensorboard"]
     assert not list((tmp_path / "run").rglob("*.npy"))
 
 
@@ -129,7 +143,7 @@ def test_one_head_alone(
         columns = set(next(csv.reader(handle)))
     assert ("left_out_auroc" in columns) == (score == BLEND) and ("val_loss" in columns) == (score == RMSE)
     torch.manual_seed(1)
-    untouched = two_heads.network(two_heads.resolved(asked)).state_dict()
+    untouched = two_heads.network(resolved(asked).method).state_dict()  # type: ignore[arg-type]
     own = "blend." if score == RMSE else "decoder."
     trained = detector.model.state_dict()
     assert all(torch.equal(trained[name], untouched[name]) for name in trained if name.startswith(own))
@@ -142,9 +156,9 @@ def test_fakes_are_never_read(small: Path, tmp_path: Path, monkeypatch: pytest.M
     broken = write_set(tmp_path / "broken", train=12, people=4)
     for path in broken.glob("*/fake/*.jpg"):
         path.write_bytes(b"no image")
-    real = two_heads.calibrated
+    real = frame.calibrated
     monkeypatch.setattr(
-        two_heads, "calibrated", lambda one, faces, seed: real(one, faces.select(label="real"), seed=seed)
+        frame, "calibrated", lambda one, faces, seed: real(one, faces.select(label="real"), seed=seed)
     )
     one, other = (train(config(data, tmp_path / name)) for data, name in ((small, "a"), (broken, "b")))
     assert_same(one, other)
@@ -175,9 +189,35 @@ def test_stopped_at_any_step_it_ends_the_same(
     interrupted(two_heads, "ranking_error", 1)  # in the first epoch
     interrupted(two_heads, "ranking_error", 3)  # in the second
     interrupted(two_heads, "roc_auc_score", 0)  # after it
-    interrupted(two_heads, "calibrated", 0)
+    interrupted(frame, "calibrated", 0)
     assert_same(train(config(small, out, epochs=3)), whole)
     assert (out / "metrics.csv").read_text().count("\n") == 4
+
+
+def test_resumed_from_any_step_it_ends_bit_equal(small: Path, tmp_path: Path, pairs_of_seed_1: Path) -> None:
+    options = {"checkpoint_steps": 1, "checkpoint_epochs": 1, "patience": 5, "kl_warmup": 3, "clip_norm": 1.0}
+    whole, left = copied_at_each_save(
+        tmp_path, lambda out: run(config(small, out, **options), work=pairs_of_seed_1)
+    )
+    assert len(left) == 6  # 2 epochs of 2 steps, each step and each epoch's end
+    for each in left:
+        run(config(small, each, **options), work=pairs_of_seed_1)
+        assert_same_weights(whole, each)
+        assert log_without_times(whole) == log_without_times(each)
+
+
+def test_killed_and_resumed_it_ends_bit_equal(small: Path, tmp_path: Path) -> None:
+    """SIGKILL, in a process of its own, in mid-epoch."""
+    options = {"epochs": 8, "checkpoint_steps": 1, "checkpoint_epochs": 1, "precision": "bf16"}
+    run(config(small, tmp_path / "whole", **options))
+    code = (
+        "import sys; from pathlib import Path; import pytest; from tests.experimental.blend import test_fit\n"
+        "test_fit.prepare(pytest.MonkeyPatch())\n"
+        f"test_fit.run(test_fit.config(Path({str(small)!r}), Path({str(tmp_path / 'killed')!r}), **{options!r}))"
+    )
+    killed_in_training([sys.executable, "-c", code], tmp_path / "killed")
+    run(config(small, tmp_path / "killed", **options))
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(
@@ -198,9 +238,8 @@ def test_it_stops_when_no_epoch_is_better(
     small: Path, tmp_path: Path, pairs_of_seed_1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(two_heads, "roc_auc_score", lambda _labels, _scores: 0.5)
-    monkeypatch.setattr(
-        two_heads._Evaluator, "better", lambda _self, one, other: one["epoch"] == 1 != other["epoch"]
-    )
+    answers = iter([True])  # of the second epoch, then of none
+    monkeypatch.setattr(two_heads.BlendObjective, "better", lambda *_: next(answers, False))
     train(config(small, tmp_path / "run", epochs=9, patience=2), work=pairs_of_seed_1)
     with (tmp_path / "run/metrics.csv").open() as handle:
         assert [int(row["epoch"]) for row in csv.DictReader(handle)] == [0, 1, 2, 3]
@@ -209,7 +248,7 @@ def test_it_stops_when_no_epoch_is_better(
 def test_pairs_are_a_function_of_what_is_asked_and_another_request_is_refused(
     small: Path, tmp_path: Path
 ) -> None:
-    faces = two_heads.load_training_data(config(small, tmp_path / "x")).train
+    faces = load_training_data(config(small, tmp_path / "x")).train
     options: dict[str, Any] = {"workers": 0, "max_unreadable": 0.0, "task": lambda *_: lambda _: None}
 
     def asked(**changes: Any) -> Asked:

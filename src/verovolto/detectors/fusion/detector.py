@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verovolto.calibration.conformal import RULES, SmoothP
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.thresholds import Calibration, Threshold
-from verovolto.core.errors import InputError
+from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.base import SavedDetector
+from verovolto.detectors.base import Detector, SavedState, load_detector
 from verovolto.detectors.io import digest_of, read_description
+from verovolto.detectors.registry import register
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.types import Explanation, Scores
 from verovolto.networks.choices import FusionRule
@@ -30,8 +29,9 @@ PARTS = "parts"
 """Folder of the parts inside the detector's own: `parts/0`, `parts/1`, …"""
 
 
-@dataclass
-class FusedDetector(SavedDetector):
+@register("fusion", source="docs/detectors; of finished detectors, by verovolto fuse")
+@dataclass(kw_only=True, eq=False)
+class FusedDetector(Detector):
     """Each of the `detectors` gives its default score; `references` holds, for each, scores of the same real faces.
 
     Against these a score becomes a p-value (`calibration.conformal.SmoothP`), and `rule` makes one statistic
@@ -47,15 +47,11 @@ class FusedDetector(SavedDetector):
 
     kind = "fusion"
 
-    detectors: Sequence[SavedDetector]
+    detectors: Sequence[Detector]
     references: Sequence[NDArray[np.float64]]
     rule: FusionRule = "fisher"
-    default_score: str = SCORE
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    metadata: dict[str, Any] = field(default_factory=dict)
     name: str = "fusion"
+    default_score: str = SCORE
 
     def __post_init__(self) -> None:
         check_parts(self.detectors)
@@ -104,7 +100,7 @@ class FusedDetector(SavedDetector):
         ]
         super().save(path)
 
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {
             f"reference.{i}": torch.from_numpy(np.ascontiguousarray(reference))
             for i, reference in enumerate(self.references)
@@ -115,21 +111,30 @@ class FusedDetector(SavedDetector):
         ]
         return tensors, {"rule": self.rule, "parts": metadata}
 
-    @staticmethod
-    def assemble(
-        description: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-        device: torch.device,
-        *,
-        detectors: Sequence[SavedDetector],
-        **common: Any,
-    ) -> FusedDetector:
-        """Put together what `parts` gave with the `detectors` of the folders inside, which are on `device`."""
-        references = [tensors[f"reference.{i}"].double().numpy() for i in range(len(detectors))]
-        return FusedDetector(detectors=detectors, references=references, rule=description["rule"], **common)
+    @classmethod
+    def from_state(cls, saved: SavedState) -> FusedDetector:
+        detectors = []
+        for i, written in enumerate(saved.description["parts"]):
+            part = saved.folder / PARTS / str(i)
+            if digest_of(read_description(part)) != written["digest"]:
+                raise DetectorError(
+                    f"{part} is another detector than the one that was fused",
+                    hint="copy the whole folder again",
+                )
+            detectors.append(load_detector(part, str(saved.common["device"])))
+        references = [saved.tensors[f"reference.{i}"].double().numpy() for i in range(len(detectors))]
+        return cls(detectors=detectors, references=references, rule=saved.description["rule"], **saved.common)
+
+    def summary_lines(self) -> list[str]:
+        calibrated = self.metadata["calibrated_on"]
+        return [
+            f"{self.rule} of {len(self.detectors)} detectors; p-values of each by "
+            f"{self.metadata['chosen_on']['faces']} real faces, thresholds set on "
+            f"{calibrated['real']} more ({calibrated['clusters']} clusters by {calibrated['cluster']})"
+        ]
 
 
-def check_parts(detectors: Sequence[SavedDetector]) -> None:
+def check_parts(detectors: Sequence[Detector]) -> None:
     """Raises InputError for fewer than two detectors, and for those that cannot look at the same crop."""
     if len(detectors) < 2:
         raise InputError(f"{len(detectors)} detector cannot be fused", hint="name at least two")
@@ -142,7 +147,7 @@ def check_parts(detectors: Sequence[SavedDetector]) -> None:
             )
 
 
-def reference_scores(detector: SavedDetector, reals: FaceSet, fingerprint: str) -> NDArray[np.float64]:
+def reference_scores(detector: Detector, reals: FaceSet, fingerprint: str) -> NDArray[np.float64]:
     """Default scores of real faces that a part has not learned from, ascending float64 `[n]`.
 
     A part that was fitted to these very faces (of the set of that `fingerprint`) has set aside what new ones like them

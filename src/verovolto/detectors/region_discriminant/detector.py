@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
-from verovolto.detectors.base import SavedDetector
-from verovolto.detectors.types import Explanation, Scores
+from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.region_discriminant.config import RegionDiscriminantConfig
+from verovolto.detectors.registry import register
+from verovolto.detectors.types import Explanation, ModelRow, Scores
 from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.regions import STATISTICS, contributions, pooled, region_masks
-from verovolto.networks.backbones.efficientnet_lite import Lite, variant
+from verovolto.networks.backbones.efficientnet_lite import VARIANTS, Lite, variant
+from verovolto.networks.choices import DISCRIMINANT
 
 SCORE = "discriminant"
+STAGES = slice(1, 6)
+"""The stages of the backbone after whose last block features are taken: all but the first and the last."""
+REGIONS = ("inner", "eyes")
 _ANOMALY_MAP_SIDE = 56
+_HALVED = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +60,11 @@ def head_size(backbone: str, layers: Sequence[int], regions: Sequence[str]) -> i
     """How many columns there are: a weight each is all that a head learns."""
     channels = variant(backbone).channels
     return sum(channels[layer] for layer in layers) * len(regions) * len(STATISTICS)
+
+
+def layers_of(backbone: str) -> tuple[int, ...]:
+    """The blocks of a backbone after which features are taken."""
+    return variant(backbone).ends[STAGES]
 
 
 class RegionFeatures:
@@ -92,22 +103,17 @@ class RegionFeatures:
             return pooled(self.maps(batch), self.masks)
 
 
-@dataclass
-class FeatureDetector(SavedDetector):
+@register(DISCRIMINANT, config=RegionDiscriminantConfig, source="docs/detectors; frozen features")
+@dataclass(kw_only=True, eq=False)
+class FeatureDetector(Detector):
     """A linear head on frozen features, fitted on real faces and on forgeries made of real faces (see
     `detectors.region_discriminant.fit`)."""
 
     kind = "features"
 
-    name: str
     head: LinearHead
     preprocessing: Preprocessing
     default_score: str = SCORE
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     score_names: tuple[str, ...] = (SCORE,)
 
     def __post_init__(self) -> None:
@@ -117,10 +123,6 @@ class FeatureDetector(SavedDetector):
         )
         self.features = features.to(self.device)
         self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
-
-    @property
-    def crop_rule(self) -> dict[str, Any] | None:
-        return self.preprocessing.crop_rule
 
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
@@ -141,7 +143,7 @@ class FeatureDetector(SavedDetector):
         shares = contributions(maps, self.features.masks, self._slope, self._origin, side=_ANOMALY_MAP_SIDE)
         return shares.clamp(min=0).cpu()
 
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         head = self.head
         tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
         metadata = {
@@ -150,25 +152,38 @@ class FeatureDetector(SavedDetector):
         }  # fmt: skip
         return tensors, {"head": metadata, "preprocessing": asdict(self.preprocessing)}
 
-    @staticmethod
-    def assemble(
-        description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device, **common: Any
-    ) -> FeatureDetector:
-        """Put together what `parts` gave; `common` is what every kind of detector has."""
-        written = description["head"]
+    @classmethod
+    def from_state(cls, saved: SavedState) -> FeatureDetector:
+        written = saved.description["head"]
         head = LinearHead(
             backbone=written["trunk"],
             layers=tuple(written["taps"]),
             regions=tuple(written["regions"]),
             side=written["side"],
-            landmarks=tensors["head.landmarks"],
-            slope=tensors["head.slope"],
-            origin=tensors["head.origin"],
+            **saved.tensors_of("head"),
         )
-        return FeatureDetector(
-            name=written["name"],
-            head=head,
-            preprocessing=Preprocessing.from_dict(description["preprocessing"]),
-            device=device,
-            **common,
-        )
+        return cls(name=written["name"], head=head, **saved.common)
+
+    @classmethod
+    def resolve(cls, config: TrainConfig) -> TrainConfig:
+        options = config.method
+        assert isinstance(options, RegionDiscriminantConfig)
+        size = options.size or variant(options.trunk).size
+        if size % _HALVED:  # down to the last map
+            raise InputError(
+                f"--size {size} is no multiple of {_HALVED}", hint="leave it out for the backbone's own"
+            )
+        return replace(config, method=replace(options, size=size))
+
+    @classmethod
+    def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
+        return [
+            ModelRow(
+                variant=f"--{name}.trunk {each}", parameters=f"{head_size(each, layers_of(each), REGIONS):,}",
+                input=f"{variant(each).size} px", score=SCORE,
+            )
+            for each in ([] if size else VARIANTS)
+        ]  # fmt: skip
+
+    def _how_fitted(self) -> str:
+        return f"{self.metadata['forgeries']:,} forgeries made of them"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.score_table import BASELINES
 from verovolto.data.transforms import laplacian_variance, luma
-from verovolto.detectors.base import Detector
+from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.registry import register
 from verovolto.detectors.types import Scores
 
 TRIVIAL_SCORES = BASELINES
@@ -30,17 +29,23 @@ def trivial_scores(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
     }
 
 
-@dataclass
+@register("trivial", source="docs/detectors/trivial.md")
+@dataclass(kw_only=True, eq=False)
 class TrivialDetector(Detector):
-    """File bytes, sharpness or brightness as a detector: the floor that any other has to clear."""
+    """One of the trivial statistics as a detector; there is nothing to train."""
+
+    kind = "trivial"
 
     name: str = "trivial"
     default_score: str = "sharpness"
     score_names: tuple[str, ...] = TRIVIAL_SCORES
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    metadata: dict[str, Any] = field(default_factory=dict)
 
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         return Scores(columns=trivial_scores(batch), default=self.default_score)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {}, {}
+
+    @classmethod
+    def from_state(cls, saved: SavedState) -> TrivialDetector:
+        return cls(**saved.common)

@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.thresholds import Calibration, Threshold
+from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
-from verovolto.detectors.base import SavedDetector
-from verovolto.detectors.types import Explanation, Scores
-from verovolto.detectors.vae.scores import VAE_SCORES, vae_scores
+from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.fitting import Run
+from verovolto.detectors.registry import register
+from verovolto.detectors.types import Explanation, ModelRow, Scores
+from verovolto.detectors.vae.config import VAEConfig
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.choices import Precision
-from verovolto.networks.registry import Architecture, build
-from verovolto.networks.vae import VAE, VAEOutput, arithmetic
+from verovolto.networks.backbones.resnet18 import NONE
+from verovolto.networks.choices import Bottleneck, Precision
+from verovolto.networks.registry import (
+    NETWORKS,
+    Architecture,
+    build,
+    count_parameters,
+    entry,
+    has_bottlenecks,
+    has_second_encoder,
+    network_name,
+    shares_network,
+)
+from verovolto.networks.vae import VAE, VAEOutput, arithmetic, negative_elbo
+
+VAE_SCORES = ("rmse", "mse", "rmse_unit", "latent", "kl", "elbo")
 
 
-@dataclass
-class VAEDetector(SavedDetector):
+def vae_scores(
+    model: VAE, x: Float[Tensor, "b 3 h w"], out: VAEOutput, *, std: Sequence[float], beta: float
+) -> dict[str, Float[Tensor, " b"]]:
+    """All scores of a batch, given one deterministic pass (`z` = posterior mean).
+
+    - `rmse`: sqrt of the mean squared error over channels and pixels, in normalised units (thesis, eq. 5);
+    - `mse`: its square; `rmse_unit`: the same error in [0, 1] pixel units;
+    - `latent`: RMSE over latent dimensions between mu(x) and mu(x_hat), encoded again (thesis, eq. 6);
+    - `kl`: KL(q(z|x) || N(0, I)) in nats; `elbo`: the negative ELBO, `beta * kl +` summed squared error.
+    """
+    error = (x - out.x_hat).square()
+    mse = error.flatten(1).mean(1)
+    unit = error * torch.tensor(std, device=x.device).view(1, 3, 1, 1).square()
+    latent = (out.posterior.mu - model.encode_again(out.x_hat)).square().flatten(1).mean(1).sqrt()
+    columns = {
+        "rmse": mse.sqrt(),
+        "mse": mse,
+        "rmse_unit": unit.flatten(1).mean(1).sqrt(),
+        "latent": latent,
+        "kl": out.posterior.kl(),
+        "elbo": negative_elbo(x, out, beta=beta),
+    }
+    return {name: values.float() for name, values in columns.items()}
+
+
+@register(*NETWORKS, config=VAEConfig, source={name: each.source for name, each in NETWORKS.items()})
+@dataclass(kw_only=True, eq=False)
+class VAEDetector(Detector):
     """A VAE with a default score."""
 
     kind = "vae"
@@ -31,14 +73,8 @@ class VAEDetector(SavedDetector):
     architecture: Architecture
     model: VAE
     preprocessing: Preprocessing
-    default_score: str
     beta: float = 1.0
     precision: Precision = "32"
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    score_names: tuple[str, ...] = VAE_SCORES
 
     def __post_init__(self) -> None:
         if self.default_score not in VAE_SCORES:
@@ -49,10 +85,6 @@ class VAEDetector(SavedDetector):
         self.score_names = (self.default_score, *(s for s in VAE_SCORES if s != self.default_score))
         self.model.eval().to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
-
-    @property
-    def crop_rule(self) -> dict[str, Any] | None:
-        return self.preprocessing.crop_rule
 
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
@@ -75,12 +107,7 @@ class VAEDetector(SavedDetector):
                 kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
             )
 
-    def rescored(self, model: str, score: str) -> VAEDetector:
-        """The same network under the name of its twin, with another default score (thresholds are kept by score)."""
-        architecture = Architecture.from_dict({**self.architecture.to_dict(), "model": model})
-        return replace(self, architecture=architecture, default_score=score)
-
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         return tensors, {
             "architecture": self.architecture.to_dict(),
@@ -89,30 +116,97 @@ class VAEDetector(SavedDetector):
             "precision": self.precision,
         }
 
-    @staticmethod
-    def assemble(
-        description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device, **common: Any
-    ) -> VAEDetector:
-        """Put together what `parts` gave; `common` is what every kind of detector has."""
-        architecture = Architecture.from_dict(description["architecture"])
+    @classmethod
+    def from_state(cls, saved: SavedState) -> VAEDetector:
+        architecture = Architecture.from_dict(saved.description["architecture"])
         model = build(architecture)
-        weights = {
-            name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")
-        }
-        model.load_state_dict(weights)
-        return VAEDetector(
+        model.load_state_dict(saved.tensors_of("model"))
+        return cls(
             architecture=architecture,
-            model=model.to(device),
-            preprocessing=Preprocessing.from_dict(description["preprocessing"]),
-            beta=description["beta"],
-            precision=description["precision"],
-            **common,
+            model=model.to(saved.common["device"]),
+            beta=saved.description["beta"],
+            precision=saved.description["precision"],
+            **saved.common,
         )
+
+    @classmethod
+    def resolve(cls, config: TrainConfig) -> TrainConfig:
+        options, published = config.method, entry(config.model)
+        assert isinstance(options, VAEConfig)
+        if options.score is not None and options.score not in VAE_SCORES:
+            raise InputError(
+                f"--score: no score is called {options.score!r}", hint=f"there are {', '.join(VAE_SCORES)}"
+            )
+        resolved = replace(
+            options,
+            size=options.size or published.size,
+            latent=options.latent or published.latent,
+            batch_size=options.batch_size or published.batch_size,
+            lr=options.lr or published.lr,
+            flips=options.flips or published.flips,
+            score=options.score or published.score,
+            weights=options.weights if published.pretrained else NONE,
+        )
+        workers = 0 if config.device == "cpu" else min(8, max(1, cores() - 1))
+        return replace(config, method=resolved, workers=workers if config.workers is None else config.workers)
+
+    @classmethod
+    def from_detector(cls, config: TrainConfig, source: Detector, run: Run) -> Detector:
+        options, published = config.method, entry(config.model)
+        assert isinstance(options, VAEConfig)
+        if not isinstance(source, VAEDetector):
+            return super().from_detector(config, source, run)
+        architecture = Architecture.from_dict({**source.architecture.to_dict(), "model": config.model})
+        shared = options.second_encoder == "shared" and shares_network(architecture)
+        if not shared or source.name != published.twin:
+            twin = f"it shares the network of {published.twin}"
+            raise InputError(
+                f"{config.model} cannot be made of the {source.name}",
+                hint=twin if published.twin else "train it instead: leave out --from",
+            )
+        if options.size not in (None, architecture.size):
+            raise InputError(
+                f"--size {options.size} is not that of its network, {architecture.size}", hint="leave it out"
+            )
+        metadata = {**source.metadata, "network_of": source.name}
+        return replace(
+            source,
+            architecture=architecture,
+            default_score=options.score or published.score,
+            metadata=metadata,
+        )
+
+    @classmethod
+    def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
+        rows = []
+        for variant, architecture in variants(name, size or entry(name).size):
+            with torch.device("meta"):  # counts without allocating
+                parameters = count_parameters(build(architecture))
+            rows.append(
+                ModelRow(
+                    variant=variant, parameters=f"{parameters:,}", input=f"{architecture.size} px",
+                    score=entry(name).score,
+                )
+            )  # fmt: skip
+        return rows
+
+    def _how_fitted(self) -> str:
+        return f"the epoch chosen on {self.metadata['chosen_on']['faces']} other reals"
 
     def _pass(self, batch: FaceBatch) -> tuple[Tensor, VAEOutput]:
         x = self.preprocessing(batch, self.device)
         with arithmetic(self.device.type, self.precision):
             return x, self.model(x)
+
+
+def variants(name: str, size: int) -> list[tuple[str, Architecture]]:
+    """The networks that a model can have, each with the flags that ask for it."""
+    base = Architecture(model=network_name(name), size=size)
+    if has_bottlenecks(name):
+        return [(f"--vae.bottleneck {each}", replace(base, bottleneck=each)) for each in get_args(Bottleneck)]
+    if has_second_encoder(name):
+        return [("", base), ("--vae.second-encoder separate", replace(base, second_encoder="separate"))]
+    return [("", base)]
 
 
 def _error_map(x: Tensor, out: VAEOutput) -> Tensor:

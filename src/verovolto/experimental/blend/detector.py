@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
-from verovolto.detectors.base import SavedDetector
-from verovolto.detectors.types import Explanation, Scores
+from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.registry import register
+from verovolto.detectors.types import Explanation, ModelRow, Scores
+from verovolto.experimental.blend.config import BlendConfig
 from verovolto.experimental.blend.network import BlendVAE, pooled_logit
 from verovolto.features.preprocessing import Preprocessing
-from verovolto.networks.choices import Bottleneck, Precision
+from verovolto.networks.choices import BLEND_VAE, Bottleneck, Precision
 from verovolto.networks.vae import arithmetic
 
+SIZE, LATENT, BATCH, RATE = 96, 256, 16, 3e-4
+"""Of the input and the latent space, images a step and learning rate, where none are given."""
 BLEND, RMSE = "blend", "rmse"
 HEAD_SCORES = (BLEND, RMSE)
 """Pooled logit of the predicted map; root mean squared error of the reconstruction in normalised units."""
 
 
-@dataclass
-class BlendDetector(SavedDetector):
+@register(BLEND_VAE, config=BlendConfig, source="docs/detectors; resnet-ocvae2 with a second head")
+@dataclass(kw_only=True, eq=False)
+class BlendDetector(Detector):
     """A `BlendVAE` network with the scores of the heads that were trained: `score_names`, the default one first.
 
     The heat map is the predicted one, the probability of a blend at each place `[B, size / 4, size / 4]`; of a network
@@ -36,18 +39,12 @@ class BlendDetector(SavedDetector):
 
     kind = "blend"
 
-    name: str
     model: BlendVAE
     latent: int
     bottleneck: Bottleneck
     preprocessing: Preprocessing
-    default_score: str
     score_names: tuple[str, ...] = HEAD_SCORES
     precision: Precision = "32"
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.default_score not in self.score_names or not set(self.score_names) <= set(HEAD_SCORES):
@@ -58,10 +55,6 @@ class BlendDetector(SavedDetector):
         self.score_names = (self.default_score, *(n for n in self.score_names if n != self.default_score))
         self.model.eval().to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
-
-    @property
-    def crop_rule(self) -> dict[str, Any] | None:
-        return self.preprocessing.crop_rule
 
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
@@ -85,7 +78,7 @@ class BlendDetector(SavedDetector):
                 reconstructions=None if x_hat is None else self.preprocessing.pictures(x_hat),
             )
 
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         network = {
             "name": self.name, "latent": self.latent, "bottleneck": self.bottleneck, "trained": list(self.score_names),
@@ -96,26 +89,50 @@ class BlendDetector(SavedDetector):
             "precision": self.precision,
         }
 
-    @staticmethod
-    def assemble(
-        description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device, **common: Any
-    ) -> BlendDetector:
-        """Put together what `parts` gave; `common` is what every kind of detector has."""
-        network = description["network"]
-        preprocessing = Preprocessing.from_dict(description["preprocessing"])
-        model = BlendVAE(size=preprocessing.size, latent=network["latent"], bottleneck=network["bottleneck"])
-        own = {name: value for name, value in tensors.items() if name.startswith("model.")}
-        model.load_state_dict({name.removeprefix("model."): value for name, value in own.items()})
-        return BlendDetector(
+    @classmethod
+    def from_state(cls, saved: SavedState) -> BlendDetector:
+        network = saved.description["network"]
+        size: int = saved.common["preprocessing"].size
+        model = BlendVAE(size=size, latent=network["latent"], bottleneck=network["bottleneck"])
+        model.load_state_dict(saved.tensors_of("model"))
+        return cls(
             name=network["name"],
-            model=model.to(device),
+            model=model.to(saved.common["device"]),
             latent=network["latent"],
             bottleneck=network["bottleneck"],
-            preprocessing=preprocessing,
             score_names=tuple(network["trained"]),
-            precision=description["precision"],
-            **common,
+            precision=saved.description["precision"],
+            **saved.common,
         )
+
+    @classmethod
+    def resolve(cls, config: TrainConfig) -> TrainConfig:
+        options = config.method
+        assert isinstance(options, BlendConfig)
+        scores = trained_scores(options)
+        if options.score is not None and options.score not in scores:
+            raise InputError(
+                f"--score {options.score}: this run trains {' and '.join(scores)}", hint="leave it out"
+            )
+        resolved = replace(
+            options,
+            size=options.size or SIZE,
+            latent=options.latent or LATENT,
+            batch_size=options.batch_size or BATCH,
+            lr=options.lr or RATE,
+            flips=options.flips or "h",
+            score=options.score or scores[0],
+        )
+        return replace(config, method=resolved)
+
+    @classmethod
+    def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
+        with torch.device("meta"):  # counts without allocating
+            parameters = sum(p.numel() for p in BlendVAE(size=SIZE, latent=LATENT).parameters())
+        return [] if size else [ModelRow(parameters=f"{parameters:,}", input=f"{SIZE} px", score=BLEND)]
+
+    def _how_fitted(self) -> str:
+        return f"{self.metadata['forgeries']:,} forgeries made of them"
 
     def _pass(
         self, x: Float[Tensor, "b 3 h w"]
@@ -128,6 +145,12 @@ class BlendDetector(SavedDetector):
             if RMSE in self.score_names:
                 x_hat = self.model.decode(self.model.posterior(stages).mu).float()
         return logits, x_hat
+
+
+def trained_scores(options: BlendConfig) -> tuple[str, ...]:
+    """Scores of the heads that have a weight."""
+    weights = {BLEND: options.blend_weight, RMSE: options.reconstruction_weight}
+    return tuple(name for name, weight in weights.items() if weight)
 
 
 def _anomaly_map(x: Tensor, logits: Tensor | None, x_hat: Tensor | None) -> Float[Tensor, "b h w"]:

@@ -7,7 +7,6 @@ A folder holds `pairs.json` (what is drawn), `landmarks/` (coordinates), `face_p
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,21 +19,19 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from verovolto.core.files import atomic_path, read_json_object, write_json
+from verovolto.core.progress import Task
 from verovolto.core.workdir import compute_chunks, record_or_verify
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
+from verovolto.detectors.fitting import check_readable
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
 from verovolto.synthesis.pseudo_fakes import FacePool, native_sides, pair
-from verovolto.training.closed_form import check_readable
 
 SIDE = 224
 """Side in pixels at which faces are forged and compressed, before they are brought to the network's."""
 
 FINDER = "mtcnn"
-
-Task = Callable[[str, int], Callable[[int], None]]
-"""Opens a count of steps by its name and length; what it returns is told how many more are done."""
 
 
 class PairBatch(NamedTuple):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,15 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
-from verovolto.detectors.base import SavedDetector
-from verovolto.detectors.types import Scores
+from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.fitting import Run, TrainingData
+from verovolto.detectors.registry import register
+from verovolto.detectors.types import ModelRow, Scores
 from verovolto.detectors.vae.detector import VAEDetector
+from verovolto.experimental.error_typicality.config import TypicalityConfig
 from verovolto.experimental.error_typicality.density import ConditionalMixture, fewest, fit_conditional
 from verovolto.experimental.error_typicality.error_vector import (
     MODEL_VALUES,
@@ -28,12 +30,14 @@ from verovolto.experimental.error_typicality.error_vector import (
     complexity,
     model_columns,
 )
+from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.spectrum import linear_bands
 from verovolto.networks.choices import ERROR_TYPICALITY, Density
 
 NAME = ERROR_TYPICALITY
 SCORE = "typicality"
 BANDS = 8
+_FIT = f"{__name__.rpartition('.')[0]}.fit"
 COMPONENTS: dict[Density, int] = {"gaussian": 1, "mixture": 2}
 
 CONTROLS = (*band_names("input", BANDS), "bytes as JPEG")
@@ -127,8 +131,9 @@ def fit_typicality_of_errors(
     return replace(whole, held_out=np.sort(scores))
 
 
-@dataclass
-class TypicalityDetector(SavedDetector):
+@register(NAME, config=TypicalityConfig, source="docs/detectors; of a finished VAE")
+@dataclass(kw_only=True, eq=False)
+class TypicalityDetector(Detector):
     """A density of reconstruction errors on top of a finished VAE (see `experimental.error_typicality.fit`).
 
     It has no heat map: what makes an error atypical is how its power is spread over frequencies, nowhere in particular.
@@ -138,13 +143,9 @@ class TypicalityDetector(SavedDetector):
 
     vae: VAEDetector
     typicality: Typicality
-    default_score: str = SCORE
-    calibration: dict[str, Calibration] = field(default_factory=dict)
-    thresholds: list[Threshold] = field(default_factory=list)
-    domain: Domain = field(default_factory=Domain)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    score_names: tuple[str, ...] = (SCORE,)
     name: str = NAME
+    default_score: str = SCORE
+    score_names: tuple[str, ...] = (SCORE,)
 
     @property
     def crop_rule(self) -> dict[str, Any] | None:
@@ -159,29 +160,48 @@ class TypicalityDetector(SavedDetector):
         values = self.typicality.score(error_vectors(self.vae, batch))
         return Scores(columns={SCORE: values.float()}, default=SCORE)
 
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, description = self.vae.parts()
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, description = self.vae.state()
         tensors |= {f"typicality.{name}": value for name, value in self.typicality.density.tensors().items()}
         tensors["typicality.held_out"] = torch.from_numpy(self.typicality.held_out)
         kept = list(self.typicality.kept)
         return tensors, {"vae": {**description, "score": self.vae.default_score}, "kept": kept}
 
-    @staticmethod
-    def assemble(
-        description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device, **common: Any
-    ) -> TypicalityDetector:
-        """Put together what `parts` gave; `common` is what every kind of detector has."""
-        vae = VAEDetector.assemble(
-            description["vae"], tensors, device, default_score=description["vae"]["score"]
-        )
-        fitted = {
-            name.removeprefix("typicality."): value
-            for name, value in tensors.items()
-            if name.startswith("typicality.")
-        }
+    @classmethod
+    def from_state(cls, saved: SavedState) -> TypicalityDetector:
+        written, device = saved.description["vae"], saved.common["device"]
+        of_vae = {"default_score": written["score"], "device": device,
+                  "preprocessing": Preprocessing.from_dict(written["preprocessing"])}  # fmt: skip
+        vae = VAEDetector.from_state(replace(saved, description=written, common=of_vae))
+        fitted = saved.tensors_of("typicality")
         typicality = Typicality(
             density=ConditionalMixture.from_tensors(fitted, controls=len(CONTROLS)),
-            kept=tuple(description["kept"]),
+            kept=tuple(saved.description["kept"]),
             held_out=fitted["held_out"].double().numpy(),
         )
-        return TypicalityDetector(vae=vae, typicality=typicality, **common)
+        return cls(vae=vae, typicality=typicality, **saved.common)
+
+    @classmethod
+    def fit(cls, config: TrainConfig, data: TrainingData, run: Run) -> TypicalityDetector:
+        raise InputError(
+            f"{NAME} is made of a finished VAE",
+            hint="train one, say oc-fakedect1, and give its run folder as --from",
+        )
+
+    @classmethod
+    def from_detector(cls, config: TrainConfig, source: Detector, run: Run) -> TypicalityDetector:
+        if not isinstance(source, VAEDetector):
+            raise InputError(
+                f"{NAME} cannot be made of the {source.name}", hint="give the run of a VAE as --from"
+            )
+        made: TypicalityDetector = import_module(_FIT).of_vae(config, source, run)
+        return made
+
+    @classmethod
+    def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
+        vectors = len(CONTROLS) + len(VALUES)
+        numbers = 2 * vectors + vectors * (vectors + 1) // 2
+        return [] if size else [ModelRow(parameters=f"{numbers:,}", input="its VAE's", score=SCORE)]
+
+    def _how_fitted(self) -> str:
+        return f"a density fitted to the errors of {self.metadata['fitted_on']['faces']} other reals"

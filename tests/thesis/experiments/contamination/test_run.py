@@ -15,7 +15,7 @@ from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
 from verovolto.thesis.experiments.contamination import page as page
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan, split_file

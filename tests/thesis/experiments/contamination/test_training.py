@@ -12,21 +12,22 @@ import pytest
 import torch
 
 from tests.conftest import write_set
-from verovolto.commands.train import run_training
 from verovolto.core.errors import TrainingError
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.config import TrainConfig
 from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.experiments.contamination.run import Contamination, contaminated, train_contaminated
 from verovolto.thesis.networks import validation_losses
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
 from verovolto.training.fit import run
+from verovolto.training.fit import run as run_training
 from verovolto.training.run_metadata import read_json
 
 
 def tiny(data: Path, out: Path) -> TrainConfig:
-    return TrainConfig(
+    return configure(
         data=data, out=out, model="oc-fakedect1", size=8, latent=4, epochs=2, batch_size=8, threads=1, flips="hv",
         checkpoint_epochs=1, precision="32", device="cpu",
     )  # fmt: skip

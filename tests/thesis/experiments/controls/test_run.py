@@ -15,7 +15,8 @@ from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.core import workdir
 from verovolto.core.errors import Diverged, InputError
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.vae.fit import architecture
 from verovolto.networks.registry import build
 from verovolto.thesis.experiments.controls import page as page
 from verovolto.thesis.experiments.controls import run as controls
@@ -23,8 +24,7 @@ from verovolto.thesis.experiments.controls.run import COMPARISONS, GRID, Compari
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
 from verovolto.training import fit as run_module
-from verovolto.training.config import resolve
-from verovolto.training.fit import architecture
+from verovolto.training.fit import resolved
 
 SMALL = {
     "base": Condition(model="oc-fakedect1", latent=4),
@@ -217,7 +217,7 @@ def test_all_of_the_grid_can_be_built_and_is_trained_alike(
     faces: Path, whole_grid: None, tmp_path: Path
 ) -> None:
     whole = asked(faces, tmp_path)
-    configs = [resolve(controls.config_of(whole, "honest", name, faces)) for name in GRID]
+    configs = [resolved(controls.config_of(whole, "honest", name, faces)) for name in GRID]
     for config in configs:
         with torch.device("meta"):
             assert build(architecture(config)).size == 32

@@ -24,6 +24,8 @@ from verovolto.core.errors import DataError
 from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.fitting import TrainingData
 from verovolto.thesis.experiments.contamination.statistics import Level, evaluate_levels
 from verovolto.thesis.metrics import chosen_on_reals
 from verovolto.thesis.networks import kept_losses, noise_of, run_folder, score_run, scores
@@ -31,8 +33,7 @@ from verovolto.thesis.plan import Context, network_of
 from verovolto.thesis.protocols import calibration_split
 from verovolto.thesis.splits import generator, method_mask
 from verovolto.training import fit
-from verovolto.training.config import TrainConfig
-from verovolto.training.data import TrainingData, load_training_data
+from verovolto.training.data import load_training_data
 from verovolto.training.run_metadata import stored_config
 
 SHARES = (0.01, 0.05, 0.1)

@@ -27,7 +27,8 @@ from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import halve
-from verovolto.detectors.registry import load_detector
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.score_faces import read_batch, score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.networks.choices import Bottleneck, ModelName, Noise
@@ -38,7 +39,7 @@ from verovolto.thesis.experiments.controls.statistics import METRICS, difference
 from verovolto.thesis.networks import noise_of, run_folder, scores, train, validation_losses
 from verovolto.thesis.plan import Context, Plan, Protocol
 from verovolto.thesis.protocols import rankings
-from verovolto.training.config import TrainConfig
+from verovolto.training.config import configure
 
 SCORE = "rmse"
 """By which all of them are evaluated: the error of reconstruction."""
@@ -156,7 +157,7 @@ def train_and_score(context: Context, name: str, folder: Path) -> dict[str, Any]
     assert isinstance(trained, VAEDetector), "a control is a VAE"
     reals = faces.select(split="train", label="real")
     detector = with_measured_norms(
-        trained, reals, batch_size=plan.batch_size or 100, seed=plan.seed, noise=config.noise
+        trained, reals, batch_size=plan.batch_size or 100, seed=plan.seed, noise=noise_of(plan, protocol)
     )
     selection = _selection_reals(faces.select(split="val"), plan.seed)
     for split, some in {"val": selection, "test": faces.select(split="test")}.items():
@@ -179,7 +180,7 @@ def config_of(plan: Plan, protocol: Protocol, name: str, data: Path) -> TrainCon
         data: the split file.
     """
     one = GRID[name]
-    return TrainConfig(
+    return configure(
         data=data, model=one.model, out=run_folder(plan, protocol, f"control-{_slug(name)}"), size=plan.control_size,
         latent=one.latent, bottleneck=one.bottleneck, beta=one.beta, noise=noise_of(plan, protocol),
         weights=one.weights, batch_size=plan.batch_size, epochs=plan.control_epochs,

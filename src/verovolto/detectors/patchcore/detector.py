@@ -5,7 +5,7 @@ Roth, Pemula, Zepeda, Schoelkopf, Brox & Gehler, "Towards Total Recall in Indust
 that leaves none far from it, chosen greedily (algorithm 1); a place's distance is that to the nearest of the memory
 (eq. 6), the face's score the largest, weighted by how alone its neighbour lies in the memory (eq. 7).
 
-Departures. The trunk's levels are narrow enough to need neither the paper's pooling of channels nor its random
+Departures. The backbone's levels are narrow enough to need neither the paper's pooling of channels nor its random
 projection; its features are no outputs of a ReLU and have scales of their own, so each channel is divided by its
 spread. The greedy choice is made among patches drawn at random, since all of thousands of faces would take hours.
 
@@ -19,18 +19,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from verovolto.detectors.feature_baseline.maps import CHANNELS, above_median, aligned, smoothed
+from verovolto.core.errors import DataError
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.feature_baseline import (
+    CHANNELS,
+    FeatureBaselineDetector,
+    Recipe,
+    above_median,
+    aligned,
+    smoothed,
+)
+from verovolto.detectors.fitting import Run, TrainingData
+from verovolto.detectors.patchcore.config import PatchcoreConfig
+from verovolto.detectors.registry import register
+from verovolto.networks.choices import PATCHCORE
 
 LAYERS = (4, 10)
 GRID = 28
 """Places a side."""
 DEPTH = sum(CHANNELS[layer] for layer in LAYERS)
 """Numbers that describe a patch."""
+PATCHES = 200_000
+"""Patches that the memory is chosen from, at most: drawn at random, as many of each face."""
 NEIGHBOURS = 9
 """Patches of the memory that a score is weighted by, the nearest one among them (`b` in eq. 7)."""
 
@@ -39,7 +56,6 @@ NEIGHBOURS = 9
 class PatchCore:
     """`memory` `[m, d]`: patches of real faces in units of each channel's `spread` `[d]`."""
 
-    method: ClassVar[str] = "patchcore"
     scores: ClassVar[tuple[str, ...]] = ("patchcore", "patchcore_mean")
 
     layers: tuple[int, ...]
@@ -62,8 +78,11 @@ class PatchCore:
     def judge(
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
-        """`patchcore`: the largest distance, weighted; `patchcore_mean`: the mean distance over places, for what is
-        spread over the whole face. The heat map shows where a face is further off than at its median place."""
+        """Score feature maps.
+
+        `patchcore` is the largest distance, weighted, `patchcore_mean` the mean distance over places, for what is
+        spread over the whole face. The anomaly map shows where a face is further off than at its median place.
+        """
         largest, distances = [], []
         # Face by face: distances of a whole batch to the memory would fill a gigabyte.
         for patches in embedded(maps).flatten(2).transpose(1, 2) / self.spread:
@@ -79,10 +98,10 @@ class PatchCore:
         """What has to be stored."""
         return {"memory": self.memory, "spread": self.spread}
 
-    @staticmethod
-    def from_tensors(layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PatchCore:
+    @classmethod
+    def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PatchCore:
         """Back from `tensors`, after any detour through a file."""
-        return PatchCore(layers=layers, memory=tensors["memory"], spread=tensors["spread"])
+        return cls(layers=layers, memory=tensors["memory"], spread=tensors["spread"])
 
 
 def embedded(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"]:
@@ -134,3 +153,67 @@ def weighted(memory: Float[Tensor, "m d"], point: Float[Tensor, " d"], nearest: 
     share = torch.exp(own - torch.logsumexp(distances, dim=0))
     score: Tensor = (1 - share) * own
     return score
+
+
+@dataclass(frozen=True)
+class _Recipe(Recipe):
+    memory: int
+    seed: int
+    layers = LAYERS
+
+    @property
+    def fitted(self) -> str:  # type: ignore[override]
+        return f"the features of {self.memory:,} of their patches"
+
+    @property
+    def numbers(self) -> int:  # type: ignore[override]
+        return (self.memory + 1) * DEPTH
+
+    def check(self, faces: int) -> None:
+        super().check(faces)
+        self._check_patches(faces * _patches(faces), faces)
+
+    def kept(self, maps: list[Tensor], rows: list[int], faces: int) -> Tensor:
+        patches = embedded(maps).flatten(2).transpose(1, 2)
+        places = [
+            np.random.default_rng([self.seed, row]).choice(GRID**2, _patches(faces), replace=False)
+            for row in rows
+        ]
+        return torch.stack([each[drawn] for each, drawn in zip(patches, places, strict=True)])
+
+    def fit(self, kept: NDArray[np.float16], run: Run) -> PatchCore:
+        patches = torch.from_numpy(kept.reshape(-1, kept.shape[-1]).astype(np.float32))
+        self._check_patches(len(patches), len(kept))
+        return PatchCore.fit(patches, self.layers, self.memory, run.task("the memory", self.memory))
+
+    def _check_patches(self, there: int, faces: int) -> None:
+        if there < self.memory:
+            raise DataError(
+                f"a memory of {self.memory:,} patches cannot be chosen from the {there:,} of {faces} faces",
+                hint=f"lower --memory to {there // 2}, or give more faces",
+            )
+
+
+def _patches(faces: int) -> int:
+    """Patches that are drawn of each of so many faces."""
+    return max(1, min(GRID**2, PATCHES // faces))
+
+
+@register(PATCHCORE, config=PatchcoreConfig, source="Roth et al., CVPR 2022; frozen features")
+class PatchcoreDetector(FeatureBaselineDetector):
+    """PatchCore as a detector."""
+
+    model_class = PatchCore
+
+    @classmethod
+    def recipe(cls, config: TrainConfig) -> Recipe:
+        assert isinstance(config.method, PatchcoreConfig)
+        return _Recipe(config.method.memory, config.seed)
+
+    @classmethod
+    def fit(cls, config: TrainConfig, data: TrainingData, run: Run) -> FeatureBaselineDetector:
+        detector = super().fit(config, data, run)
+        detector.metadata["holds"] = (
+            "features of patches of training faces: keep it where the faces may be kept"
+        )
+        return detector

@@ -12,14 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
-from verovolto.detectors.feature_baseline.maps import ANOMALY_MAP_SIDE, CHANNELS
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.feature_baseline import (
+    ANOMALY_MAP_SIDE,
+    CHANNELS,
+    FeatureBaselineDetector,
+    Recipe,
+    fit_gaussian,
+    numbers_of_gaussian,
+)
+from verovolto.detectors.fitting import Run
+from verovolto.detectors.mahalanobis.config import MahalanobisConfig
+from verovolto.detectors.registry import register
 from verovolto.networks.backbones.efficientnet_lite import STEM
+from verovolto.networks.choices import MAHALANOBIS
 
 LAYERS = (STEM, 0, 2, 4, 7, 10, 14, 15)
 """The stem and the last block of each stage of EfficientNet-Lite0."""
@@ -27,9 +40,8 @@ LAYERS = (STEM, 0, 2, 4, 7, 10, 14, 15)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mahalanobis:
-    """`means[l]` `[C_l]`, `whitenings[l]` `[C_l, C_l]` of each level; see `feature_baseline.gaussian.fit_gaussian`."""
+    """`means[l]` `[C_l]`, `whitenings[l]` `[C_l, C_l]` of each level; see `fit_gaussian`."""
 
-    method: ClassVar[str] = "mahalanobis"
     scores: ClassVar[tuple[str, ...]] = ("mahalanobis",)
 
     layers: tuple[int, ...]
@@ -47,7 +59,10 @@ class Mahalanobis:
     def judge(
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
-        """The sum of the levels' distances; the heat map holds each place's share in it, where it speaks for a fake."""
+        """Score feature maps: the sum of the levels' distances.
+
+        The anomaly map holds each place's share in it, where it speaks for a fake.
+        """
         total = torch.zeros(len(maps[0]), device=maps[0].device)
         shares = torch.zeros(len(maps[0]), ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE, device=maps[0].device)
         for features, mean, whitening in zip(maps, self.means, self.whitenings, strict=True):
@@ -63,13 +78,13 @@ class Mahalanobis:
         means = {f"mean.{n}": mean for n, mean in enumerate(self.means)}
         return means | {f"whitening.{n}": whitening for n, whitening in enumerate(self.whitenings)}
 
-    @staticmethod
-    def from_tensors(layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Mahalanobis:
+    @classmethod
+    def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Mahalanobis:
         """Back from `tensors`, after any detour through a file."""
         means, whitenings = (
             tuple(tensors[f"{what}.{n}"] for n in range(len(layers))) for what in ("mean", "whitening")
         )
-        return Mahalanobis(layers=layers, means=means, whitenings=whitenings)
+        return cls(layers=layers, means=means, whitenings=whitenings)
 
 
 def pooled_levels(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d"]:
@@ -78,8 +93,18 @@ def pooled_levels(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b 
 
 
 def shares_of(features: Tensor, pooled: Tensor, mean: Tensor, whitening: Tensor, distance: Tensor) -> Tensor:
-    """A map `[B, HEAT_SIDE, HEAT_SIDE]` whose sum over places is the distance: since the pooled features are a mean
-    over places, `d = (m - mu)^T P (m - mu) / d` is the sum of `g^T (x - mu) / N` with `g = P (m - mu) / d`."""
+    """A map `[B, ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE]` whose sum over places is the distance.
+
+    Since the pooled features are a mean over N places, `d = (m - mu)^T P (m - mu) / d` is the sum of
+    `g^T (x - mu) / N` with `g = P (m - mu) / d`.
+
+    Args:
+        features: of a level `[B, C, h, w]`.
+        pooled: their mean over places `[B, C]`.
+        mean: mu `[C]`.
+        whitening: W `[C, C]`, with P = W W^T.
+        distance: d `[B]`.
+    """
     pull = (pooled - mean) @ whitening @ whitening.T / distance.clamp(min=1e-6)[:, None]
     share = torch.einsum("bc,bchw->bhw", pull, features - mean[:, None, None])[:, None]
     edge = int(features.shape[-1])
@@ -90,3 +115,26 @@ def shares_of(features: Tensor, pooled: Tensor, mean: Tensor, whitening: Tensor,
         share, size=(ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE), mode="bilinear", align_corners=False
     )
     return resized[:, 0] * (edge / ANOMALY_MAP_SIDE) ** 2
+
+
+class _Recipe(Recipe):
+    layers = LAYERS
+    fitted = "the mean and covariance of their features"
+    numbers = sum(numbers_of_gaussian(CHANNELS[layer]) for layer in LAYERS)
+
+    def kept(self, maps: list[Tensor], rows: list[int], faces: int) -> Tensor:
+        return pooled_levels(maps)
+
+    def fit(self, kept: NDArray[np.float16], run: Run) -> Mahalanobis:
+        return Mahalanobis.fit(torch.from_numpy(kept.astype(np.float32)), self.layers)
+
+
+@register(MAHALANOBIS, config=MahalanobisConfig, source="Rippel et al., ICPR 2020; frozen features")
+class MahalanobisDetector(FeatureBaselineDetector):
+    """Mahalanobis distance of the pooled features, as a detector."""
+
+    model_class = Mahalanobis
+
+    @classmethod
+    def recipe(cls, config: TrainConfig) -> Recipe:
+        return _Recipe()

@@ -19,10 +19,25 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
-from verovolto.detectors.feature_baseline.gaussian import fit_gaussian
-from verovolto.detectors.feature_baseline.maps import CHANNELS, above_median, aligned, smoothed
+from verovolto.core.errors import InputError
+from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.feature_baseline import (
+    CHANNELS,
+    FeatureBaselineDetector,
+    Recipe,
+    above_median,
+    aligned,
+    fit_gaussian,
+    numbers_of_gaussian,
+    smoothed,
+)
+from verovolto.detectors.fitting import Run
+from verovolto.detectors.padim.config import PadimConfig
+from verovolto.detectors.registry import register
+from verovolto.networks.choices import PADIM
 
 LAYERS = (2, 4, 10)
 GRID = 28
@@ -35,7 +50,6 @@ DEPTH = sum(CHANNELS[layer] for layer in LAYERS)
 class PaDiM:
     """`channels` `[k]` say which were drawn; `mean` `[P, k]` and `whitening` `[P, k, k]` of the P = 28 * 28 places."""
 
-    method: ClassVar[str] = "padim"
     scores: ClassVar[tuple[str, ...]] = ("padim", "padim_mean")
 
     layers: tuple[int, ...]
@@ -67,8 +81,11 @@ class PaDiM:
     def judge(
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
-        """`padim`: the largest value of the smoothed map; `padim_mean`: the mean over places of the distance, for
-        what is spread over the whole face. The heat map shows where a face is further off than at its median place."""
+        """Score feature maps.
+
+        `padim` is the largest value of the smoothed map, `padim_mean` the mean distance over places, for what is spread
+        over the whole face. The anomaly map shows where a face is further off than at its median place.
+        """
         rows = embedded(maps, self.channels).flatten(2).permute(2, 0, 1)
         white = torch.bmm(rows - self.mean[:, None], self.whitening)
         distance = torch.linalg.vector_norm(white, dim=2).T.reshape(-1, GRID, GRID)
@@ -80,10 +97,10 @@ class PaDiM:
         """What has to be stored."""
         return {"channels": self.channels, "mean": self.mean, "whitening": self.whitening}
 
-    @staticmethod
-    def from_tensors(layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PaDiM:
+    @classmethod
+    def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PaDiM:
         """Back from `tensors`, after any detour through a file."""
-        return PaDiM(
+        return cls(
             layers=layers,
             channels=tensors["channels"],
             mean=tensors["mean"],
@@ -101,3 +118,37 @@ def embedded(
 ) -> Float[Tensor, "b k h w"]:
     """The drawn channels of all levels on one grid, float32."""
     return aligned(maps, GRID)[:, channels]
+
+
+@dataclass(frozen=True)
+class _Recipe(Recipe):
+    count: int
+    seed: int
+    layers = LAYERS
+    fitted = "the mean and covariance of their features at each place"
+
+    @property
+    def numbers(self) -> int:  # type: ignore[override]
+        return GRID**2 * numbers_of_gaussian(self.count)
+
+    def kept(self, maps: list[Tensor], rows: list[int], faces: int) -> Tensor:
+        return embedded(maps, drawn_channels(self.count, self.seed))
+
+    def fit(self, kept: NDArray[np.float16], run: Run) -> PaDiM:
+        on_progress = run.task("a Gaussian at each place", GRID**2)
+        return PaDiM.fit(kept, self.layers, drawn_channels(self.count, self.seed), on_progress)
+
+
+@register(PADIM, config=PadimConfig, source="Defard et al., 2020; frozen features")
+class PadimDetector(FeatureBaselineDetector):
+    """PaDiM as a detector."""
+
+    model_class = PaDiM
+
+    @classmethod
+    def recipe(cls, config: TrainConfig) -> Recipe:
+        assert isinstance(config.method, PadimConfig)
+        count = config.method.channels
+        if count > DEPTH:
+            raise InputError(f"--channels {count}: {PADIM} has {DEPTH} to draw from", hint="give fewer")
+        return _Recipe(count, config.seed)

@@ -1,0 +1,16 @@
+"""Options of the typicality of errors. Light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from verovolto.detectors.config import MethodConfig
+from verovolto.networks.choices import ERROR_TYPICALITY, Density
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypicalityConfig(MethodConfig, group=ERROR_TYPICALITY, models=(ERROR_TYPICALITY,)):
+    """What is fitted to the errors of real faces."""
+
+    density: Density = "gaussian"
+    """What the errors of real faces are thought to be spread like."""
