@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.media.drawing import CORNER, encoded, picture
 from verovolto.core.errors import InputError, UnreadableImage, VerovoltoError
+from verovolto.data import colour
 from verovolto.media import Limits, Photo, UnreadableMedia, open_media, photo
 from verovolto.media.photo import rgb_on_black
 
@@ -163,3 +164,54 @@ def test_flipped_bytes_give_a_picture_or_our_error(
         return
     images = [frame.image for frame in found.frames()]
     assert all(image.dtype == torch.uint8 and image.shape[0] == 3 for image in images)
+
+
+def spoilt_jpeg() -> bytes:
+    """A JPEG with a hole in its data, which libjpeg decodes all the same."""
+    data = encoded(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)), "JPEG"
+    )
+    return data[:2000] + data[2600:]
+
+
+def test_a_damaged_photo_says_so(tmp_path: Path) -> None:
+    photo = open_media(saved(tmp_path, spoilt_jpeg()))
+    assert isinstance(photo, Photo) and photo.damage == photo.report.damage
+    assert photo.report.damaged_frames == 1 and photo.damage[0].startswith("damaged JPEG (")
+
+
+def test_a_block_that_runs_over_is_heard_of_by_the_other_decoder(tmp_path: Path) -> None:
+    data = encoded(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)), "JPEG"
+    )
+    caught = 0
+    for at in range(700, 1500, 4):
+        spoilt = bytearray(data)
+        if 0xFF in spoilt[at - 1 : at + 1]:
+            continue
+        spoilt[at] ^= 0x18 if spoilt[at] != 0xE7 else 0x10
+        photo = open_media(saved(tmp_path, bytes(spoilt)))
+        caught += "run over" in "".join(photo.report.damage)
+    assert caught > 0 and not open_media(saved(tmp_path, data)).report.damage
+
+
+def test_a_photo_of_today_passes_at_a_part_of_its_size(tmp_path: Path) -> None:
+    path = saved(tmp_path, encoded(Image.fromarray(picture(3)), "JPEG", quality=95))
+    photo = open_media(path, limits=Limits(photo_pixels=2000))
+    assert isinstance(photo, Photo) and (photo.width, photo.height) == (48, 32) and photo.stored == (96, 64)
+    assert np.abs(photo.image[:, 4, 4].numpy().astype(int) - CORNER).max() < 30
+    large = saved(tmp_path, encoded(Image.new("L", (16320, 12240), 90), "JPEG", quality=5), "phone.jpg")
+    photo = open_media(large)
+    assert photo.image.shape == (3, 6120, 8160)
+
+
+def test_heic_of_another_colour_space_and_of_many_pixels(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    profile = colour.rgb_profile(colour.DISPLAY_P3)
+    grey = Image.new("RGB", (64, 64), (200, 60, 60))
+    heif.from_pillow(grey).save(out, quality=95, icc_profile=profile)
+    photo = open_media(saved(tmp_path, out.getvalue()))
+    [[red], [green], _] = photo.image[:, 32, 32:33].tolist()
+    assert red > 210 and green < 55
+    photo = open_media(saved(tmp_path, heic(picture(2))), limits=Limits(photo_pixels=2000))
+    assert photo.image.shape == (3, 32, 48) and photo.stored == (96, 64)

@@ -145,6 +145,20 @@ def test_a_photograph_has_no_frame_and_no_time(tmp_path: Path, extract: Extract)
     assert (rows[0]["frame"], rows[0]["time"], rows[0]["face"]) == (None, None, "set/real/-/-/ein Bild ü/0")
 
 
+def test_of_a_damaged_photograph_no_face_is_taken(tmp_path: Path, extract: Extract) -> None:
+    path = photo(tmp_path / "a.jpg")
+    data = path.read_bytes()
+    path.write_bytes(data[:-2] + b"\x12" * 40 + data[-2:])
+    record, rows = extract(item(path, frames=(path,), source_video=None))
+    assert (record.status, record.frames, record.faces, rows) == ("damaged", 1, 0, [])
+    assert "extraneous" in record.reasons[0] and record.no_face == {"the picture is damaged": 1}
+    frames = (path, photo(tmp_path / "b.jpg"))
+    record, rows = extract(item(tmp_path / "v", frames=frames, video="v"))
+    assert (
+        record.status == "damaged" and record.reasons[0].startswith("a.jpg: damaged JPEG") and len(rows) == 1
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"this is no video", b"\0\0\0\x18ftypmp42" + bytes(64)])
 def test_what_cannot_be_read_is_recorded(content: bytes, tmp_path: Path, extract: Extract) -> None:
     path = tmp_path / "a.mp4"

@@ -28,7 +28,7 @@ from verovolto.data.face_batch import FaceBatch
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.detectors.types import Scores
 from verovolto.faces.detection.base import Face
-from verovolto.faces.filter import NO_FACE, FaceFilter
+from verovolto.faces.filter import DAMAGED_PHOTO, NO_FACE, FaceFilter
 from verovolto.media import Limits
 from verovolto.scanning import run
 from verovolto.scanning.result import VERDICTS, FileResult, Scan
@@ -125,6 +125,16 @@ def test_a_truncated_video_is_judged_by_what_is_there(look: Callable[..., Scan],
     assert found.complete and (one.status, one.verdict) == ("damaged", "no sign found")
     assert "of 40 frames are missing" in "; ".join(one.problems)
     assert 10 < one.frames < 40 and len(one.tracks[0].frame_scores) == one.frames
+
+
+def test_a_damaged_photo_is_not_judged(look: Callable[..., Scan], tmp_path: Path) -> None:
+    path = photo(tmp_path / "a.jpg")
+    data = path.read_bytes()
+    path.write_bytes(data[:-2] + b"\x12" * 40 + data[-2:])
+    [one] = look(path).files
+    assert (one.status, one.verdict, one.reasons) == ("damaged", "cannot tell", (DAMAGED_PHOTO,))
+    assert "extraneous bytes" in one.problems[0] and one.width and one.p_value is None
+    assert dict(one.tracks[0].rejected) == {DAMAGED_PHOTO: 1}
 
 
 def test_four_frames_are_a_video(look: Callable[..., Scan], tmp_path: Path) -> None:

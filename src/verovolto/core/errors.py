@@ -30,6 +30,10 @@ class UnreadableImage(DataError):
     """One image that cannot be decoded. Callers count it, name it and go on, up to a stated share."""
 
 
+class DamagedImage(UnreadableImage):
+    """One image of which the decoder had to guess a part: it shows something, which is no evidence."""
+
+
 class SplitError(DataError):
     """Splits that share an identity or a source video, or that cannot be made as asked."""
 

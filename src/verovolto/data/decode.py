@@ -1,100 +1,195 @@
-"""Encoded image bytes to RGB pixels, with limits and a clear error for what cannot be read, and back."""
+"""Encoded image bytes to RGB pixels (upright, in sRGB, within limits, errors that say why not), and back."""
 
 from __future__ import annotations
 
 import io
+import math
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, features
+from PIL import Image, features
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
-from verovolto.core.errors import UnreadableImage
+from verovolto.core.errors import DamagedImage, UnreadableImage
+from verovolto.data import jpeg
+from verovolto.data.colour import D65, SRGB, rgb_profile, to_srgb
 
 MAX_PIXELS = 1 << 26
 """Largest image that is decoded (67 million pixels): a few kilobytes can claim to be gigabytes of pixels."""
 
 READS_AVIF = bool(features.check("avif"))
 _FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "BMP", "GIF", "TIFF", *(["AVIF"] if READS_AVIF else []))
-_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_ORIENTATION = 0x0112
+_TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_METADATA = (b"Exif\0\0", b"tiff:Orientation", b"ICC_PROFILE\0")
+"""Marks in a JPEG's header without which its pixels are upright and in sRGB."""
 
 
-def decode_image(encoded: bytes, *, name: str = "image") -> Tensor:
-    """Decode to uint8 `[3, H, W]`, RGB, turned upright by its EXIF orientation.
+def decode_image(
+    encoded: bytes,
+    *,
+    name: str = "image",
+    max_pixels: int | None = None,
+    reduced: bool = False,
+    damage: list[str] | None = None,
+) -> Tensor:
+    """Decode to uint8 `[3, H, W]`, RGB, upright by its EXIF orientation, in sRGB by its colour profile.
 
     JPEG in grey or colour goes through torchvision; CMYK JPEG and the others (PNG, WebP, AVIF, PGM/PPM, BMP, GIF, TIFF)
     through Pillow. 16-bit images keep their high byte, transparent pixels lie on black, of an animation the first
-    frame is taken. Raises `UnreadableImage`, which names `name`, for damaged or truncated data and for more than
-    `MAX_PIXELS` pixels.
+    frame is taken.
+
+    Args:
+        encoded: the file's bytes.
+        name: for messages.
+        max_pixels: bound on the pixels that are decoded; `MAX_PIXELS` if None.
+        reduced: read a JPEG of more pixels at a half, quarter or eighth of its size, instead of refusing it.
+        damage: gets in words what the decoder had to guess; None to raise `DamagedImage` there.
+
+    Raises:
+        DamagedImage: the decoder would have to guess a part of it.
+        UnreadableImage: nothing can be decoded, or there are too many pixels.
     """
     if not encoded:
         raise UnreadableImage(f"{name}: the file is empty")
-    header = jpeg_header(encoded)
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    header = jpeg.header(encoded)
+    if header is None:
+        _note(_png_damage(encoded), name, damage)
+        return _decode_other(encoded, name, most)
+    scale = _reduction(header[0] * header[1], most) if reduced else 1
     # libjpeg fills what is missing of a truncated file with grey, Pillow refuses it: so that judges the rest.
-    if header is not None and header[2] in (1, 3) and encoded.rstrip(b"\0").endswith(b"\xff\xd9"):
-        _check_pixels(header[0], header[1], name)
-        try:
-            return _decode_jpeg(encoded)
-        except RuntimeError as error:
-            raise UnreadableImage(f"{name}: damaged JPEG ({_first_line(error)})") from error
-    return _decode_other(encoded, name)
+    if scale == 1 and header[2] in (1, 3) and encoded.rstrip(b"\0").endswith(b"\xff\xd9"):
+        _check_pixels(header[0], header[1], name, most)
+        pixels, reason = jpeg.decode(encoded, name=name)
+        _note(reason, name, damage)
+        return _by_metadata(pixels, encoded)
+    image = _decode_other(encoded, name, most * scale * scale, scale)
+    _note(jpeg.damage(encoded), name, damage)
+    return image
+
+
+def _note(reason: str | None, name: str, damage: list[str] | None) -> None:
+    if reason and damage is None:
+        raise DamagedImage(f"{name}: {reason}", hint="copy or download it again")
+    if reason and damage is not None:
+        damage.append(reason)
 
 
 def image_size(encoded: bytes, *, name: str = "image") -> tuple[int, int]:
     """Width and height in pixels as the header states them (before EXIF rotation), without decoding."""
-    header = jpeg_header(encoded)
+    header = jpeg.header(encoded)
     if header is not None:
         return header[0], header[1]
     try:
-        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+        with _opened(encoded) as image:
             return image.size
     except Exception as error:
         raise UnreadableImage(f"{name}: {_first_line(error)}") from error
 
 
-def jpeg_header(encoded: bytes) -> tuple[int, int, int] | None:
-    """(width, height, components) from a JPEG's frame header; None where there is none."""
-    if encoded[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 < len(encoded) and encoded[at] == 0xFF:
-        marker = encoded[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker in _SOF:
-            height = int.from_bytes(encoded[at + 5 : at + 7], "big")
-            width = int.from_bytes(encoded[at + 7 : at + 9], "big")
-            return width, height, encoded[at + 9]
-        else:
-            at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
-    return None
-
-
-def _decode_jpeg(encoded: bytes) -> Tensor:
-    data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
-    image: Tensor = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-    return image
-
-
-def _decode_other(encoded: bytes, name: str) -> Tensor:
+@contextmanager
+def _opened(encoded: bytes) -> Iterator[Image.Image]:
+    """Open with Pillow, without its remarks on odd metadata and its own limit of pixels: ours are in place of it."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-            warnings.simplefilter("ignore")  # Pillow's own remarks on odd metadata
-            _check_pixels(*image.size, name)
+            warnings.simplefilter("ignore")
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _reduction(pixels: int, most: int) -> int:
+    """1, 2, 4 or 8: by how much a JPEG's sides are divided while it is decoded, to have at most so many pixels."""
+    return next((scale for scale in (1, 2, 4) if pixels <= most * scale * scale), 8)
+
+
+def _by_metadata(image: Tensor, encoded: bytes) -> Tensor:
+    """A JPEG's pixels turned upright and brought to sRGB, where its header says that they are not."""
+    head = encoded[: jpeg.metadata_bytes(encoded)]
+    if not any(mark in head for mark in _METADATA):
+        return image
+    try:
+        with _opened(encoded) as opened:
+            orientation, profile = _orientation(opened), opened.info.get("icc_profile")
+    except Exception:  # metadata that Pillow cannot read: nobody can
+        return image
+    if orientation is None and profile is None:
+        return image
+    grey = profile is not None and profile[16:20] == b"GRAY"
+    pixels = Image.fromarray(image[0].numpy() if grey else image.permute(1, 2, 0).contiguous().numpy())
+    return _to_tensor(to_srgb(pixels, profile), orientation)
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """What turns an image upright, as `ImageOps.exif_transpose` does; None for nothing.
+
+    That function writes the metadata anew besides, and fails at what is odd in it.
+    """
+    try:
+        return _TRANSPOSED.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises nearly anything on hostile metadata
+        return None
+
+
+def _decode_other(encoded: bytes, name: str, most: int, scale: int = 1) -> Tensor:
+    try:
+        with _opened(encoded) as image:
+            _check_pixels(*image.size, name, most)
+            if scale > 1:
+                image.draft(image.mode, (math.ceil(image.width / scale), math.ceil(image.height / scale)))
             image.load()
+            if image.format == "TIFF" and image.mode == "I":
+                raise ValueError("TIFF of 32-bit whole numbers, or of numbers with a sign, is not supported")
             return to_pixels(image)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on hostile bytes
-        raise UnreadableImage(f"{name}: {_first_line(error)}") from error
+        reason = _first_line(error)
+        if encoded[:4] in (b"II*\0", b"MM\0*") and reason == "not an image":
+            reason = "TIFF whose form of pixels is not supported; save it with 8 or 16 bits a colour"
+        raise UnreadableImage(f"{name}: {reason}") from error
+
+
+def _png_damage(encoded: bytes) -> str | None:
+    """Compare the checksums of a PNG's critical chunks, which Pillow does not."""
+    at = 8 if encoded[:8] == b"\x89PNG\r\n\x1a\n" else len(encoded)
+    while at + 12 <= len(encoded):
+        end = at + 8 + _number(encoded[at : at + 4])
+        kind = encoded[at + 4 : at + 8]
+        stated = encoded[end : end + 4]
+        if kind[:1].isupper() and len(stated) == 4 and zlib.crc32(encoded[at + 4 : end]) != _number(stated):
+            return "damaged PNG (a checksum does not fit its data)"
+        at = end + 4
+    return None
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
 
 
 def to_pixels(image: Image.Image) -> Tensor:
-    """A Pillow image as uint8 `[3, H, W]`, RGB, upright: by the same rules as a file that holds it."""
-    pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    """A Pillow image as uint8 `[3, H, W]`, RGB, upright, in sRGB: by the same rules as a file that holds it."""
+    return _to_tensor(_to_rgb(image), _orientation(image))
+
+
+def _to_tensor(image: Image.Image, orientation: Image.Transpose | None) -> Tensor:
+    upright = image if orientation is None else image.transpose(orientation)
+    return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()
 
 
 def encode_jpeg(image: Tensor) -> bytes:
@@ -108,18 +203,42 @@ def encode_jpeg(image: Tensor) -> bytes:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels are not supported")
+    profile = _profile(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         high = np.asarray(image).astype(np.int64) >> 8
-        return Image.fromarray(np.clip(high, 0, 255).astype(np.uint8)).convert("RGB")
+        if image.mode == "I" and high.max(initial=0) > 255:
+            raise ValueError("32-bit pixels are not supported")
+        return to_srgb(Image.fromarray(np.clip(high, 0, 255).astype(np.uint8)), profile)
+    grey = image.mode in ("L", "LA", "1")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    if image.mode == "CMYK":
+        return to_srgb(image, profile)
+    return to_srgb(image.convert("L" if grey else "RGB"), profile)
 
 
-def _check_pixels(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{name}: {width} x {height} pixels, the limit is {MAX_PIXELS:,} in all")
+def _profile(image: Image.Image) -> bytes | None:
+    """The colour profile that an image carries or, as PNG may, states in numbers; None for sRGB."""
+    info: dict[Any, Any] = image.info
+    if info.get("icc_profile") or "srgb" in info or not ("gamma" in info or "chromaticity" in info):
+        return info.get("icc_profile") or None
+    numbers = info.get("chromaticity") or (*D65, *(edge for xy in SRGB for edge in xy))
+    gamma = 1 / info["gamma"] if info.get("gamma") else None
+    if image.mode in ("L", "LA", "1", "I", "I;16"):
+        return None
+    try:
+        return rgb_profile((numbers[2:4], numbers[4:6], numbers[6:8]), white=numbers[:2], gamma=gamma)
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+        return None
+
+
+def _check_pixels(width: int, height: int, name: str, most: int) -> None:
+    if width * height > most:
+        raise UnreadableImage(
+            f"{name}: {width} x {height} pixels, the limit is {most:,} in all",
+            hint="shrink it, or allow more with --max-megapixels",
+        )
     if width * height == 0:
         raise UnreadableImage(f"{name}: {width} x {height} pixels")
 

@@ -25,6 +25,7 @@ REASONS = (TOO_SMALL, TOO_BLURRED, UNCERTAIN)
 # Why a face, or a whole frame, is not scored although no filter objects.
 OUTSIDE_FRAME = "crop outside the frame"
 NO_FACE = "no face found"
+DAMAGED_PHOTO = "the picture is damaged"
 NO_SCORE = "score that is no finite number"
 
 WORKING_SIDE = 112

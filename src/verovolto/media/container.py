@@ -12,7 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from verovolto.core.errors import VerovoltoError
-from verovolto.media.types import FileType, Limits, UnreadableMedia
+from verovolto.media.types import COPY_AGAIN, FileType, Limits, UnreadableMedia
 
 _DEMUXERS = {"mp4": "mov", "mpeg": "mpeg", "mpegts": "mpegts"}
 _NO_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -76,7 +76,7 @@ def reason(error: Exception) -> str:
 def _cannot_open(path: Path, file_type: FileType, why: str) -> UnreadableMedia:
     message = f"{path}: damaged or cut off, it does not open as {file_type.format} ({why})"
     if file_type.format != "mp4":
-        return UnreadableMedia(message, hint="copy or download it again")
+        return UnreadableMedia(message, hint=COPY_AGAIN)
     return UnreadableMedia(
         message, hint="an MP4 whose recording or download broke off lacks its index; copy it again"
     )

@@ -1,9 +1,8 @@
-"""Photos: read within limits, decoded, upright, as RGB."""
+"""Photos: read within limits, decoded, upright, in sRGB."""
 
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from av import CodecContext, Packet
+from av.error import FFmpegError, InvalidDataError
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
+from verovolto.data import jpeg
+from verovolto.data.colour import BT2020, DISPLAY_P3, rgb_profile, to_srgb
 from verovolto.data.decode import READS_AVIF, decode_image, image_size
 from verovolto.media.decode_report import DecodeReport, Frame
 from verovolto.media.sampling import Sampling
@@ -28,12 +32,16 @@ class Photo:
     Attributes:
         path: where it was read from.
         file_type: what it is.
-        image: uint8 `[3, H, W]`, RGB, upright.
+        image: uint8 `[3, H, W]`, RGB, upright; a very large photo at a half, quarter or eighth of its size.
+        stored: (width, height) as the file states them, before anything is turned or reduced.
+        damage: what the decoder had to guess, in words: the picture is no evidence; empty for a sound photo.
     """
 
     path: Path
     file_type: FileType
     image: UInt8[Tensor, "3 h w"]
+    stored: tuple[int, int]
+    damage: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -51,44 +59,78 @@ class Photo:
 
     @property
     def report(self) -> DecodeReport:
-        """One frame, nothing missing."""
-        return DecodeReport(decoded_frames=1, sampled=1, damaged_frames=0, missing=0, damage=())
+        """One frame, sound or damaged, nothing missing."""
+        return DecodeReport(
+            decoded_frames=1, sampled=1, damaged_frames=len(self.damage[:1]), missing=0, damage=self.damage
+        )
 
 
 def open_photo(path: Path, file_type: FileType, limits: Limits) -> Photo:
     """Read and decode the photo at `path`.
 
-    The limits are checked before anything is decoded. EXIF orientation is applied (HEIC states its own, which
-    is applied instead); grey, CMYK, palette and 16-bit pictures become 8-bit RGB, of 16 bits the high byte is
-    kept, transparent pixels lie on black, of an animation the first frame is taken.
+    The limits are checked before anything is decoded: a JPEG of more pixels is read at a half, quarter or eighth of its
+    size, a HEIC of up to four times as many is halved. EXIF orientation is applied (HEIC states its own, which is
+    applied instead), other colour spaces are brought to sRGB; grey, CMYK, palette and 16-bit pictures become 8-bit RGB,
+    of 16 bits the high byte is kept, transparent pixels lie on black.
 
     Raises:
         UnreadableMedia: more bytes than `limits.photo_bytes`, or the file cannot be read, or its format is
             known but not supported.
-        UnreadableImage: more pixels than `limits.photo_pixels`, or damaged data.
+        UnreadableImage: too many pixels, or nothing can be decoded.
         InputError: a HEIC photo, and the package that reads it is not installed.
     """
-    encoded = _read(path, limits.photo_bytes)
+    encoded, name = _read(path, limits.photo_bytes), str(path)
     if file_type.format == "avif" and not READS_AVIF:
         raise UnreadableMedia(
             f"{path}: this Pillow reads no AVIF photos", hint="pip install --upgrade pillow"
         )
     if file_type.format == "heic":
-        return Photo(path=path, file_type=file_type, image=_decode_heic(encoded, str(path), limits))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remark on large images, which are refused here anyhow
-        width, height = image_size(encoded, name=str(path))
-    _check_pixels(width, height, limits, str(path))
-    return Photo(path=path, file_type=file_type, image=decode_image(encoded, name=str(path)))
+        image, stored = _decode_heic(encoded, name, limits)
+        return Photo(path=path, file_type=file_type, image=image, stored=stored)
+    width, height = image_size(encoded, name=name)
+    _check_pixels(width, height, limits, name, reducible=64 if file_type.format == "jpeg" else 1)
+    damage: list[str] = []
+    image = decode_image(encoded, name=name, max_pixels=limits.photo_pixels, reduced=True, damage=damage)
+    if file_type.format == "jpeg" and not damage and _runs_over(encoded):
+        damage.append("damaged JPEG (blocks of it run over)")
+    return Photo(path=path, file_type=file_type, image=image, stored=(width, height), damage=tuple(damage))
 
 
-def _check_pixels(width: int, height: int, limits: Limits, name: str) -> None:
-    """Raise `UnreadableImage` when a photo of this size exceeds the limits, or has no pixels."""
-    if not 0 < width * height <= limits.photo_pixels:
+def _check_pixels(width: int, height: int, limits: Limits, name: str, *, reducible: int = 1) -> None:
+    """Raise `UnreadableImage` when a photo of this size exceeds the limits, or has no pixels.
+
+    `reducible` is how many times as many pixels as the limit allows it may have, since it is read smaller.
+    """
+    if not 0 < width * height <= limits.photo_pixels * reducible:
         raise UnreadableImage(
             f"{name}: {width} x {height} pixels, the limit is {limits.photo_pixels:,} in all",
-            hint="shrink the photo, or raise the limit",
+            hint="shrink the photo, or allow more with --max-megapixels",
         )
+
+
+def _runs_over(encoded: bytes) -> bool:
+    """Decode a JPEG's scans with FFmpeg as well, which sees what libjpeg takes for granted: blocks that run over.
+
+    Metadata is left out, and what FFmpeg has no code for (12 bits, arithmetic coding, rare samplings) is not held
+    against the picture.
+    """
+    kept = [b"\xff\xd8"]
+    first_scan = len(encoded)
+    for marker, start, end in jpeg.segments(encoded):
+        if marker == 0xDA:
+            first_scan = start - 4
+            break
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(encoded[start - 4 : end])
+    decoder = CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode", "max_pixels": str((1 << 31) - 1)}
+    try:
+        decoder.decode(Packet(b"".join(kept) + encoded[first_scan:]))
+    except InvalidDataError:
+        return True
+    except (FFmpegError, ValueError):
+        return False
+    return False
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -99,12 +141,13 @@ def _read(path: Path, limit: int) -> bytes:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror})") from error
     if len(encoded) > limit:
         raise UnreadableMedia(
-            f"{path}: a photo of more than {limit:,} bytes, which is the limit", hint="raise the limit"
+            f"{path}: a photo of more than {limit:,} bytes, which is the limit",
+            hint="shrink it, or allow more with --max-megabytes",
         )
     return encoded
 
 
-def _decode_heic(encoded: bytes, name: str, limits: Limits) -> Tensor:
+def _decode_heic(encoded: bytes, name: str, limits: Limits) -> tuple[Tensor, tuple[int, int]]:
     try:
         import pillow_heif
     except ImportError as error:
@@ -115,14 +158,26 @@ def _decode_heic(encoded: bytes, name: str, limits: Limits) -> Tensor:
     try:
         heif: Any = pillow_heif.open_heif(io.BytesIO(encoded), convert_hdr_to_8bit=True)
         width, height = heif.size
-        _check_pixels(width, height, limits, name)
+        _check_pixels(width, height, limits, name, reducible=4)
         pixels = rgb_on_black(np.asarray(heif))
+        image = to_srgb(Image.fromarray(pixels), _heif_profile(heif.info))
+        if width * height > limits.photo_pixels:
+            image = image.reduce(2)
     except UnreadableImage:
         raise
     except Exception as error:  # as with Pillow, hostile bytes raise nearly anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnreadableImage(f"{name}: damaged HEIC ({reason})") from error
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))), (width, height)
+
+
+def _heif_profile(info: dict[str, Any]) -> bytes | None:
+    """The ICC profile of a HEIC; where it states code points instead (ITU-T H.273), one made of its primaries."""
+    if info.get("icc_profile"):
+        return bytes(info["icc_profile"])
+    primaries = (info.get("nclx_profile") or {}).get("color_primaries")
+    space = {9: BT2020, 11: DISPLAY_P3, 12: DISPLAY_P3}.get(int(primaries or 0))
+    return None if space is None else rgb_profile(space)
 
 
 def rgb_on_black(pixels: UInt8[np.ndarray, "h w *c"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -10,6 +10,7 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.data.decode import MAX_PIXELS
 from verovolto.data.file_types import COPY_AGAIN, FileType, file_type_of_bytes, read_head, what_else
 
+_MOST_PIXELS = 1 << 30
 __all__ = ["COPY_AGAIN", "FileType", "Limits", "UnreadableMedia", "file_type_of", "file_type_of_bytes"]
 
 
@@ -26,7 +27,8 @@ class Limits:
 
     Attributes:
         photo_bytes: largest encoded photo, which is read into memory whole.
-        photo_pixels: largest photo, width x height; at most `data.decode.MAX_PIXELS`.
+        photo_pixels: most pixels of a photo as it is decoded, width x height, at most 2^30. A larger JPEG is read
+            reduced: of today's phones, 200 million pixels pass.
         video_bytes: largest video file; None for any. A video is never read into memory whole.
         frame_pixels: largest frame of a video; 8K UHD passes. A decoder keeps up to 17 frames in memory.
         seconds: a video is decoded up to here, and the outcome says so; None for all of it.
@@ -42,11 +44,8 @@ class Limits:
         for name, value in vars(self).items():
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"the limit {name} must be above 0, not {value}")
-        if self.photo_pixels > MAX_PIXELS:
-            raise InputError(
-                f"the limit photo_pixels is {self.photo_pixels:,}, above what the decoder takes",
-                hint=f"choose at most {MAX_PIXELS:,}",
-            )
+        if max(self.photo_pixels, self.frame_pixels) > _MOST_PIXELS:
+            raise InputError(f"a limit of more than {_MOST_PIXELS:,} pixels is more than decoders take")
 
 
 def file_type_of(path: str | Path) -> FileType:

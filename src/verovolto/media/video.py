@@ -35,7 +35,7 @@ from verovolto.media.sampling import (
     Timestamps,
     evenly_spaced,
 )
-from verovolto.media.types import FileType, Limits, UnreadableMedia
+from verovolto.media.types import COPY_AGAIN, FileType, Limits, UnreadableMedia
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +154,7 @@ def open_video(path: Path, file_type: FileType, limits: Limits) -> Video:
         first = next(_decode(container, stream, counter, _timestamps(stream), None), None)
         if first is None:
             why = f" ({counter.faults.most_common(1)[0][0]})" if counter.faults else ""
-            raise UnreadableMedia(
-                f"{path}: no frame of it can be decoded{why}", hint="copy or download it again"
-            )
+            raise UnreadableMedia(f"{path}: no frame of it can be decoded{why}", hint=COPY_AGAIN)
         # Everything is read before the container closes: afterwards a stream has no attributes.
         return Video(path=path, file_type=file_type, info=_info(container, stream, first[0]), limits=limits)
 

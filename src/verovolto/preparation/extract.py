@@ -28,7 +28,7 @@ from verovolto.data.storage.base import BLOCK
 from verovolto.data.storage.parquet import shard_metadata, write_shard
 from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detection.base import Face, FaceDetector
-from verovolto.faces.filter import NO_FACE, OUTSIDE_FRAME, TOO_SMALL, UNCERTAIN, FaceFilter
+from verovolto.faces.filter import DAMAGED_PHOTO, NO_FACE, OUTSIDE_FRAME, TOO_SMALL, UNCERTAIN, FaceFilter
 from verovolto.media import Sampling, open_media
 from verovolto.media.sampling import evenly_spaced
 
@@ -39,7 +39,7 @@ ENCODING = "JPEG, quality 95, 4:4:4"
 
 COVERAGE_WORDS = {
     TOO_SMALL: "smaller than --smallest", UNCERTAIN: "below --confidence", OUTSIDE_FRAME: OUTSIDE_FRAME,
-    NO_FACE: "nothing found",
+    NO_FACE: "nothing found", DAMAGED_PHOTO: DAMAGED_PHOTO,
 }  # fmt: skip
 """How records and `coverage.json` spell the reasons why a frame gives no face."""
 
@@ -284,7 +284,13 @@ def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture
     if item.frames is None:
         yield from _of_video(item.path, rules.sampling, tally)
     elif item.source_video is None and len(item.frames) == 1:
-        for frame in open_media(item.frames[0]).frames():
+        media = open_media(item.frames[0])
+        if media.report is not None and media.report.damage:  # in part the decoder's guess: no face for a set
+            tally.damage += media.report.damage
+            tally.frames += 1
+            tally.no_face[COVERAGE_WORDS[DAMAGED_PHOTO]] += 1
+            return
+        for frame in media.frames():
             yield _Picture(image=frame.image, frame=None, time=None)
     else:
         yield from _of_frames(item.frames, rules.frames, tally)
@@ -306,6 +312,9 @@ def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Ite
             media = open_media(paths[at])
         except VerovoltoError as error:
             tally.damage.append(as_text(f"{paths[at].name}: {_without_path(error, paths[at])}"))
+            continue
+        if media.report is not None and media.report.damage:
+            tally.damage.append(as_text(f"{paths[at].name}: {media.report.damage[0]}"))
             continue
         for frame in media.frames(Sampling(count=1)):
             yield _Picture(image=frame.image, frame=numbers[at], time=None)

@@ -128,7 +128,8 @@ class FileResult:
     Attributes:
         path: as it was given or found.
         medium: None where the file is neither.
-        status: `damaged` where something is missing and the rest was scored; `unreadable`: no verdict.
+        status: `damaged` where something is missing and the rest was scored, or where a photo is in part the decoder's
+            guess and was not scored; `unreadable`: no verdict.
         problems: what is damaged, or why it could not be scanned.
         verdict: None where it is unreadable.
         reasons: why nothing can be told; empty otherwise.

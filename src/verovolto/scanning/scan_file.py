@@ -21,7 +21,7 @@ from verovolto.data.decode import encode_jpeg
 from verovolto.data.face_batch import FaceBatch
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face, main_face, one_thread
-from verovolto.faces.filter import NO_SCORE, OUTSIDE_FRAME
+from verovolto.faces.filter import DAMAGED_PHOTO, NO_SCORE, OUTSIDE_FRAME
 from verovolto.faces.tracking import Tracker
 from verovolto.media import Frame, Photo, Video, open_media
 from verovolto.scanning.result import FileResult, FrameScore, KeyFrame, TrackResult
@@ -74,7 +74,7 @@ def unreadable(name: str, reason: str) -> FileResult:
 def _scanned(
     name: str, media: Photo | Video, context: ScanContext, threads: int, on_progress: OnProgress
 ) -> FileResult:
-    scorer = FrameScorer(context)
+    scorer = FrameScorer(context, damaged=isinstance(media, Photo) and bool(media.damage))
     duration = media.info.duration_s if isinstance(media, Video) else None
     for frame in media.frames(context.settings.sampling, threads=threads):
         scorer.add(frame)
@@ -147,8 +147,9 @@ class PendingFace:
 class FrameScorer:
     """Tracks and scores the faces of one file, frame by frame. `frames` counts those looked at."""
 
-    def __init__(self, context: ScanContext) -> None:
+    def __init__(self, context: ScanContext, *, damaged: bool = False) -> None:
         self.frames = 0
+        self._damaged = damaged  # a photo that is in part the decoder's guess: no evidence
         self._context = context
         self._tracker = Tracker()
         self._tracks: dict[int, TrackState] = {}
@@ -191,6 +192,9 @@ class FrameScorer:
 
     def _crop(self, image: Tensor, face: Face, state: TrackState) -> Tensor | None:
         """The crop of a face that passes the filter; else None, and the most severe reason is counted."""
+        if self._damaged:
+            state.rejected[DAMAGED_PHOTO] += 1
+            return None
         try:
             cropped = crop(image, face, self._context.rule)
         except InputError:  # the box lies outside the frame
