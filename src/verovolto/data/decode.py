@@ -136,7 +136,7 @@ def _by_metadata(image: Tensor, encoded: bytes) -> Tensor:
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """What turns an image upright, as `ImageOps.exif_transpose` does; None for nothing.
+    """What turns an image upright, as Pillow's exif_transpose does; None for nothing.
 
     That function writes the metadata anew besides, and fails at what is odd in it.
     """
