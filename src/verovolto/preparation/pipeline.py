@@ -18,7 +18,8 @@ from verovolto.core.files import as_text, read_json_object, write_json
 from verovolto.core.parallel import run_jobs
 from verovolto.core.workdir import claim
 from verovolto.data.crop_rule import read_rule
-from verovolto.data.layouts import Listing, MediaItem, list_media
+from verovolto.data.layouts.base import Listing, MediaItem
+from verovolto.data.layouts.registry import list_media
 from verovolto.faces.detection.base import FaceDetector
 from verovolto.faces.detection.registry import for_detector, open_detector
 from verovolto.preparation.coverage import COVERAGE, coverage_of, summary_lines

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.files import natural
-from verovolto.data.layouts import list_media
 from verovolto.data.layouts.base import Problems
 from verovolto.data.layouts.deepfakebench import BAD_ENTRY, BAD_LABEL, NO_FRAME, parse_path, read_entries
 from verovolto.data.layouts.disk import BAD_LIST, NO_FILE, NO_FRAMES
+from verovolto.data.layouts.registry import list_media
 
 REAL = "FaceForensics++/original_sequences/youtube/c23/frames"
 FAKE = "FaceForensics++/manipulated_sequences/Deepfakes/c23/frames"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import DataError
-from verovolto.data.layouts import list_media
 from verovolto.data.layouts.dfdc import BAD_ENTRY, NO_ORIGINAL, part_number, stem
 from verovolto.data.layouts.disk import BAD_LIST, NO_FILE, NO_LIST, TWICE
+from verovolto.data.layouts.registry import list_media
 
 ENTRIES = {
     "aa.mp4": {"label": "FAKE", "split": "train", "original": "bb.mp4"},

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import DataError, SplitError
-from verovolto.data.layouts import list_media
 from verovolto.data.layouts.base import People
 from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, TWICE
 from verovolto.data.layouts.ffpp import (
@@ -22,6 +21,7 @@ from verovolto.data.layouts.ffpp import (
     parse_name,
     split_by_people,
 )
+from verovolto.data.layouts.registry import list_media
 
 LISTS = {"train": [["000", "003"], ["001", "870"]], "val": [["010", "011"]], "test": [["020", "021"]]}
 ORIGINALS = [
