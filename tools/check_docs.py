@@ -125,7 +125,7 @@ def classes() -> dict[str, set[str]]:
 
 @cache
 def flags() -> dict[str, set[str]]:
-    """The flags of every command, hidden ones too, by its words: `scan`, `data split`."""
+    """The flags that the help of every command shows, by its words: `scan`, `data split`."""
     sys.path.insert(0, str(PACKAGE.parent))
     from verovolto.cli import app
 
@@ -137,7 +137,8 @@ def flags() -> dict[str, set[str]]:
             yield from of(command[name], (*words, name))  # type: ignore[index]
         if not names:
             arguments = command.assemble_argument_collection()  # type: ignore[attr-defined]
-            yield " ".join(words), common | {name for argument in arguments for name in argument.names}
+            shown = [argument for argument in arguments if argument.show]
+            yield " ".join(words), common | {name for argument in shown for name in argument.names}
 
     return dict(of(app, ()))
 
@@ -203,7 +204,12 @@ def path_faults(text: str) -> Iterator[str]:
             yield f"{path}: there is no such file"
     for span in sorted(set(SPAN.findall(FENCE.sub("", text)))):
         first, slash, _ = span.partition("/")
-        short = slash and first in rooms() and re.fullmatch(r"[\w/]+(\.\w+)?/?", span)
+        short = (
+            slash
+            and first in rooms()
+            and not PLACEHOLDER.search(span)
+            and re.fullmatch(r"[\w/]+(\.\w+)?/?", span)
+        )
         if short and not (PACKAGE / span.removeprefix("verovolto/")).exists():
             yield f"{span}: there is no such file in src/verovolto"
 

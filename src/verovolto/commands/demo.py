@@ -10,7 +10,7 @@ def demo(*, out: Path = Path("demo"), epochs: int = 24, seed: int = 0, force: bo
 
     Reads the ORL faces (40 people, 10 photographs each), divides them by person, swaps faces between people of
     the held-out groups, trains a one-class model on the real faces of the others, sets thresholds on held-out
-    reals, and reports how the swaps are told from the photographs. A demonstration that was stopped goes on
+    reals, and reports how well the swaps are found among the photographs. A demonstration that was stopped goes on
     where it was.
 
     Parameters
@@ -20,7 +20,7 @@ def demo(*, out: Path = Path("demo"), epochs: int = 24, seed: int = 0, force: bo
     epochs
         Passes over the training photographs.
     seed
-        Seed of who is in which group, of the swaps and of the training.
+        Seed of the groups of people, of the swaps and of the training.
     force
         Start again: delete what an earlier demonstration wrote into the folder.
     """

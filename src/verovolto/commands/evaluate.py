@@ -31,7 +31,7 @@ def evaluate(
     robustness: bool = False,
     robustness_faces: int = 400,
 ) -> None:
-    """Score a face set and report how well reals and fakes are told apart.
+    """Score a face set and report how well its scores separate reals from fakes.
 
     Either a detector and `--data`, or `--scores` with a table made by any program. Writes `scores.parquet`,
     `metrics.json`, `report.html` and `figures/` into the folder `--out`.
@@ -39,7 +39,7 @@ def evaluate(
     Parameters
     ----------
     detector
-        A run folder of `verovolto train`, a detector folder, or `default`: the detector that comes along.
+        A run folder of `verovolto train`, a detector folder, or `default`: the one of the package.
     out
         Folder for the results.
     data

@@ -26,14 +26,14 @@ def fuse(
 ) -> None:
     """Make one detector of several: each turns its score into a conformal p-value, a rule combines them.
 
-    P-values come from the real faces of the `choose` half of the validation people, threshold and p-value of the
-    fusion from those of the `calibrate` half, as for any detector; no fake is looked at. The parts lie inside the new
-    folder, which needs nothing else.
+    P-values come from the real faces of the selection split, threshold and p-value of the fusion from those of the
+    calibration split (halves of the validation people), as for any detector; no fake is looked at. The parts lie
+    inside the new folder, which needs nothing else.
 
     Parameters
     ----------
     detectors
-        Two or more run folders or detector folders, or `default`: the detector that comes along.
+        Two or more run folders or detector folders, or `default`: the one of the package.
     data
         The face set whose validation people the fusion is calibrated on.
     out
@@ -42,9 +42,9 @@ def fuse(
         fisher: the sum of the log p-values; stouffer: of their normal scores; min: the smallest p-value; cauchy: the
         mean of their Cauchy scores.
     val_split
-        Split whose people are cut into `choose` and `calibrate`.
+        Split whose people are cut into selection and calibration split.
     seed
-        Seed by which they are cut. Default: the one the parts were calibrated by.
+        Seed of that cut. Default: the one that the parts were calibrated with.
     """
     from verovolto.data.faceset import FaceSet
     from verovolto.detectors.base import load_detector

@@ -50,7 +50,7 @@ def scan(
     paths
         Photos, videos and folders of them, mixed.
     detector
-        Folder of a detector, or of the run that made it (verovolto train). [default: the one that comes along]
+        Folder of a detector, or of the run that made it (verovolto train). [default: the one of the package]
     fps
         Frames looked at a second of video.
     every_frame
