@@ -125,6 +125,50 @@ def _curve_tag(gamma: float | None) -> bytes:
     return b"curv\0\0\0\0" + struct.pack(">I1024H", 1024, *(round(float(x) * 65535) for x in linear))
 
 
+REFERENCE_WHITE, _HLG_PEAK, _KNEE = 203.0, 1000.0, 0.8
+"""Luminance, cd/m2, of white paper (ITU-R BT.2408) and of the display that HLG is made for; and the share of white
+up to which tone mapping leaves all as it is."""
+
+
+def tone_mapped(levels: np.ndarray, transfer: str) -> np.ndarray:
+    """Bring a picture of high dynamic range and BT.2020 primaries to sRGB.
+
+    White paper becomes white; what is brighter is compressed into the upper fifth, up to 1000 cd/m2.
+
+    Args:
+        levels: uint16 `[H, W, 3]`.
+        transfer: `HLG` or `PQ` (ITU-R BT.2100).
+
+    Returns:
+        uint8 `[H, W, 3]`.
+    """
+    light = _light(transfer)[levels]
+    if transfer == "HLG":  # the system gamma of a display of 1000 cd/m2
+        luminance = light @ np.array((0.2627, 0.6780, 0.0593), np.float32)
+        light = light * luminance[..., None] ** 0.2 * np.float32(_HLG_PEAK / REFERENCE_WHITE)
+    light = (light @ conversion(BT2020).T.astype(np.float32)).clip(0)
+    peak = light.max(-1, keepdims=True)
+    over = (peak - _KNEE).clip(0) / (1 - _KNEE)
+    most = (_HLG_PEAK / REFERENCE_WHITE - _KNEE) / (1 - _KNEE)
+    mapped = np.minimum(peak, _KNEE) + (1 - _KNEE) * over * (1 + over / most**2) / (1 + over)
+    shown = (light * (mapped / peak.clip(1e-6))).clip(0, 1)
+    return np.asarray((linear_to_srgb(shown) * 255).round(), np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _light(transfer: str) -> np.ndarray:
+    """Light of each of 65,536 levels, float32: for HLG that of the scene in [0, 1], for PQ relative to white paper."""
+    level = np.arange(65536) / 65535
+    if transfer == "HLG":
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        light = np.where(level <= 0.5, level**2 / 3, (np.exp((level - c) / a) + b) / 12)
+    else:
+        power = level ** (32 / 2523)
+        light = ((power - 3424 / 4096).clip(0) / (2413 / 128 - 2392 / 128 * power)) ** (16384 / 2610)
+        light *= 10000 / REFERENCE_WHITE
+    return light.astype(np.float32)
+
+
 def srgb_to_linear(level: np.ndarray) -> np.ndarray:
     """Linear light of sRGB levels, both in [0, 1] (IEC 61966-2-1)."""
     return np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)

@@ -138,11 +138,24 @@ def _by_structure(head: bytes) -> FileType | None:
         return FileType(category="photo", format="ppm")
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES:
         return FileType(category="photo", format="bmp")
-    # Transport streams: packets of 188 bytes, or 192 with a time code before each.
-    for first, step in ((0, 188), (4, 192)):
-        if len(head) > first + 2 * step and all(head[first + i * step] == 0x47 for i in range(3)):
-            return FileType(category="video", format="mpegts")
-    return None
+    return FileType(category="video", format="mpegts") if _is_transport_stream(head) else None
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Packets of 188 bytes, or 192 with a time code before each, or 204 with a check after (ISO/IEC 13818-1).
+
+    A recording may begin inside a packet: then more of them have to follow.
+    """
+    for step in (188, 192, 204):
+        if len(head) > 4 + 2 * step and any(
+            all(head[at + i * step] == 0x47 for i in range(3)) for at in (0, 4)
+        ):
+            return True
+        for at in range(min(step, len(head))):
+            marks = head[at::step]
+            if len(marks) >= 8 and marks.count(0x47) == len(marks):
+                return True
+    return False
 
 
 def _is_raw(head: bytes, suffix: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -73,6 +74,97 @@ def reason(error: Exception) -> str:
     return str(text).splitlines()[0]
 
 
+def _area(stream: VideoStream) -> int:
+    context = getattr(stream, "codec_context", None)
+    return context.width * context.height if context is not None else 0
+
+
+def is_cut_off(path: Path, file_type: FileType) -> bool:
+    """Whether a file ends before the size that its own structure states; False where it states none."""
+    walk = {
+        "mp4": _mp4_end,
+        "matroska": _matroska_end,
+        "avi": _riff_end,
+        "asf": _asf_end,
+        "ivf": _ivf_end,
+    }.get(file_type.format)
+    try:
+        with path.open("rb") as handle:
+            size = handle.seek(0, 2)
+            return walk is not None and walk(handle, size) > size
+    except (OSError, ValueError):
+        return False
+
+
+def _mp4_end(handle: BinaryIO, size: int) -> int:
+    """Where the last top-level box ends (ISO/IEC 14496-12, 4.2); a size of 0 means up to the end of the file."""
+    at = 0
+    while at + 8 <= size:
+        handle.seek(at)
+        head = handle.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8 or not head[4:8].isalnum():
+            return size
+        at += length
+    return at if at > size else size
+
+
+def _matroska_end(handle: BinaryIO, size: int) -> int:
+    """Where the segment ends (RFC 8794); of unknown size: nowhere."""
+    at = 0
+    while at + 12 <= size:
+        handle.seek(at)
+        head = handle.read(12)
+        id_length = 9 - head[0].bit_length()
+        if id_length > 4 or not head[id_length]:
+            return size
+        length_bytes = 9 - head[id_length].bit_length()
+        if len(head) < id_length + length_bytes:
+            return size
+        unknown = (1 << 7 * length_bytes) - 1
+        length = int.from_bytes(head[id_length : id_length + length_bytes], "big") & unknown
+        if length == unknown:
+            return size
+        at += id_length + length_bytes + length
+        if head[:4] == b"\x18\x53\x80\x67":
+            return at
+    return size
+
+
+def _riff_end(handle: BinaryIO, size: int) -> int:
+    """Where the last RIFF chunk ends; a size of 0 is that of a recording that was never closed."""
+    at = 0
+    while at + 12 <= size:
+        handle.seek(at)
+        head = handle.read(12)
+        length = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or not length:
+            return size
+        at += 8 + length + length % 2
+    return at - 1 if at > size else size
+
+
+def _asf_end(handle: BinaryIO, size: int) -> int:
+    """Where the data object ends, which follows the header; 0 stands for a live recording."""
+    handle.seek(16)
+    header = int.from_bytes(handle.read(8), "little")
+    handle.seek(header + 16)
+    length = int.from_bytes(handle.read(8), "little")
+    return header + length if length else size
+
+
+def _ivf_end(handle: BinaryIO, size: int) -> int:
+    """Where the last frame ends: each says its length."""
+    handle.seek(6)
+    at = int.from_bytes(handle.read(2), "little")
+    while at + 12 <= size:
+        handle.seek(at)
+        at += 12 + int.from_bytes(handle.read(4), "little")
+    return at
+
+
 def _cannot_open(path: Path, file_type: FileType, why: str) -> UnreadableMedia:
     message = f"{path}: damaged or cut off, it does not open as {file_type.format} ({why})"
     if file_type.format != "mp4":
@@ -89,7 +181,8 @@ def _picture_stream(path: Path, file_type: FileType, container: InputContainer) 
     if not pictures:
         what = "sound alone" if container.streams.audio else "no video"
         raise UnreadableMedia(f"{path}: holds {what}", hint="give a file with a picture")
-    stream = pictures[0]
+    # Main before thumbnail, whatever the order: what the file calls the default, then the larger picture.
+    stream = max(pictures, key=lambda s: (bool(s.disposition & Disposition.default), _area(s)))
     # PyAV gives a stream of unknown coding no codec context, whatever its annotations say.
     if getattr(stream, "codec_context", None) is None:
         raise UnreadableMedia(f"{path}: its video coding is unknown", hint="convert it to H.264")

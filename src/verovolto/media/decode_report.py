@@ -34,8 +34,8 @@ class DecodeReport:
         sampled: frames yielded to the caller.
         damaged_frames: of the decoded, those that the decoder had to make up in part, and those predicted
             from them. They are never sampled: a concealed picture is no evidence.
-        missing: frames that the file declares, or holds data of, and that could not be decoded; where it
-            declares a duration alone, an estimate. Beyond a limit in seconds nothing is missed.
+        missing: frames whose data did not decode; and of a file that breaks off, those that it declares besides, where
+            it declares a duration alone, an estimate. Beyond a limit in seconds nothing is missed.
         damage: sentences that say what is wrong; empty for a sound file.
     """
 
@@ -44,6 +44,8 @@ class DecodeReport:
     damaged_frames: int
     missing: int
     damage: tuple[str, ...]
+    last_s: float = field(default=0.0, compare=False)
+    """Time of the last frame, seconds."""
 
 
 @dataclass(kw_only=True)
@@ -55,6 +57,8 @@ class DecodeCounter:
     rate: Fraction | None = None
     packets: int = 0
     discarded: int = 0
+    failed: int = 0
+    cut_off: bool = False
     decoded: int = 0
     sampled: int = 0
     damaged: int = 0
@@ -77,14 +81,22 @@ class DecodeCounter:
             damaged_frames=self.damaged,
             missing=missing,
             damage=tuple(self._damage(missing)),
+            last_s=self.last_s,
         )
 
     def _missing(self) -> int:
+        """What the decoder refused; beyond it headers are believed of a file alone that breaks off.
+
+        Else they prove nothing: a packet may hold half a picture (fields) or a hidden one, a count may be that of the
+        screen's refreshes, a duration that of the sound.
+        """
         if self.stopped:
             return 0
+        if not self.cut_off:
+            return self.failed
         # Frames that an edit list cuts away are declared, decoded and dropped: nobody misses them.
         expected = (self.declared_frames or self.packets) - self.discarded
-        return max(0, expected - self.decoded, self._missing_by_time())
+        return max(self.failed, expected - self.decoded, self._missing_by_time())
 
     def _missing_by_time(self) -> int:
         """Frames between the last one and the declared end, where no number of frames is declared.
@@ -99,10 +111,19 @@ class DecodeCounter:
     def _damage(self, missing: int) -> list[str]:
         faults = self.faults.most_common(8)
         damage = [f"{fault} ({times} times)" if times > 1 else fault for fault, times in faults]
+        if self._nothing_came_out():
+            damage.append(f"of {self.packets} packets of pictures only {self.decoded} gave one")
         if self.damaged:
             damage.append(f"{self.damaged} of {self.decoded} frames came out damaged and were passed over")
         if missing:
             damage.append(f"{missing} of {self.decoded + missing} frames are missing")
+        elif self.cut_off and not self.stopped:
+            damage.append("the file breaks off before its end")
         if self.stopped:
             damage.append(self.stopped)
         return damage
+
+    def _nothing_came_out(self) -> bool:
+        """Whether far more went into the decoder than came out: two fields make a picture, but never five packets."""
+        shown = self.packets - self.discarded - self.failed
+        return not self.stopped and self.decoded > 0 and shown > 5 * self.decoded + 16

@@ -31,6 +31,7 @@ def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Vid
     size = path.stat().st_size
     if limits.video_bytes is not None and size > limits.video_bytes:
         raise UnreadableMedia(
-            f"{path}: {size:,} bytes, the limit for videos is {limits.video_bytes:,}", hint="raise the limit"
+            f"{path}: {size:,} bytes, the limit for videos is {limits.video_bytes:,}",
+            hint="allow more with --max-megabytes",
         )
     return open_video(path, file_type, limits)

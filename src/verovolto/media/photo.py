@@ -33,7 +33,7 @@ class Photo:
         path: where it was read from.
         file_type: what it is.
         image: uint8 `[3, H, W]`, RGB, upright; a very large photo at a half, quarter or eighth of its size.
-        stored: (width, height) as the file states them, before anything is turned or reduced.
+        stored: (width, height) of the file's picture turned upright, before anything is reduced.
         damage: what the decoder had to guess, in words: the picture is no evidence; empty for a sound photo.
     """
 
@@ -93,7 +93,9 @@ def open_photo(path: Path, file_type: FileType, limits: Limits) -> Photo:
     image = decode_image(encoded, name=name, max_pixels=limits.photo_pixels, reduced=True, damage=damage)
     if file_type.format == "jpeg" and not damage and _runs_over(encoded):
         damage.append("damaged JPEG (blocks of it run over)")
-    return Photo(path=path, file_type=file_type, image=image, stored=(width, height), damage=tuple(damage))
+    turned = (width > height) != (image.shape[2] > image.shape[1])
+    stored = (height, width) if turned else (width, height)
+    return Photo(path=path, file_type=file_type, image=image, stored=stored, damage=tuple(damage))
 
 
 def _check_pixels(width: int, height: int, limits: Limits, name: str, *, reducible: int = 1) -> None:

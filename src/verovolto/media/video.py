@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import weakref
 from array import array
@@ -23,7 +24,8 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.media.container import reason, video_stream
+from verovolto.data.colour import tone_mapped
+from verovolto.media.container import is_cut_off, reason, video_stream
 from verovolto.media.decode_report import DecodeCounter, DecodeReport, Frame
 from verovolto.media.orientation import Orientation, orientation_of
 from verovolto.media.sampling import (
@@ -43,20 +45,22 @@ class VideoInfo:
     """Properties that a video declares.
 
     Attributes:
-        width: pixels across of its first frame, upright.
-        height: pixels down, upright.
+        width: pixels across of its first frame as players show it: of square pixels, upright.
+        height: pixels down, likewise.
+        stored_size: (width, height) of the frame as it is coded, turned upright.
         rotation: clockwise turn that is applied to the stored frames, degrees: 0, 90, 180 or 270.
         mirrored: whether they are mirrored left to right before that turn.
         codec: FFmpeg's name of the coding: `h264`, `hevc`, `vp9`, `av1`, …
         rate: frames a second on average; None where unknown.
         duration_s: declared duration, seconds; None where unknown.
         declared_frames: number of frames that the container declares; None where it declares none.
-        pixel_aspect: width over height of a pixel as stored. Frames keep their pixels: to stretch them would
-            resample what is to be judged.
+        pixel_aspect: width over height of a pixel as stored; frames are stretched by it, along the shorter side.
+        transfer: `HLG` or `PQ` for video of high dynamic range, which is tone-mapped to sRGB; None for any other.
     """
 
     width: int
     height: int
+    stored_size: tuple[int, int]
     rotation: int
     mirrored: bool
     codec: str
@@ -64,6 +68,7 @@ class VideoInfo:
     duration_s: float | None
     declared_frames: int | None
     pixel_aspect: Fraction
+    transfer: str | None = None
 
 
 class Video:
@@ -107,7 +112,8 @@ class Video:
         counter = DecodeCounter(
             declared_frames=self.info.declared_frames, declared_s=self.info.duration_s, rate=self.info.rate
         )
-        converter = _FrameConverter()
+        counter.cut_off = is_cut_off(self.path, self.file_type)
+        converter = _FrameConverter(self.info.pixel_aspect, self._limits.frame_pixels)
         with video_stream(self.path, self.file_type, self._limits, threads=threads) as (container, stream):
             timestamps = _timestamps(stream)
             selector = self._selector(sampling or Sampling(), timestamps.time_base)
@@ -129,16 +135,26 @@ class Video:
 
     def _ticks(self) -> array[int]:
         """Time stamps of all frames in order of time, read from the packets: 8 bytes a frame."""
-        stamps = array("q")
+        parts = [array("q")]
+        decoded_at = -math.inf
         with video_stream(self.path, self.file_type, self._limits) as (container, stream):
             timestamps = _timestamps(stream)
-            last = None if self._limits.seconds is None else timestamps.tick_at(self._limits.seconds)
             for packet in _packets(container, stream, DecodeCounter()):
                 stamp = packet.dts if packet.pts is None else packet.pts
-                if packet.size and not packet.is_discard and stamp is not None:
-                    stamps.append(stamp)
-        shown = array("q", sorted(set(stamps)))
-        return shown if last is None else array("q", (tick for tick in shown if tick <= last))
+                if not packet.size or packet.is_discard or stamp is None:
+                    continue
+                if (
+                    packet.dts is not None and packet.dts < decoded_at
+                ):  # streams that were joined: time begins again
+                    parts.append(array("q"))
+                decoded_at = stamp if packet.dts is None else packet.dts
+                parts[-1].append(stamp)
+        # By the same rule as for decoded frames, so that both have the same ticks.
+        ticks = array("q", (timestamps.tick(stamp) for part in parts for stamp in sorted(set(part))))
+        if self._limits.seconds is None:
+            return ticks
+        last = timestamps.tick_at(self._limits.seconds)
+        return array("q", (tick for tick in ticks if tick <= last))
 
 
 def open_video(path: Path, file_type: FileType, limits: Limits) -> Video:
@@ -156,20 +172,22 @@ def open_video(path: Path, file_type: FileType, limits: Limits) -> Video:
             why = f" ({counter.faults.most_common(1)[0][0]})" if counter.faults else ""
             raise UnreadableMedia(f"{path}: no frame of it can be decoded{why}", hint=COPY_AGAIN)
         # Everything is read before the container closes: afterwards a stream has no attributes.
-        return Video(path=path, file_type=file_type, info=_info(container, stream, first[0]), limits=limits)
+        info = _info(container, stream, first[0], limits)
+        return Video(path=path, file_type=file_type, info=info, limits=limits)
 
 
 def _check_frame(path: Path, size: tuple[int, int], limits: Limits) -> None:
     if size[0] * size[1] > limits.frame_pixels:
         raise UnreadableMedia(
             f"{path}: frames of {size[0]} x {size[1]} pixels, the limit is {limits.frame_pixels:,} in all",
-            hint="shrink the video, or raise the limit",
+            hint="shrink the video, or allow more with --max-megapixels",
         )
 
 
-def _info(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+def _info(container: InputContainer, stream: VideoStream, first: VideoFrame, limits: Limits) -> VideoInfo:
     orientation = _orientation(first)
-    width, height = orientation.size(first.width, first.height)
+    aspect = _aspect(stream)
+    width, height = orientation.size(*_square(first.width, first.height, aspect, limits.frame_pixels))
     return VideoInfo(
         width=width,
         height=height,
@@ -179,8 +197,30 @@ def _info(container: InputContainer, stream: VideoStream, first: VideoFrame) -> 
         rate=stream.average_rate or stream.guessed_rate or None,
         duration_s=_duration(container, stream),
         declared_frames=stream.frames if stream.frames > 0 else None,
-        pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+        stored_size=orientation.size(first.width, first.height),
+        pixel_aspect=aspect,
+        transfer=_TRANSFERS.get(int(first.color_trc)),
     )
+
+
+def _aspect(stream: VideoStream) -> Fraction:
+    """Width over height of a pixel, of the container where it says so, else of the codec; 1 for what is nonsense."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
+
+
+def _square(width: int, height: int, aspect: Fraction, most: int) -> tuple[int, int]:
+    """The frame's (width, height) in square pixels: the shorter side grows or, beyond `most` pixels, the other shrinks.
+
+    Less than a hundredth is left as it is: such aspects come of sizes that are rounded to whole blocks.
+    """
+    if abs(aspect - 1) < Fraction(1, 100):
+        return width, height
+    larger = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    if larger[0] * larger[1] <= most:
+        return larger
+    smaller = (width, round(height / aspect)) if aspect > 1 else (round(width * aspect), height)
+    return max(1, smaller[0]), max(1, smaller[1])
 
 
 def _codec_name(stream: VideoStream) -> str:
@@ -220,6 +260,7 @@ def _decode(
         try:
             frames = packet.decode()
         except Exception as error:  # av.error.FFmpegError, and what PyAV lets through on hostile bytes
+            counter.failed += 1
             counter.faults[f"data that does not decode: {reason(error)}"] += 1
             sound = False
             continue
@@ -239,18 +280,25 @@ def _packets(
 ) -> Iterator[Packet[VideoStream]]:
     """Packets of one stream up to the end, or to where the container cannot be read any further."""
     packets = container.demux(stream)
+    empty: Packet[VideoStream] | None = None
     while True:
         try:
             packet = next(packets)
         except StopIteration:
-            return
+            break
         except Exception as error:
             counter.faults[f"the file cannot be read past {counter.last_s:.2f} s: {reason(error)}"] += 1
             return
-        if packet.size:  # the last one is empty: it asks the decoder for what it still holds
-            counter.packets += 1
-            counter.discarded += packet.is_discard
+        if (
+            not packet.size
+        ):  # the last one asks the decoder for what it still holds; one before says "as before"
+            empty = packet
+            continue
+        counter.packets += 1
+        counter.discarded += packet.is_discard
         yield packet
+    if empty is not None:
+        yield empty
 
 
 def _orientation(frame: VideoFrame) -> Orientation:
@@ -266,7 +314,8 @@ def _orientation(frame: VideoFrame) -> Orientation:
 class _FrameConverter:
     """Turns decoded frames into upright RGB; keeps what is the same from one frame to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, aspect: Fraction, most: int) -> None:
+        self._aspect, self._most = aspect, most
         self._reformatter = VideoReformatter()
         self._buffers = _BufferPool()
         self._rotation: int | None = None
@@ -276,9 +325,10 @@ class _FrameConverter:
         """uint8 `[3, H, W]`; colours by the matrix and range that the frame states, by BT.601 where none is."""
         try:
             orientation = self._orientation_of(frame)
-            width, height = orientation.size(frame.width, frame.height)
+            size = _square(frame.width, frame.height, self._aspect, self._most)
+            width, height = orientation.size(*size)
             image = self._buffers.get((3, height, width))
-            planes = [orientation.apply(plane) for plane in _rgb_planes(frame, self._reformatter)]
+            planes = [orientation.apply(plane) for plane in _rgb_planes(frame, self._reformatter, size)]
             _copy(image, planes)
         except Exception as error:
             counter.faults[f"a frame that cannot be converted to RGB: {reason(error)}"] += 1
@@ -317,6 +367,9 @@ class _BufferPool:
         self._free = memory
 
 
+_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics of high dynamic range, by their code points (ITU-T H.273)."""
+
 _BAND = 64
 """Rows that are copied at once, of all three colours before the next: so many stay in the processor's cache until they
 are pulled apart."""
@@ -337,9 +390,25 @@ _ALIKE_IN_BLOCKS = {"yuv420p", "yuvj420p"}
 differently and leaves the last columns empty. Of other formats colours are blended differently at any size."""
 
 
-def _rgb_planes(frame: VideoFrame, converter: VideoReformatter) -> list[np.ndarray]:
-    """Red, green and blue, uint8 `[H, W]` each, as views; the pixels of PyAV's `rgb24`."""
-    height, width, stored = frame.height, frame.width, frame.format.name
+def _rgb_planes(frame: VideoFrame, converter: VideoReformatter, size: tuple[int, int]) -> list[np.ndarray]:
+    """Red, green and blue of a frame brought to a size, uint8 `[H, W]` each, as views; the pixels of PyAV's `rgb24`."""
+    width, height = size
+    if int(frame.color_trc) in _TRANSFERS:
+        [packed] = converter.reformat(
+            frame, width, height, "rgb48le", interpolation="BICUBIC", threads=1
+        ).planes
+        levels = np.frombuffer(cast(bytes, packed), "<u2").reshape(-1, packed.line_size // 2)
+        rgb = tone_mapped(
+            levels[:height, : 3 * width].reshape(height, width, 3), _TRANSFERS[int(frame.color_trc)]
+        )
+        return [rgb[..., channel] for channel in range(3)]
+    if size != (frame.width, frame.height):
+        [packed] = converter.reformat(
+            frame, width, height, "rgb24", interpolation="BICUBIC", threads=1
+        ).planes
+        pixels = _lines(packed)[:height, : 3 * width]
+        return [pixels[:, channel::3] for channel in range(3)]
+    stored = frame.format.name
     blocks = width % 16 == 0 and height % 2 == 0
     if stored in _ALIKE or (stored in _ALIKE_IN_BLOCKS and blocks):
         green, blue, red = converter.reformat(frame, format="gbrp", threads=1).planes

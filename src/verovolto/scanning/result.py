@@ -134,8 +134,11 @@ class FileResult:
         verdict: None where it is unreadable.
         reasons: why nothing can be told; empty otherwise.
         p_value: the smallest adjusted one of its tracks; None where none was scored.
-        width: pixels of the upright picture.
+        width: pixels of the picture as shown: upright, of square pixels; a very large photo is read reduced.
         height: likewise.
+        stored_size: (width, height) as the file holds it, turned upright.
+        pixel_aspect: width over height of a stored pixel.
+        transfer: `HLG` or `PQ`, of video that was tone-mapped; None for any other.
         duration_s: seconds, of a video.
         frames: frames looked at.
         tracks: in order of first sight; those of doubtful detections alone come last.
@@ -150,6 +153,9 @@ class FileResult:
     p_value: float | None = None
     width: int | None = None
     height: int | None = None
+    stored_size: tuple[int, int] | None = None
+    pixel_aspect: float | None = None
+    transfer: str | None = None
     duration_s: float | None = None
     frames: int = 0
     tracks: tuple[TrackResult, ...] = ()
@@ -179,7 +185,9 @@ class FileResult:
         return {
             "path": self.path, "medium": self.medium, "status": self.status, "problems": list(self.problems),
             "verdict": self.verdict, "reasons": list(self.reasons), "p_value": self.p_value, "width": self.width,
-            "height": self.height, "duration_s": self.duration_s, "frames_looked_at": self.frames,
+            "height": self.height, "stored_size": None if self.stored_size is None else list(self.stored_size),
+            "pixel_aspect": None if self.pixel_aspect is None else round(self.pixel_aspect, 6),
+            "tone_mapped": self.transfer, "duration_s": self.duration_s, "frames_looked_at": self.frames,
             "tracks": [track.to_dict() for track in self.tracks],
         }  # fmt: skip
 

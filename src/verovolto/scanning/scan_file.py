@@ -87,6 +87,8 @@ def _scanned(
     tracks = decide_tracks(
         scorer.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
     )
+    if duration and media.report is not None:  # headers may state less than there is
+        duration = max(duration, media.report.last_s)
     size = media.info if isinstance(media, Video) else media
     return decide_file(
         FileResult(
@@ -96,6 +98,9 @@ def _scanned(
             problems=tuple(damage),
             width=size.width,
             height=size.height,
+            stored_size=media.info.stored_size if isinstance(media, Video) else media.stored,
+            pixel_aspect=float(media.info.pixel_aspect) if isinstance(media, Video) else 1.0,
+            transfer=media.info.transfer if isinstance(media, Video) else None,
             duration_s=duration,
             frames=scorer.frames,
             tracks=tuple(sorted(tracks, key=lambda track: (track.doubtful, track.id))),
