@@ -13,4 +13,4 @@ class TypicalityConfig(MethodConfig, group=ERROR_TYPICALITY, models=(ERROR_TYPIC
     """What is fitted to the errors of real faces."""
 
     density: Density = "gaussian"
-    """What the errors of real faces are thought to be spread like."""
+    """Distribution that is fitted to the errors of real faces."""
