@@ -493,3 +493,80 @@ def test_a_training_interrupted_by_its_user_says_how_it_goes_on(  # type: ignore
     monkeypatch.setattr(CsvLog, "_append", append)
     code, _, err = run(*words, "--epochs", 2)
     assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("model", "flag", "users"),
+    [
+        ("region-discriminant", "--epochs", "oc-ae"),
+        ("region-discriminant", "--vae.latent", "oc-ae"),
+        ("oc-ae", "--padim.channels", "padim"),
+        ("oc-ae", "--channels", "padim"),
+        ("patchcore", "--channels", "padim"),
+        ("mahalanobis", "--size", "region-discriminant"),
+        ("resnet-ocvae2", "--region-discriminant.forgeries", "region-discriminant"),
+    ],
+)
+def test_a_flag_that_the_model_makes_nothing_of_says_which_do(  # type: ignore[no-untyped-def]
+    refused, face_set: Path, tmp_path: Path, model: str, flag: str, users: str
+) -> None:
+    line = refused("train", "--data", face_set, "--out", tmp_path / "run", "--model", model, flag, 8)
+    assert f"{model} makes nothing of {flag}" in line and users in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_flags_of_a_group_and_their_plain_names_are_the_same(run, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    small = ("--batch-size", 8, "--threads", 1, "--epochs", 1, "--precision", 32, "--data", face_set)
+    for name, flags in (("new", ("--vae.size", 8, "--vae.latent", 4)), ("old", ("--size", 8, "--latent", 4))):
+        code, _, err = run("train", "--model", "oc-ae", "--out", tmp_path / name, *small, *flags)
+        assert code == 0, err
+    new, old = ((tmp_path / name / "config.toml").read_text() for name in ("new", "old"))
+    assert new == old.replace("old", "new")
+
+
+def test_a_nested_toml_file(run, refused, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "run.toml"
+    text = f'data = "{face_set}"\nmodel = "oc-ae"\nepochs = 1\nbatch_size = 8\n[vae]\nsize = 8\nlatent = 4\n'
+    file.write_text(text)
+    code, _, err = run("train", "--config", file, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert "size = 8\n" in (tmp_path / "run" / "config.toml").read_text()
+    file.write_text(text + "[padim]\nchannels = 3\n")
+    assert "padim" in refused("train", "--config", file, "--out", tmp_path / "other")
+
+
+def test_options_of_other_models_in_a_file_of_all_options(
+    run, refused, face_set: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """Version 0.1.0 wrote them all; those left out are passed over, those given are refused."""
+    file = tmp_path / "run.toml"
+    text = f'data = "{face_set}"\nmodel = "oc-ae"\nsize = 8\nlatent = 4\nepochs = 1\nbatch_size = 8\nthreads = 1\n'
+    file.write_text(text + 'channels = 100\nweights = "none"\nwear = 1.0\n')
+    code, _, err = run("train", "--config", file, "--out", tmp_path / "run")
+    assert code == 0, err
+    file.write_text(text + "channels = 99\n")
+    assert "padim" in refused("train", "--config", file, "--out", tmp_path / "other")
+
+
+def test_cuda_that_is_not_there_is_refused_by_every_model(refused, face_set: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one here")
+    for model in ("oc-ae", "padim", "region-discriminant", "resnet-ocvae2-blend"):
+        words = ("train", "--data", face_set, "--out", tmp_path / "run", "--model", model, "--device", "cuda")
+        assert "no CUDA device" in refused(*words)
+
+
+def test_faces_that_cannot_be_read_are_not_counted_as_trained_on(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_set(tmp_path / "faces", train=12, people=4)
+    (data / "train" / "real" / "003.jpg").write_bytes(b"broken")
+    more = {
+        "oc-ae": (*SMALL[:6], "--batch-size", 4, *SMALL[8:]),
+        "mahalanobis": ("--workers", 0, "--threads", 1),
+    }
+    for model, flags in more.items():
+        words = ("--data", data, "--model", model, "--out", tmp_path / model, "--max-unreadable", 0.2)
+        code, out, err = run("train", *words, *flags)
+        assert code == 0, err
+        assert "trained on 11 real faces" in out

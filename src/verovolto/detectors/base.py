@@ -143,8 +143,7 @@ class Detector(ABC):
 
     @abstractmethod
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
-        """Scores of one batch; with `anomaly_map` also where in each face the anomaly lies, where the detector
-        knows it."""
+        """Scores of one batch; with `anomaly_map` also where in each face the anomaly lies, where that is known."""
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

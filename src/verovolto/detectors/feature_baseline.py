@@ -18,6 +18,7 @@ from jaxtyping import Float, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad
+from typing_extensions import override
 
 from verovolto.core.errors import DataError
 from verovolto.core.workdir import compute_chunks
@@ -126,6 +127,7 @@ class FeatureBaselineDetector(Detector):
         self._backbone = backbone.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         maps = self._backbone(self.preprocessing(batch, self.device))
         columns, where = self._model.judge(maps, anomaly_map=anomaly_map)
@@ -136,6 +138,7 @@ class FeatureBaselineDetector(Detector):
         )
 
     @torch.inference_mode()
+    @override
     def explain(self, images: Any) -> Explanation:
         x = self.preprocessing(to_batch(images), self.device)
         _, where = self._model.judge(self._backbone(x), anomaly_map=True)
@@ -143,6 +146,7 @@ class FeatureBaselineDetector(Detector):
         return Explanation(inputs=self.preprocessing.pictures(x), anomaly_map=where.cpu())
 
     @classmethod
+    @override
     def fit(cls, config: TrainConfig, data: TrainingData, run: Run) -> FeatureBaselineDetector:
         recipe, faces = cls.recipe(config), data.train
         recipe.check(len(faces))
@@ -171,18 +175,21 @@ class FeatureBaselineDetector(Detector):
             device=torch.device(device),
         )
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"model.{name}": value for name, value in self.model.tensors().items()}
         written = {"name": self.name, "method": self.name, "taps": list(self.model.layers)}
         return tensors, {"model": written, "preprocessing": asdict(self.preprocessing)}
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> FeatureBaselineDetector:
         written = saved.description["model"]
         model = cls.model_class.from_tensors(tuple(written["taps"]), saved.tensors_of("model"))
         return cls(name=written["name"], model=model, **saved.common)
 
     @classmethod
+    @override
     def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
         numbers = cls.recipe(TrainConfig.of(name)).numbers
         return [] if size else [ModelRow(parameters=f"{numbers:,}", input=f"{SIZE} px", score=name)]
@@ -223,10 +230,13 @@ def numbers_of_gaussian(columns: int) -> int:
 
 
 def fit_gaussian(rows: Float[Tensor, "n k"]) -> tuple[Float64[Tensor, " k"], Float64[Tensor, "k k"]]:
-    """Mean `m` and whitening `W` of rows: `|(x - m) @ W|` is the Mahalanobis distance of x, the covariance shrunken by
-    Ledoit & Wolf's rule (2004), so that it can be inverted when rows are fewer than columns.
+    """Mean `m` and whitening `W` of rows: `|(x - m) @ W|` is the Mahalanobis distance of x.
 
-    Raises `DataError` where nothing varies.
+    The covariance is shrunken by Ledoit & Wolf's rule (2004), so that it can be inverted when rows are fewer than
+    columns.
+
+    Raises:
+        DataError: nothing varies.
     """
     rows = rows.double()
     mean = rows.mean(0)
@@ -243,8 +253,7 @@ def fit_gaussian(rows: Float[Tensor, "n k"]) -> tuple[Float64[Tensor, " k"], Flo
 
 
 def aligned(maps: Sequence[Float[Tensor, "b _ _ _"]], edge: int) -> Float[Tensor, "b c {edge} {edge}"]:
-    """Maps of several sizes as one of all their channels, float32: larger ones are averaged, smaller ones enlarged
-    bilinearly."""
+    """Maps of several sizes as one of all channels, float32: larger ones averaged, smaller ones enlarged bilinearly."""
     return torch.cat([_resized(features.float(), edge) for features in maps], dim=1)
 
 

@@ -30,7 +30,16 @@ def score_faces(
     """Scores of every face of a set, in its order.
 
     A face that cannot be read has the status `unreadable` and null scores, and is named on standard error.
-    Raises `DataError` when more than the share `max_unreadable` of the faces cannot be read.
+
+    Args:
+        detector: gives the scores.
+        faces: the set.
+        batch_size: faces scored at a time; no score depends on it.
+        max_unreadable: share of faces that may be unreadable.
+        quiet: show no progress.
+
+    Raises:
+        DataError: more faces cannot be read.
     """
     names = (*detector.score_names, *(n for n in TRIVIAL_SCORES if n not in detector.score_names))
     columns = {name: np.full(len(faces), np.nan, dtype=np.float32) for name in names}

@@ -1,0 +1,1 @@
+"""Methods that are measured, documented, and not better than the default detector."""

@@ -1,0 +1,1 @@
+"""Training: one frame, and one engine for what learns by gradient."""

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from typing_extensions import override
 
 from verovolto.core.files import atomic_path, write_text
 from verovolto.training.loader import EpochSampler
@@ -29,6 +30,7 @@ from verovolto.training.loader import EpochSampler
 class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that appear whole: a run killed while it writes one still has the one before."""
 
+    @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with atomic_path(Path(path)) as part, part.open("wb") as handle:
             try:
@@ -37,6 +39,7 @@ class WholeCheckpoints(TorchCheckpointIO):
                 # Closing its archive after a failed write, torch speaks of positions; the write says why.
                 raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
+    @override
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
@@ -47,6 +50,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 class Checkpoint(ModelCheckpoint):
     """A `ModelCheckpoint` whose folder may be moved between a kill and the resume."""
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         before, now = str(state_dict["dirpath"]), str(self.dirpath)
 
@@ -68,6 +72,7 @@ class SkipDone(Callback):
     def __init__(self, sampler: EpochSampler, *, batch_size: int, batches: int) -> None:
         self.sampler, self.batch_size, self.batches = sampler, batch_size, batches
 
+    @override
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -86,6 +91,7 @@ class SaveLast(Callback):
     def __init__(self, path: Path, every_steps: int) -> None:
         self.path, self.every_steps = path, every_steps
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -93,6 +99,7 @@ class SaveLast(Callback):
         if trainer.global_step % self.every_steps == 0 and not trainer.is_last_batch:
             trainer.save_checkpoint(self.path)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         trainer.save_checkpoint(self.path)
 
@@ -113,6 +120,7 @@ class CsvLog(Callback):
         self.batches = self.images = 0
         self.seconds = 0.0
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "sums": dict(self.sums),
@@ -121,10 +129,12 @@ class CsvLog(Callback):
             "seconds": self.seconds,
         }
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.sums, self.batches = dict(state_dict["sums"]), state_dict["batches"]
         self.images, self.seconds = state_dict["images"], state_dict["seconds"]
 
+    @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
@@ -132,6 +142,7 @@ class CsvLog(Callback):
             self._reset()
         self._start = time.perf_counter()
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -142,6 +153,7 @@ class CsvLog(Callback):
             for name in self.sums:
                 self.sums[name] += float(outputs[name])
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         means = {f"train_{name}": total / max(self.batches, 1) for name, total in self.sums.items()}
         logged = trainer.callback_metrics
@@ -187,6 +199,7 @@ class ProgressBar(Callback):
         self.task: TaskID | None = None
         self._clock = time.perf_counter()
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         per_epoch = int(trainer.num_training_batches) * self._batch_size(trainer)
         self._clock = time.perf_counter()
@@ -199,6 +212,7 @@ class ProgressBar(Callback):
         if self.progress.console.is_terminal:
             self.progress.start()
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -210,6 +224,7 @@ class ProgressBar(Callback):
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         self.progress.update(self.task, completed=done, description=epoch, loss=loss)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.progress.console.is_terminal:
             return
@@ -219,6 +234,7 @@ class ProgressBar(Callback):
         figures = ", ".join(f"{name} {float(logged[name]):,.4g}" for name in self.shown if name in logged)
         print(f"epoch {done}/{trainer.max_epochs}: {figures} ({took:,.0f} s)", flush=True)
 
+    @override
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         if self.progress.live.is_started:
             self.progress.stop()

@@ -78,7 +78,14 @@ def users(name: str, group: str | None = None) -> tuple[str, ...]:
 
 
 def unused(name: str, model: str, what: str, group: str | None = None) -> InputError:
-    """The error for an option that a model does not take: it says which do."""
+    """The error for an option that a model does not take: it says which do.
+
+    Args:
+        name: of the option.
+        model: that does not take it.
+        what: the option as it was given.
+        group: that it was given in.
+    """
     models = users(name, group)
     if not models:
         near = get_close_matches(

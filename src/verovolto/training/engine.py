@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.core.errors import DataError, Diverged
 from verovolto.detectors.config import GradientConfig, TrainConfig
@@ -96,6 +97,7 @@ class ObjectiveModule(pl.LightningModule):
         self.best: dict[str, float] = {}
         self.rank = 0
 
+    @override
     def training_step(self, batch: Any, _index: int) -> dict[str, Tensor] | None:
         self._count(batch, "training")
         if len(batch[0]) < _FEWEST:
@@ -105,6 +107,7 @@ class ObjectiveModule(pl.LightningModule):
         self.log("loss", figures["loss"], prog_bar=False)
         return figures
 
+    @override
     def validation_step(self, batch: Any, _index: int) -> None:
         images = 1
         if isinstance(batch, Batch):
@@ -120,16 +123,19 @@ class ObjectiveModule(pl.LightningModule):
             self.log(_RANK, float(self.rank if better else self.rank + 1), batch_size=images)
         self.log_dict(figures, batch_size=images)
 
+    @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         lr = self.options.lr
         assert lr is not None, "the configuration is resolved"
         return torch.optim.Adam(self.parameters(), lr=lr, weight_decay=self.options.weight_decay, fused=True)
 
+    @override
     def configure_gradient_clipping(self, *_args: Any, **_options: Any) -> None:
         # Lightning refuses to clip for a fused optimiser, which is only unsafe with a gradient scaler; bf16 has none.
         if self.options.clip_norm > 0:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self.options.clip_norm)
 
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["unreadable"] = {name: sorted(of) for name, of in self.unreadable.items()}
         checkpoint["best"] = {"figures": dict(self.best), "rank": self.rank}

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from verovolto.core.config import cores
 from verovolto.core.errors import InputError
@@ -173,6 +174,7 @@ class TrainingRun(Run):
     def __exit__(self, *_error: object) -> None:
         self._progress.stop()
 
+    @override
     def begin(self) -> None:
         if self._begun:
             return
@@ -181,20 +183,24 @@ class TrainingRun(Run):
         (self.config.out / "detector" / JSON_NAME).unlink(missing_ok=True)
         write_run_metadata(self.config, self.data(), self.tags)
 
+    @override
     def task(self, what: str, total: int) -> OnProgress:
         self.begin()
         self._progress.start()
         return self._progress.task(what, total)
 
+    @override
     def train(self, objective: Objective) -> Trained:
         self.begin()
         self._progress.stop()  # the engine has its own, of epochs and losses
         trained: Trained = import_module(_ENGINE).train(self.config, objective)
         return trained
 
+    @override
     def metadata(self, *, weights: str, unreadable: int = 0) -> dict[str, Any]:
         return detector_metadata(self.config, self.data(), self.tags, weights=weights, unreadable=unreadable)
 
+    @override
     def data(self, *, leaky: bool = False) -> TrainingData:
         if self._data is None:
             self._data = load_training_data(self.config, leaky=leaky)

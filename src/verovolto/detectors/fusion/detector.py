@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.calibration.conformal import RULES, SmoothP
 from verovolto.core.errors import DetectorError, InputError
@@ -66,6 +67,7 @@ class FusedDetector(Detector):
         """That of the parts that know theirs."""
         return next((part.crop_rule for part in self.detectors if part.crop_rule is not None), None)
 
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         parts = [part.score_batch(batch, anomaly_map=anomaly_map) for part in self.detectors]
         statistic, terms = self._combined([part.score for part in parts])
@@ -100,6 +102,7 @@ class FusedDetector(Detector):
         ]
         super().save(path)
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {
             f"reference.{i}": torch.from_numpy(np.ascontiguousarray(reference))
@@ -112,6 +115,7 @@ class FusedDetector(Detector):
         return tensors, {"rule": self.rule, "parts": metadata}
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> FusedDetector:
         detectors = []
         for i, written in enumerate(saved.description["parts"]):
@@ -125,6 +129,7 @@ class FusedDetector(Detector):
         references = [saved.tensors[f"reference.{i}"].double().numpy() for i in range(len(detectors))]
         return cls(detectors=detectors, references=references, rule=saved.description["rule"], **saved.common)
 
+    @override
     def summary_lines(self) -> list[str]:
         calibrated = self.metadata["calibrated_on"]
         return [

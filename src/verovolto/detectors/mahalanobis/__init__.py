@@ -1,0 +1,1 @@
+"""Mahalanobis distance of pooled features."""

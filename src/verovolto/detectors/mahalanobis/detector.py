@@ -18,6 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
+from typing_extensions import override
 
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import (
@@ -136,5 +137,6 @@ class MahalanobisDetector(FeatureBaselineDetector):
     model_class = Mahalanobis
 
     @classmethod
+    @override
     def recipe(cls, config: TrainConfig) -> Recipe:
         return _Recipe()

@@ -1,0 +1,1 @@
+"""PaDiM: a Gaussian at every place of the face."""

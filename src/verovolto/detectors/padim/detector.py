@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.core.errors import InputError
 from verovolto.detectors.config import TrainConfig
@@ -64,7 +65,17 @@ class PaDiM:
         channels: Int64[Tensor, " k"],
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> PaDiM:
-        """Fit to features (see `embedded`) of n real faces. Raises `DataError` where a place never varies."""
+        """Fit a Gaussian at each place.
+
+        Args:
+            faces: features of n real faces, see `embedded`.
+            layers: they were taken after.
+            channels: that were drawn.
+            on_progress: called with how many more places are done.
+
+        Raises:
+            DataError: a place never varies.
+        """
         means, whitenings = [], []
         for y in range(faces.shape[2]):
             # A line at a time: single places lie far apart in memory.
@@ -146,6 +157,7 @@ class PadimDetector(FeatureBaselineDetector):
     model_class = PaDiM
 
     @classmethod
+    @override
     def recipe(cls, config: TrainConfig) -> Recipe:
         assert isinstance(config.method, PadimConfig)
         count = config.method.channels

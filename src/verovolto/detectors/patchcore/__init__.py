@@ -1,0 +1,1 @@
+"""PatchCore: a memory of patches of real faces."""

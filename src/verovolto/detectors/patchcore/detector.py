@@ -25,6 +25,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
+from typing_extensions import override
 
 from verovolto.core.errors import DataError
 from verovolto.detectors.config import TrainConfig
@@ -69,7 +70,14 @@ class PatchCore:
         size: int,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> PatchCore:
-        """A memory of `size` out of n patches of real faces (see `embedded`)."""
+        """Choose the memory.
+
+        Args:
+            patches: of real faces, see `embedded`.
+            layers: they were taken after.
+            size: patches to keep.
+            on_progress: called with how many more are chosen.
+        """
         spread = patches.double().std(0, correction=0).clamp(min=1e-6).float()
         scaled = patches.float() / spread
         chosen = greedy_coreset(scaled, size, on_progress)
@@ -115,10 +123,10 @@ def embedded(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w
 def greedy_coreset(
     points: Float[Tensor, "n d"], size: int, on_progress: Callable[[int], None] = lambda done: None
 ) -> Int64[Tensor, " size"]:
-    """Which `size` of n points to keep so that none of the others lies far from all of them (Sener & Savarese, ICLR
-    2018): always the one farthest from those chosen so far, the first the one nearest to the mean.
+    """Which `size` of n points to keep so that none of the others lies far from all of them.
 
-    At most twice as far off as the best choice there is. `on_progress` hears how many more are chosen.
+    Always the one farthest from those chosen so far, the first the one nearest to the mean (Sener & Savarese, ICLR
+    2018): at most twice as far off as the best choice there is. `on_progress` is called with how many more are chosen.
     """
     square = points.square().sum(1)
     chosen = torch.empty(size, dtype=torch.int64)
@@ -143,8 +151,10 @@ def nearest_in(
 
 
 def weighted(memory: Float[Tensor, "m d"], point: Float[Tensor, " d"], nearest: int) -> Float[Tensor, ""]:
-    """A point's distance to its `nearest` of the memory, weighted (eq. 7): the more, the more alone that one lies in
-    the memory, being rare itself among real patches."""
+    """A point's distance to its `nearest` of the memory, weighted (eq. 7).
+
+    The more, the more alone that one lies in the memory, being rare itself among real patches.
+    """
     around = (memory - memory[nearest]).square().sum(1)
     around[nearest] = -1.0  # itself, before any equal of it
     known = memory[around.topk(min(NEIGHBOURS, len(memory)), largest=False).indices]
@@ -206,11 +216,13 @@ class PatchcoreDetector(FeatureBaselineDetector):
     model_class = PatchCore
 
     @classmethod
+    @override
     def recipe(cls, config: TrainConfig) -> Recipe:
         assert isinstance(config.method, PatchcoreConfig)
         return _Recipe(config.method.memory, config.seed)
 
     @classmethod
+    @override
     def fit(cls, config: TrainConfig, data: TrainingData, run: Run) -> FeatureBaselineDetector:
         detector = super().fit(config, data, run)
         detector.metadata["holds"] = (

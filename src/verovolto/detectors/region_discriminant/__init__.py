@@ -1,0 +1,1 @@
+"""A linear discriminant on frozen features of the regions of a face."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
@@ -106,8 +107,7 @@ class RegionFeatures:
 @register(DISCRIMINANT, config=RegionDiscriminantConfig, source="docs/detectors; frozen features")
 @dataclass(kw_only=True, eq=False)
 class FeatureDetector(Detector):
-    """A linear head on frozen features, fitted on real faces and on forgeries made of real faces (see
-    `detectors.region_discriminant.fit`)."""
+    """A linear head on frozen features, fitted on real faces and on forgeries made of them."""
 
     kind = "features"
 
@@ -124,6 +124,7 @@ class FeatureDetector(Detector):
         self.features = features.to(self.device)
         self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
 
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             maps = self.features.maps(batch)
@@ -131,6 +132,7 @@ class FeatureDetector(Detector):
             where = self._anomaly_map(maps) if anomaly_map else None
         return Scores(columns={SCORE: values.cpu()}, default=SCORE, anomaly_map=where)
 
+    @override
     def explain(self, images: Any) -> Explanation:
         batch = to_batch(images)
         with torch.inference_mode():
@@ -143,6 +145,7 @@ class FeatureDetector(Detector):
         shares = contributions(maps, self.features.masks, self._slope, self._origin, side=_ANOMALY_MAP_SIDE)
         return shares.clamp(min=0).cpu()
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         head = self.head
         tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
@@ -153,6 +156,7 @@ class FeatureDetector(Detector):
         return tensors, {"head": metadata, "preprocessing": asdict(self.preprocessing)}
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> FeatureDetector:
         written = saved.description["head"]
         head = LinearHead(
@@ -165,6 +169,7 @@ class FeatureDetector(Detector):
         return cls(name=written["name"], head=head, **saved.common)
 
     @classmethod
+    @override
     def resolve(cls, config: TrainConfig) -> TrainConfig:
         options = config.method
         assert isinstance(options, RegionDiscriminantConfig)
@@ -176,6 +181,7 @@ class FeatureDetector(Detector):
         return replace(config, method=replace(options, size=size))
 
     @classmethod
+    @override
     def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
         return [
             ModelRow(

@@ -188,6 +188,7 @@ class OfReals:
     recipe: Recipe
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
+        """The features of some rows."""
         return _columns([read_image(self.faces, row) for row in rows], self.recipe).astype(np.float16)
 
 
@@ -200,6 +201,7 @@ class OfWorn:
     seed: int
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
+        """The features of some rows."""
         return _columns([worn_face(self.faces, row, seed=self.seed) for row in rows], self.recipe).astype(
             np.float16
         )
@@ -222,6 +224,7 @@ class OfPairs:
     seed: int
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
+        """The features of some rows."""
         made = [pair(self.face_pool, number, seed=self.seed) for number in rows]
         fakes, reals = (
             self.recipe.columns([getattr(one, which) for one in made]) for which in ("fake", "real")

@@ -1,0 +1,1 @@
+"""Trivial statistics, the floor that any detector has to clear."""

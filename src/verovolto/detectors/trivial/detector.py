@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.score_table import BASELINES
@@ -40,12 +41,15 @@ class TrivialDetector(Detector):
     default_score: str = "sharpness"
     score_names: tuple[str, ...] = TRIVIAL_SCORES
 
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         return Scores(columns=trivial_scores(batch), default=self.default_score)
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {}, {}
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> TrivialDetector:
         return cls(**saved.common)

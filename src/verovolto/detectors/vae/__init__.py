@@ -1,0 +1,1 @@
+"""Variational auto-encoders as detectors."""

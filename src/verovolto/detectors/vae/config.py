@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from typing_extensions import override
+
 from verovolto.detectors.config import GradientConfig, Limits
 from verovolto.networks.choices import (
     Bottleneck,
@@ -62,5 +64,6 @@ class VAEConfig(VariationalConfig, models=get_args(ModelName)):
     """Sum or mean over pixels and over latent dimensions."""
 
     @classmethod
+    @override
     def uses(cls, name: str, model: str) -> bool:
         return super().uses(name, model) and model in _OF_SOME.get(name, (model,))

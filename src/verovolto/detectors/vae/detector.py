@@ -9,6 +9,7 @@ from typing import Any, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.core.config import cores
 from verovolto.core.errors import InputError
@@ -42,6 +43,16 @@ def vae_scores(
     model: VAE, x: Float[Tensor, "b 3 h w"], out: VAEOutput, *, std: Sequence[float], beta: float
 ) -> dict[str, Float[Tensor, " b"]]:
     """All scores of a batch, given one deterministic pass (`z` = posterior mean).
+
+    Args:
+        model: the network.
+        x: its normalised input.
+        out: what it made of it.
+        std: of the normalisation, by channel.
+        beta: weight of the KL term.
+
+    Returns:
+        By name:
 
     - `rmse`: sqrt of the mean squared error over channels and pixels, in normalised units (thesis, eq. 5);
     - `mse`: its square; `rmse_unit`: the same error in [0, 1] pixel units;
@@ -86,6 +97,7 @@ class VAEDetector(Detector):
         self.model.eval().to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
 
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             x, out = self._pass(batch)
@@ -96,6 +108,7 @@ class VAEDetector(Detector):
             columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score, anomaly_map=errors
         )
 
+    @override
     def explain(self, images: Any) -> Explanation:
         with torch.inference_mode():
             x, out = self._pass(to_batch(images))
@@ -107,6 +120,7 @@ class VAEDetector(Detector):
                 kl=out.posterior.kl_per_dimension().flatten(1).cpu(),
             )
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         return tensors, {
@@ -117,6 +131,7 @@ class VAEDetector(Detector):
         }
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> VAEDetector:
         architecture = Architecture.from_dict(saved.description["architecture"])
         model = build(architecture)
@@ -130,6 +145,7 @@ class VAEDetector(Detector):
         )
 
     @classmethod
+    @override
     def resolve(cls, config: TrainConfig) -> TrainConfig:
         options, published = config.method, entry(config.model)
         assert isinstance(options, VAEConfig)
@@ -151,6 +167,7 @@ class VAEDetector(Detector):
         return replace(config, method=resolved, workers=workers if config.workers is None else config.workers)
 
     @classmethod
+    @override
     def from_detector(cls, config: TrainConfig, source: Detector, run: Run) -> Detector:
         options, published = config.method, entry(config.model)
         assert isinstance(options, VAEConfig)
@@ -168,15 +185,17 @@ class VAEDetector(Detector):
             raise InputError(
                 f"--size {options.size} is not that of its network, {architecture.size}", hint="leave it out"
             )
-        metadata = {**source.metadata, "network_of": source.name}
-        return replace(
-            source,
-            architecture=architecture,
-            default_score=options.score or published.score,
-            metadata=metadata,
-        )
+        made = source.rescored(config.model, options.score or published.score)
+        made.metadata = {**source.metadata, "network_of": source.name}
+        return made
+
+    def rescored(self, model: str, score: str) -> VAEDetector:
+        """The same network under the name of its twin, with another default score (thresholds are kept by score)."""
+        architecture = Architecture.from_dict({**self.architecture.to_dict(), "model": model})
+        return replace(self, architecture=architecture, default_score=score)
 
     @classmethod
+    @override
     def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
         rows = []
         for variant, architecture in variants(name, size or entry(name).size):

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import override
 
 from verovolto.core.errors import UnreadableImage
 from verovolto.data.faceset import FaceSet
@@ -76,6 +77,7 @@ class VAEObjective(Objective):
         self.validation = TrainingFaces(data.choose, size=size, flips="none", seed=config.seed)
         self.order, self.workers = data.order or data.train, config.workers or 0
 
+    @override
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         x, options = self._input(batch), self.options
         out = self.model(x, noise=options.noise, generator=self._noise_generator(step, x.device))
@@ -86,6 +88,7 @@ class VAEObjective(Objective):
         kl = out.posterior.kl().mean().detach()
         return {"loss": loss, "reconstruction": reconstruction_error(x, out.x_hat).mean().detach(), "kl": kl}
 
+    @override
     def validate(self, batch: Batch) -> dict[str, Tensor | float]:
         x, options = self._input(batch), self.options
         out = self.model(x)

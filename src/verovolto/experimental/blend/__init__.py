@@ -1,0 +1,1 @@
+"""A network that finds where a face was blended."""

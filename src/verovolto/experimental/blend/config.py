@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 from verovolto.detectors.config import Limits
 from verovolto.detectors.vae.config import VariationalConfig
 from verovolto.networks.choices import BLEND_VAE
@@ -25,6 +27,7 @@ class BlendConfig(VariationalConfig, group="blend", models=(BLEND_VAE,)):
     blend_weight: float = 1.0
     """Weight of the blend map's cross-entropy and of the ranking of pairs; 0 trains without that head."""
 
+    @override
     def problems(self) -> Iterator[str]:
         yield from super().problems()
         if self.reconstruction_weight == self.blend_weight == 0:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
@@ -56,6 +57,7 @@ class BlendDetector(Detector):
         self.model.eval().to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
 
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             x = self.preprocessing(batch, self.device)
@@ -68,6 +70,7 @@ class BlendDetector(Detector):
             where = _anomaly_map(x, logits, x_hat) if anomaly_map else None
         return Scores(columns=columns, default=self.default_score, anomaly_map=where)
 
+    @override
     def explain(self, images: Any) -> Explanation:
         with torch.inference_mode():
             x = self.preprocessing(to_batch(images), self.device)
@@ -78,6 +81,7 @@ class BlendDetector(Detector):
                 reconstructions=None if x_hat is None else self.preprocessing.pictures(x_hat),
             )
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         network = {
@@ -90,6 +94,7 @@ class BlendDetector(Detector):
         }
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> BlendDetector:
         network = saved.description["network"]
         size: int = saved.common["preprocessing"].size
@@ -106,6 +111,7 @@ class BlendDetector(Detector):
         )
 
     @classmethod
+    @override
     def resolve(cls, config: TrainConfig) -> TrainConfig:
         options = config.method
         assert isinstance(options, BlendConfig)
@@ -126,6 +132,7 @@ class BlendDetector(Detector):
         return replace(config, method=resolved)
 
     @classmethod
+    @override
     def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
         with torch.device("meta"):  # counts without allocating
             parameters = sum(p.numel() for p in BlendVAE(size=SIZE, latent=LATENT).parameters())

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import override
 
 from verovolto.core.errors import UnreadableImage
 from verovolto.data.faceset import FaceSet
@@ -156,11 +157,13 @@ class BlendObjective(Objective):
             self.figures = (*self.figures, "map", "ranking")
             self.validated = (*self.validated, "left_out_map", "left_out_auroc", "left_out_pairs")
 
+    @override
     def losses(self, batch: PairBatch, step: int) -> dict[str, Tensor]:
         weighted = self._losses(batch, step)
         loss = torch.stack([weight * value for weight, value in weighted.values()]).sum()
         return {"loss": loss, **{name: value.detach() for name, (_, value) in weighted.items()}}
 
+    @override
     def validate(self, batch: object) -> dict[str, Tensor | float]:
         return dict(self._validated())
 

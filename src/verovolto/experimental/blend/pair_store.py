@@ -97,8 +97,17 @@ def draw_pairs(
 ) -> DrawnPairs:
     """Pairs made of the real faces of a set; what lies in `folder` already is not made again.
 
-    They depend on the faces and on `asked` alone. Raises `InputError` when the folder holds other pairs, `DataError`
-    when more than the share `max_unreadable` of the faces cannot be read, `TrainingError` when a process dies twice.
+    Args:
+        faces: the real faces; pairs depend on these and on `asked` alone.
+        asked: what is to be drawn.
+        folder: where it is kept.
+        workers: processes; 0 for none but this one.
+        max_unreadable: share of faces that may be unreadable.
+        task: shows the progress.
+
+    Raises:
+        InputError: the folder holds other pairs.
+        DataError: too many faces cannot be read, or a process died twice.
     """
     _claim(folder, faces, asked)
     whole = folder / "pairs.npy"

@@ -1,0 +1,1 @@
+"""How typical of a real face a VAE's errors are."""

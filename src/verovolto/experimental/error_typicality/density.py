@@ -1,5 +1,6 @@
-"""How likely some numbers of a face are, given others: conditional densities fitted to real faces. Pure functions,
-float64 throughout.
+"""How likely some numbers of a face are, given others: conditional densities fitted to real faces.
+
+Pure functions, float64 throughout.
 
 A density of everything together would call a face atypical for being blurred or dark. Here the numbers that say what
 kind of picture it is (the controls) are only conditioned on: p(values | controls) = p(controls, values) / p(controls).
@@ -41,8 +42,10 @@ class ConditionalMixture:
     factors: Float64[Tensor, "k d d"]
 
     def surprise(self, controls: Float[Tensor, "b c"], values: Float[Tensor, "b v"]) -> Float64[Tensor, " b"]:
-        """-log p(values | controls) of each face in nats, in standardised units: higher = less like the real faces
-        fitted to, on either side of them. Each row depends on its own numbers alone."""
+        """-log p(values | controls) of each face in nats, in standardised units.
+
+        Higher = less like the real faces fitted to, on either side of them. Each row depends on its own numbers alone.
+        """
         rows = (torch.cat([controls.double(), values.double()], dim=1) - self.shift) / self.scale
         of_controls, of_values = _log_densities(rows, self.means, self.factors, self.controls)
         prior = self.weights.log() + of_controls
@@ -78,8 +81,14 @@ def fit_conditional(
     numbers (an inverse Wishart prior): some ten numbers a face are otherwise more than a component of a hundred faces
     can learn.
 
-    Raises InputError for fewer faces than `fewest`, for numbers that are not finite and for one that never varies;
-    `names` `[c + v]` are what they are called there.
+    Args:
+        controls: numbers that say what kind of picture each face is.
+        values: numbers whose density is fitted, given those.
+        components: Gaussians in the mixture.
+        names: of controls and values, for errors.
+
+    Raises:
+        InputError: fewer faces than `fewest`, numbers that are not finite, or one that never varies.
     """
     rows = torch.cat([controls.double(), values.double()], dim=1)
     _check_enough(len(rows), controls.shape[1], rows.shape[1])
@@ -140,7 +149,7 @@ def _standard(rows: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
 def _log_densities(
     rows: Tensor, means: Tensor, factors: Tensor, controls: int
 ) -> tuple[Float64[Tensor, "n k"], Float64[Tensor, "n k"]]:
-    """log N(controls) and log N(values | controls) of each row under each component.
+    """Log N(controls) and log N(values | controls) of each row under each component.
 
     With L the Cholesky factor of the whole and the controls first, the first rows of L^-1 (x - mean) are those of the
     controls alone and the others what is left of the values once the controls have foretold them.

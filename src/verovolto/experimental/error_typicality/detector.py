@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
@@ -102,10 +103,16 @@ class Typicality:
 def fit_typicality_of_errors(
     vectors: ErrorVectors, people: NDArray[Any], *, components: int, folds: int = 5
 ) -> Typicality:
-    """Fit to real faces `[n]` of `people` `[n]`. A value that never varies is left out (an auto-encoder has no KL).
+    """Fit to the errors of real faces. A value that never varies is left out (an auto-encoder has no KL).
 
-    The `folds` share no person. Raises InputError, as `fit_conditional` does, where there are too few faces, also for
-    a fit without one of the folds.
+    Args:
+        vectors: of n faces.
+        people: who each shows, `[n]`.
+        components: Gaussians in the mixture.
+        folds: parts that share no person, each scored by a fit to the others.
+
+    Raises:
+        InputError: too few faces, also for a fit without one of the folds.
     """
     wanted = math.ceil(fewest(len(CONTROLS), len(CONTROLS) + len(VALUES)) * folds / (folds - 1))
     if len(people) < wanted:
@@ -148,6 +155,7 @@ class TypicalityDetector(Detector):
     score_names: tuple[str, ...] = (SCORE,)
 
     @property
+    @override
     def crop_rule(self) -> dict[str, Any] | None:
         return self.vae.crop_rule
 
@@ -156,10 +164,12 @@ class TypicalityDetector(Detector):
         """Scores of the real faces it was fitted to, as those of new ones would be; ascending."""
         return self.typicality.held_out
 
+    @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         values = self.typicality.score(error_vectors(self.vae, batch))
         return Scores(columns={SCORE: values.float()}, default=SCORE)
 
+    @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, description = self.vae.state()
         tensors |= {f"typicality.{name}": value for name, value in self.typicality.density.tensors().items()}
@@ -168,6 +178,7 @@ class TypicalityDetector(Detector):
         return tensors, {"vae": {**description, "score": self.vae.default_score}, "kept": kept}
 
     @classmethod
+    @override
     def from_state(cls, saved: SavedState) -> TypicalityDetector:
         written, device = saved.description["vae"], saved.common["device"]
         of_vae = {"default_score": written["score"], "device": device,
@@ -182,6 +193,7 @@ class TypicalityDetector(Detector):
         return cls(vae=vae, typicality=typicality, **saved.common)
 
     @classmethod
+    @override
     def fit(cls, config: TrainConfig, data: TrainingData, run: Run) -> TypicalityDetector:
         raise InputError(
             f"{NAME} is made of a finished VAE",
@@ -189,6 +201,7 @@ class TypicalityDetector(Detector):
         )
 
     @classmethod
+    @override
     def from_detector(cls, config: TrainConfig, source: Detector, run: Run) -> TypicalityDetector:
         if not isinstance(source, VAEDetector):
             raise InputError(
@@ -198,6 +211,7 @@ class TypicalityDetector(Detector):
         return made
 
     @classmethod
+    @override
     def describe(cls, name: str, size: int | None = None) -> list[ModelRow]:
         vectors = len(CONTROLS) + len(VALUES)
         numbers = 2 * vectors + vectors * (vectors + 1) // 2

@@ -28,8 +28,7 @@ def band_names(what: str, bands: int, regions: Sequence[Region] = REGIONS) -> tu
 def band_columns(
     image: Float[Tensor, "b 3 h w"], edges: Sequence[float], regions: Sequence[Region] = REGIONS
 ) -> Float64[Tensor, "b k"]:
-    """log10 power of the luma in each band of each region (`features.spectrum.band_energies`), one region
-    after the other."""
+    """log10 power of the luma in each band of each region (`features.spectrum.band_energies`), region by region."""
     plane = luma_plane(image)
     return torch.cat([band_energies(plane, edges, region=region) for region in regions], dim=1)
 
@@ -48,8 +47,11 @@ MODEL_VALUES = ("error, RMSE", "KL", "latent cycle error")
 
 
 def model_columns(model: VAE, error: Float[Tensor, "b 3 h w"], out: VAEOutput) -> Float64[Tensor, "b 3"]:
-    """`MODEL_VALUES`: log10 of the mean square error (`error` in units of [0, 1]), of the KL divergence in nats and of
-    the mean square of mu(x) - mu(x_hat). Logarithms, since all three are positive and skewed."""
+    """`MODEL_VALUES`, in logarithms, since all three are positive and skewed.
+
+    log10 of the mean square error (`error` in units of [0, 1]), of the KL divergence in nats and of the mean square of
+    mu(x) - mu(x_hat).
+    """
     cycle = out.posterior.mu - model.encode_again(out.x_hat)
     squares = torch.stack([part.double().square().flatten(1).mean(1) for part in (error, cycle)])
     kl = out.posterior.kl().double().clamp_min(_FROM_ZERO).log10()
