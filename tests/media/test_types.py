@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.media.drawing import encoded, write_sound, write_video
+from verovolto.commands.prepare import prepare
+from verovolto.commands.scan import scan
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.media import Limits, UnreadableMedia, file_type_of, open_media
 from verovolto.media.types import file_type_of_bytes
@@ -149,3 +153,25 @@ def test_any_bytes_have_a_kind_or_none(head: bytes) -> None:
 def test_limits_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
         Limits(**wrong)
+
+
+def test_limits_as_commands_take_them() -> None:
+    limits = Limits.of(megapixels=100, megabytes=0.5)
+    assert (limits.photo_pixels, limits.frame_pixels) == (100_000_000, 100_000_000)
+    assert (limits.photo_bytes, limits.video_bytes) == (500_000, 500_000)
+    assert Limits.of() == Limits()
+    with pytest.raises(InputError, match="--max-megapixels"):
+        Limits.of(megapixels=0)
+
+
+def test_hints_at_limits_name_flags_that_exist(tmp_path: Path) -> None:
+    photo, video = tmp_path / "a.png", write_video(tmp_path / "a.mp4", frames=3)
+    photo.write_bytes(encoded(Image.new("RGB", (90, 50)), "PNG"))
+    small = {"photo_pixels": 100, "photo_bytes": 50, "video_bytes": 50, "frame_pixels": 100}
+    for path, names in ((photo, ("photo_pixels", "photo_bytes")), (video, ("video_bytes", "frame_pixels"))):
+        for name in names:
+            with pytest.raises(VerovoltoError) as raised:
+                open_media(path, limits=Limits(**{name: small[name]}))
+            [flag] = re.findall(r"--[a-z-]+", raised.value.hint or "")
+            for command in (scan, prepare):
+                assert flag[2:].replace("-", "_") in inspect.signature(command).parameters

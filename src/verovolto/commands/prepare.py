@@ -19,6 +19,8 @@ def prepare(
     face_detector: str = "mtcnn",
     smallest: float = 40,
     confidence: float | None = None,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
     workers: int | None = None,
     max_unreadable: float = 0.5,
     force: bool = False,
@@ -56,6 +58,11 @@ def prepare(
         Faces whose box is smaller than this on its larger side are left out, pixels.
     confidence
         Faces found with a lower score are left out, 0 to 1. [default: 0.9 for mtcnn, 0.5 for centerface]
+    max_megapixels
+        Largest photo and video frame, millions of pixels; a larger JPEG is read at a part of its size.
+        [default: 67 for photos, 33 for frames]
+    max_megabytes
+        Largest file, millions of bytes. [default: 268 for photos, any for videos]
     workers
         Processes, one thread each; 0 for none but this one. [default: one a core]
     max_unreadable
@@ -64,6 +71,7 @@ def prepare(
         Begin anew where OUT holds another preparation, which is deleted.
     """
     from verovolto.core.progress import ProgressDisplay
+    from verovolto.media import Limits
     from verovolto.preparation.pipeline import prepare as prepare_faces
 
     with ProgressDisplay() as progress:
@@ -80,6 +88,7 @@ def prepare(
             face_detector=face_detector,
             smallest=smallest,
             confidence=confidence,
+            limits=Limits.of(megapixels=max_megapixels, megabytes=max_megabytes),
             workers=workers,
             max_unreadable=max_unreadable,
             force=force,

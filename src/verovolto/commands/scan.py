@@ -36,6 +36,8 @@ def scan(
     to_json: Annotated[str | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
     report: Path | None = None,
     no_faces: bool = False,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
     workers: int | None = None,
 ) -> int:
     """Look for signs of forgery in photos and videos.
@@ -72,10 +74,16 @@ def scan(
         Write an HTML page with the key frames into this folder.
     no_faces
         Show nobody in the report: faces and frames become mosaics.
+    max_megapixels
+        Largest photo and video frame, millions of pixels; a larger JPEG is read at a part of its size.
+        [default: 67 for photos, 33 for frames]
+    max_megabytes
+        Largest file, millions of bytes. [default: 268 for photos, any for videos]
     workers
         Processes, one thread each; 0 for none but this one. [default: one a core, if there are several files]
     """
     from verovolto.core.progress import ProgressDisplay
+    from verovolto.media import Limits
     from verovolto.scanning.run import scan as scan_paths
 
     if report is not None:
@@ -95,6 +103,7 @@ def scan(
             smallest=smallest,
             crop=crop,
             face_detector=face_detector,
+            limits=Limits.of(megapixels=max_megapixels, megabytes=max_megabytes),
             pictures=report is not None,
             workers=workers,
             threads=cores(),
@@ -107,6 +116,8 @@ def scan(
     words += ["--faces", faces] if faces != "all" else []
     words += ["--crop", crop] if crop else []
     words += ["--face-detector", face_detector] if face_detector else []
+    words += [] if max_megapixels is None else ["--max-megapixels", f"{max_megapixels:g}"]
+    words += [] if max_megabytes is None else ["--max-megabytes", f"{max_megabytes:g}"]
     words += ["--report", str(report)] if report else []
     words += ["--no-faces"] if no_faces else []
     _write(result, to_json, report, shlex.join(words), hide_faces=no_faces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.decode import MAX_PIXELS
@@ -40,12 +41,28 @@ class Limits:
     frame_pixels: int = 1 << 25
     seconds: float | None = None
 
+    @staticmethod
+    def of(*, megapixels: float | None = None, megabytes: float | None = None) -> Limits:
+        """Limits as commands take them: of a photo and of a frame alike, and of a file; None for the defaults."""
+        given: dict[str, Any] = {}
+        if megapixels is not None:
+            given |= dict.fromkeys(("photo_pixels", "frame_pixels"), _whole(megapixels, "--max-megapixels"))
+        if megabytes is not None:
+            given |= dict.fromkeys(("photo_bytes", "video_bytes"), _whole(megabytes, "--max-megabytes"))
+        return Limits(**given)
+
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"the limit {name} must be above 0, not {value}")
         if max(self.photo_pixels, self.frame_pixels) > _MOST_PIXELS:
             raise InputError(f"a limit of more than {_MOST_PIXELS:,} pixels is more than decoders take")
+
+
+def _whole(millions: float, flag: str) -> int:
+    if not 0 < millions < 1e9:
+        raise InputError(f"{flag} is a number above 0, not {millions}")
+    return max(1, round(millions * 1e6))
 
 
 def file_type_of(path: str | Path) -> FileType:

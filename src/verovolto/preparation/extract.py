@@ -30,7 +30,7 @@ from verovolto.data.storage.parquet import shard_metadata, write_shard
 from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detection.base import Face, FaceDetector
 from verovolto.faces.filter import DAMAGED_PHOTO, NO_FACE, OUTSIDE_FRAME, TOO_SMALL, UNCERTAIN, FaceFilter
-from verovolto.media import Sampling, open_media
+from verovolto.media import Limits, Sampling, open_media
 from verovolto.media.sampling import evenly_spaced
 
 Status = Literal["ok", "damaged", "unreadable"]
@@ -66,6 +66,7 @@ class Rules:
         smallest: larger side of the detector's box below which a face is left out, pixels, >= 0.
         confidence: score below which a face is left out, in [0, 1].
         rule: how a crop follows from a box.
+        limits: what a file may cost.
     """
 
     rule: CropRule
@@ -74,6 +75,7 @@ class Rules:
     faces: Literal["largest", "all"] = "largest"
     smallest: float = 0.0
     confidence: float = 0.0
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         _ = self.sampling  # refuses what cannot be sampled
@@ -283,9 +285,9 @@ def choose(faces: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
 
 def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
     if item.frames is None:
-        yield from _of_video(item.path, rules.sampling, tally)
+        yield from _of_video(item.path, rules, tally)
     elif item.source_video is None and len(item.frames) == 1:
-        media = open_media(item.frames[0])
+        media = open_media(item.frames[0], limits=rules.limits)
         if media.report is not None and media.report.damage:  # in part the decoder's guess: no face for a set
             tally.damage += media.report.damage
             tally.frames += 1
@@ -294,23 +296,23 @@ def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture
         for frame in media.frames():
             yield _Picture(image=frame.image, frame=None, time=None)
     else:
-        yield from _of_frames(item.frames, rules.frames, tally)
+        yield from _of_frames(item.frames, rules, tally)
 
 
-def _of_video(path: Path, sampling: Sampling, tally: _Tally) -> Iterator[_Picture]:
-    media = open_media(path)
-    for frame in media.frames(sampling):
+def _of_video(path: Path, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
+    media = open_media(path, limits=rules.limits)
+    for frame in media.frames(rules.sampling):
         yield _Picture(image=frame.image, frame=frame.index, time=frame.time_s)
     if media.report is not None:
         tally.damage += media.report.damage
 
 
-def _of_frames(paths: tuple[Path, ...], count: int | None, tally: _Tally) -> Iterator[_Picture]:
+def _of_frames(paths: tuple[Path, ...], rules: Rules, tally: _Tally) -> Iterator[_Picture]:
     """Extracted frames by their numbers. They have no times: a rate says nothing of them, and all are taken."""
-    numbers = frame_numbers(paths)
+    numbers, count = frame_numbers(paths), rules.frames
     for at in range(len(paths)) if count is None else evenly_spaced(range(len(paths)), count):
         try:
-            media = open_media(paths[at])
+            media = open_media(paths[at], limits=rules.limits)
         except VerovoltoError as error:
             tally.damage.append(as_text(f"{paths[at].name}: {_without_path(error, paths[at])}"))
             continue

@@ -22,6 +22,7 @@ from verovolto.data.layouts.base import Listing, MediaItem
 from verovolto.data.layouts.registry import list_media
 from verovolto.faces.detection.base import FaceDetector
 from verovolto.faces.detection.registry import for_detector, open_detector
+from verovolto.media import Limits
 from verovolto.preparation.coverage import COVERAGE, coverage_of, summary_lines
 from verovolto.preparation.extract import (
     ENCODING,
@@ -107,6 +108,7 @@ def prepare(
     face_detector: str = FACE_DETECTOR,
     smallest: float = SMALLEST,
     confidence: float | None = None,
+    limits: Limits | None = None,
     workers: int | None = 0,
     max_unreadable: float = 0.5,
     force: bool = False,
@@ -126,6 +128,7 @@ def prepare(
         face_detector: `mtcnn` or `centerface`.
         smallest: faces whose box is smaller than this on its larger side are left out, pixels.
         confidence: faces found with a lower score are left out, in [0, 1]; None for the detector's own.
+        limits: what a file may cost; see `media.Limits`.
         workers: processes, one thread each; 0 for none but this one, None for one a core.
         max_unreadable: share of media, in [0, 1], that may be unreadable; beyond it no set is written.
         force: begin anew where `out` holds another preparation, which is deleted.
@@ -145,6 +148,7 @@ def prepare(
         faces=faces,
         smallest=smallest,
         confidence=detector.confidence if confidence is None else confidence,
+        limits=limits or Limits(),
     )
     return prepare_set(
         Path(src),
@@ -198,7 +202,7 @@ def prepare_set(
             hint="give a rule for this detector",
         )
     listing = list_media(src, layout=layout, label=label)
-    chosen = {key: value for key, value in asdict(rules).items() if key != "rule"}
+    chosen = {key: value for key, value in asdict(rules).items() if key not in ("rule", "limits")}
     settings = Settings(
         source=str(src.resolve()),
         layout=listing.layout,

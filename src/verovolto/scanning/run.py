@@ -17,6 +17,7 @@ from verovolto.data.crop_rule import read_rule
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.default import detector_folder
 from verovolto.faces.detection.registry import open_detector
+from verovolto.media import Limits
 from verovolto.scanning.discovery import MediaPath, find_media
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
@@ -37,6 +38,7 @@ def scan(
     smallest: float = SMALLEST,
     crop: str | None = None,
     face_detector: str | None = None,
+    limits: Limits | None = None,
     pictures: bool = False,
     workers: int | None = 0,
     threads: int = 1,
@@ -57,6 +59,7 @@ def scan(
         crop: how the detector's training faces were cropped, where it does not say: `ffpp`, `tight`, `dfdc` or a
             JSON file.
         face_detector: `mtcnn` or `centerface`; None for the one that the detector's training faces were cropped with.
+        limits: what a file may cost; see `media.Limits`.
         pictures: keep the key frames with their anomaly maps.
         workers: processes, one thread each, where `detector` is no object; 0 for none but this one, None for one a
             core if there are several files.
@@ -81,6 +84,7 @@ def scan(
         false_alarm=false_alarm,
         faces=faces,
         smallest=smallest,
+        limits=limits or Limits(),
         pictures=pictures,
     )
     if workers is not None and workers < 0:
