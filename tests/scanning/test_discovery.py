@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from verovolto.scanning.discovery import MediaPath, find_media
+from tests.media.drawing import encoded
+from verovolto.data.layouts.base import Problems
+from verovolto.data.layouts.disk import LOOP, NO_MEDIUM
+from verovolto.scanning.discovery import HELPER, MediaPath, find_media
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -124,3 +128,38 @@ def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_listed(
     found = list(find_media([tmp_path]))
     assert [each.path.relative_to(tmp_path).as_posix() for each in found] == ["a/1.mp4", "locked", "z/3.mp4"]
     assert [each.problem for each in found] == [None, "the folder cannot be read (Permission denied)", None]
+
+
+def test_what_a_file_is_its_content_says_where_its_name_does_not(tmp_path: Path) -> None:
+    photo = encoded(Image.new("RGB", (9, 5)), "JPEG")
+    (tmp_path / "b").mkdir()
+    for name in ("a.jfif", "b/no ending", "c.tmp", "d.mpo"):
+        (tmp_path / name).write_bytes(photo)
+    (tmp_path / "e.xyz").write_bytes(b"some text")
+    (tmp_path / "f").write_bytes(b"")
+    (tmp_path / "g.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    make(tmp_path, "notes.txt", "h.m2ts")
+    left_out = Problems()
+    found = [each.path.relative_to(tmp_path).as_posix() for each in find_media([tmp_path], left_out)]
+    assert found == ["a.jfif", "b/no ending", "c.tmp", "d.mpo", "h.m2ts"]
+    assert left_out.counts == {NO_MEDIUM: 3}
+    [line] = left_out.lines()
+    assert "a text file" in line and "empty" in line and "camera raw" in line
+
+
+def test_linked_folders_are_looked_into_never_in_circles(tmp_path: Path) -> None:
+    make(tmp_path, "elsewhere/2.mp4", "here/1.mp4")
+    (tmp_path / "here" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "here", target_is_directory=True)
+    left_out = Problems()
+    found = [each.path.relative_to(tmp_path).as_posix() for each in find_media([tmp_path / "here"], left_out)]
+    assert found == ["here/1.mp4", "here/linked/2.mp4"] and left_out.counts == {LOOP: 1}
+
+
+@pytest.mark.parametrize("helper", ["masks", "@eaDir", "thumbnails", "__MACOSX"])
+def test_helpers_folders_are_left_out_unless_named(tmp_path: Path, helper: str) -> None:
+    make(tmp_path, "a.mp4", f"{helper}/b.jpg")
+    left_out = Problems()
+    assert [each.path.name for each in find_media([tmp_path], left_out)] == ["a.mp4"]
+    assert left_out.counts == {HELPER: 1}
+    assert [each.path.name for each in find_media([tmp_path / helper])] == ["b.jpg"]

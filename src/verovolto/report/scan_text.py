@@ -131,7 +131,10 @@ def text_table(scan: Scan) -> list[str]:
 
 def text_result(scan: Scan) -> list[str]:
     """The whole text where there is no page: the table, the counts, what the verdicts are worth, and the caveat."""
-    return [*text_table(scan), "", counts_line(scan), *operating_point_lines(scan.operating_point), CLOSING]
+    left_out = [f"left out: {printable(line)}" for line in scan.left_out]
+    return [
+        *text_table(scan), "", counts_line(scan), *left_out, *operating_point_lines(scan.operating_point), CLOSING,
+    ]  # fmt: skip
 
 
 def why(file: FileResult) -> str:

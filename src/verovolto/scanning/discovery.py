@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verovolto.core.files import natural
-from verovolto.data.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from verovolto.data.layouts.base import Problems
+from verovolto.data.layouts.disk import LOOP, NO_MEDIA, category_of, is_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +20,20 @@ class MediaPath:
     problem: str | None = None
 
 
-def find_media(paths: Iterable[Path]) -> Iterator[MediaPath]:
-    """Files as they are given, and of folders the files with a name of a photo or video, sorted, each once.
+HELPER = "folders of helpers, such as masks and thumbnails (left out)"
 
-    A file that is named is always scanned, whatever its name; in a folder other and hidden files are left out.
+
+def find_media(paths: Iterable[Path], left_out: Problems | None = None) -> Iterator[MediaPath]:
+    """Files as they are given, and of folders the photos and videos, sorted, each once.
+
+    A file that is named is always scanned. In a folder a file's content decides where its name does not (see
+    `data.layouts.disk.category_of`); links are followed, never in circles. Hidden files and folders, those of helpers
+    and files that are neither photo nor video are left out; `left_out` counts them, but for what is hidden or evident.
     """
     seen: set[str] = set()
+    left_out = left_out if left_out is not None else Problems()
     for path in paths:
-        for file in _within(path) if _is_folder(path) else (MediaPath(path=path),):
+        for file in _within(path, left_out) if _is_folder(path) else (MediaPath(path=path),):
             key = _real(file.path)
             if key not in seen:
                 seen.add(key)
@@ -48,7 +55,11 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _within(folder: Path) -> Iterator[MediaPath]:
+def _within(folder: Path, left_out: Problems, above: tuple[str, ...] = ()) -> Iterator[MediaPath]:
+    real = _real(folder)
+    if real in above:
+        left_out.add(LOOP, folder)
+        return
     try:
         with os.scandir(folder) as listed:
             entries = sorted(listed, key=lambda entry: natural(entry.name))
@@ -59,7 +70,10 @@ def _within(folder: Path) -> Iterator[MediaPath]:
         path = Path(entry.path)
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _within(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
-            yield MediaPath(path=path)
+        if not is_folder(entry):
+            if category_of(path, left_out):
+                yield MediaPath(path=path)
+        elif entry.name.lower() in NO_MEDIA:
+            left_out.add(HELPER, path)
+        else:
+            yield from _within(path, left_out, (*above, real))

@@ -257,6 +257,7 @@ class Scan:
         detector: JSON values that describe it.
         settings: JSON values that say how it looked.
         not_reached: files left when the scan was interrupted.
+        left_out: what lay in the folders given and was not scanned, with number and reason, a line each.
     """
 
     files: tuple[FileResult, ...]
@@ -264,6 +265,7 @@ class Scan:
     detector: Mapping[str, Any]
     settings: Mapping[str, Any]
     not_reached: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -280,5 +282,6 @@ class Scan:
                 **counts, "unreadable": sum(file.status == "unreadable" for file in self.files),
                 "not_reached": self.not_reached,
             },
+            "left_out": list(self.left_out),
             "media": [file.to_dict() for file in self.files],
         }  # fmt: skip

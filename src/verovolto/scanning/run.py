@@ -12,8 +12,10 @@ import torch
 
 from verovolto.core.config import cores
 from verovolto.core.errors import InputError
+from verovolto.core.files import as_text
 from verovolto.core.parallel import run_jobs
 from verovolto.data.crop_rule import read_rule
+from verovolto.data.layouts.base import Problems
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.default import detector_folder
 from verovolto.faces.detection.registry import open_detector
@@ -119,10 +121,12 @@ def scan_files(
     folder = detector if isinstance(detector, Path) else None
     opened = load_detector(detector) if isinstance(detector, Path) else detector
     context = open_context(opened, settings)
-    files = list(find_media(paths))
+    left_out = Problems()
+    files = list(find_media(paths, left_out))
     if not files:
         raise InputError(
-            "there are no photos and no videos in the folders given", hint="give files or folders"
+            "there are no photos and no videos in the folders given",
+            hint="; ".join(("give files or folders", *left_out.lines())),
         )
     if workers is None:  # a process of its own has to load everything anew: not for one file
         workers = cores() if len(files) > 1 else 0
@@ -133,6 +137,7 @@ def scan_files(
     return Scan(
         files=tuple(results),
         not_reached=len(files) - len(results),
+        left_out=tuple(map(as_text, left_out.lines())),
         operating_point=OperatingPoint.of(context.calibration, settings.false_alarm),
         detector=_metadata(opened, folder),
         settings=context.to_dict(),
