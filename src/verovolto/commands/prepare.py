@@ -23,6 +23,7 @@ def prepare(
     max_megabytes: float | None = None,
     workers: int | None = None,
     max_unreadable: float = 0.5,
+    one_class: bool = False,
     force: bool = False,
 ) -> int:
     """Cut the faces out of videos and photographs, and write them as a face set.
@@ -67,6 +68,8 @@ def prepare(
         Processes, one thread each; 0 for none but this one. [default: one a core]
     max_unreadable
         Largest share of media that may be unreadable, 0 to 1; beyond it no set is written.
+    one_class
+        Accept a set of one class where SRC has folders of both.
     force
         Begin anew where OUT holds another preparation, which is deleted.
     """
@@ -91,6 +94,7 @@ def prepare(
             limits=Limits.of(megapixels=max_megapixels, megabytes=max_megabytes),
             workers=workers,
             max_unreadable=max_unreadable,
+            one_class=one_class,
             force=force,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

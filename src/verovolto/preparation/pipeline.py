@@ -42,6 +42,8 @@ SMALLEST = 40
 FACE_DETECTOR = "mtcnn"
 WORK, SETTINGS = ".work", "prepare.json"
 
+ONE_CLASS = "A set of one class has to be asked for: --one-class"
+
 OnProgress = Callable[[int, int], None]
 """Called with the media done and with all there are."""
 
@@ -111,6 +113,7 @@ def prepare(
     limits: Limits | None = None,
     workers: int | None = 0,
     max_unreadable: float = 0.5,
+    one_class: bool = False,
     force: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Prepared:
@@ -131,12 +134,13 @@ def prepare(
         limits: what a file may cost; see `media.Limits`.
         workers: processes, one thread each; 0 for none but this one, None for one a core.
         max_unreadable: share of media, in [0, 1], that may be unreadable; beyond it no set is written.
+        one_class: accept a set of one class where `src` is there for both.
         force: begin anew where `out` holds another preparation, which is deleted.
         on_progress: see `OnProgress`.
 
     Raises:
         InputError: options or folders that cannot be used, or another preparation in `out`.
-        DataError: no layout recognised, no media, no face, or too much that cannot be read.
+        DataError: no layout recognised, no media, no face, a class lost, or too much that cannot be read.
         OSError: the disk is full, or nothing may be written.
         KeyboardInterrupt: with what is done, and that the same call goes on.
     """
@@ -159,6 +163,7 @@ def prepare(
         detector=detector,
         workers=cores() if workers is None else workers,
         max_unreadable=max_unreadable,
+        one_class=one_class,
         force=force,
         on_progress=on_progress,
     )
@@ -174,6 +179,7 @@ def prepare_set(
     detector: FaceDetector | None = None,
     workers: int = 0,
     max_unreadable: float = 0.5,
+    one_class: bool = False,
     force: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Prepared:
@@ -188,6 +194,7 @@ def prepare_set(
         detector: of faces; MTCNN by default. It must pickle where `workers` is above 0.
         workers: processes; 0 for none but this one.
         max_unreadable: share of media, in [0, 1], that may be unreadable.
+        one_class: see `prepare`.
         force: delete another preparation that stands in `out`.
         on_progress: see `OnProgress`.
 
@@ -213,15 +220,22 @@ def prepare_set(
     )
     if finished := _begin(out, settings, force=force):
         return finished
-    names = [job.name for job in jobs_of(listing)]
+    labels = {job.name: job.item.label for job in jobs_of(listing)}
+    names = list(labels)
     if not names:
         raise DataError(
             f"{src} holds no videos and no photographs", hint="; ".join(listing.problems.lines()) or None
         )
+    classes = frozenset() if one_class else frozenset(listing.problems.expected)
+    if lost := classes - set(labels.values()):
+        raise DataError(
+            f"{src} has folders of real and of fake media, and nothing was found in those of {' and '.join(lost)}",
+            hint="; ".join((*listing.problems.lines(), ONE_CLASS)),
+        )
     extractor = Extractor(detector=detector, rules=rules, work=out / WORK)
     again = list_media(src, layout=layout if label else listing.layout, label=label)
     _extract(jobs_of(again), extractor, names, workers, on_progress)
-    return _finish(out, names, listing, settings, max_unreadable)
+    return _finish(out, names, listing, settings, max_unreadable, classes)
 
 
 def jobs_of(listing: Listing) -> Iterator[Job]:
@@ -309,12 +323,17 @@ def _extract(
 
 
 def _finish(
-    out: Path, names: list[str], listing: Listing, settings: Settings, max_unreadable: float
+    out: Path,
+    names: list[str],
+    listing: Listing,
+    settings: Settings,
+    max_unreadable: float,
+    classes: frozenset[str],
 ) -> Prepared:
     """Put the parts together, write the coverage, take the work folder away."""
     parts = list(_parts(out / WORK, names))
     records = [record for _, record in parts]
-    _check_records(records, max_unreadable)
+    _check_records(records, max_unreadable, classes)
     for old in out.glob("faces-*-of-*.parquet"):  # of a run that was killed here
         old.unlink()
     metadata = {
@@ -342,7 +361,7 @@ def _parts(work: Path, names: list[str]) -> Iterator[tuple[str, Record]]:
         yield name, record
 
 
-def _check_records(records: list[Record], max_unreadable: float) -> None:
+def _check_records(records: list[Record], max_unreadable: float, classes: frozenset[str]) -> None:
     bad = [record for record in records if record.status == "unreadable"]
     if len(bad) > max_unreadable * len(records):
         first = "; ".join(f"{record.path}: {record.reasons[0]}" for record in bad[:3])
@@ -355,4 +374,9 @@ def _check_records(records: list[Record], max_unreadable: float) -> None:
         raise DataError(
             f"no face was found in {sum(record.frames for record in records):,} frames of {len(records)} media",
             hint="lower --confidence or --smallest",
+        )
+    if lost := classes - {record.label for record in records if record.faces}:
+        raise DataError(
+            f"no face was found in any of the {' and '.join(lost)} media",
+            hint=f"lower --confidence or --smallest. {ONE_CLASS}",
         )
