@@ -288,6 +288,26 @@ def test_no_face_at_all_is_an_error(tmp_path: Path) -> None:
         run(tmp_path / "set", tmp_path / "out")
 
 
+def test_a_class_that_is_lost_is_an_error_unless_asked_for(tmp_path: Path) -> None:
+    listed, faceless = tmp_path / "listed", tmp_path / "faceless"
+    clip(listed / "real" / "a.mp4", [LARGE], frames=2)
+    (listed / "fake" / "v").mkdir(parents=True)
+    (listed / "fake" / "v" / "notes").write_text("no face here")
+    with pytest.raises(DataError, match=r"nothing was found in those of fake.*a text file.*--one-class"):
+        run(listed, tmp_path / "out")
+    assert run(listed, tmp_path / "one", one_class=True).coverage["faces"] == 1
+    clip(faceless / "real" / "a.mp4", [LARGE], frames=2)
+    clip(faceless / "fake" / "b.mp4", [], frames=2)
+    with pytest.raises(DataError, match=r"no face was found in any of the fake media.*--one-class"):
+        run(faceless, tmp_path / "faceless-out")
+    assert run(faceless, tmp_path / "faceless-out", one_class=True).coverage["faces"] == 1, "it goes on"
+
+
+def test_a_folder_of_reals_alone_is_asked_for_by_itself(tmp_path: Path) -> None:
+    clip(tmp_path / "set" / "real" / "a.mp4", [LARGE], frames=2)
+    assert run(tmp_path / "set", tmp_path / "out").coverage["faces"] == 1
+
+
 def test_a_full_disk_stops_the_run_and_it_goes_on(
     source: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

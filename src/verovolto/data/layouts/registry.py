@@ -35,7 +35,7 @@ def recognise(root: Path) -> Layout:
         names = " and ".join(layout.name for layout in matching)
         raise DataError(
             f"{root} looks like {names}",
-            hint=f"say which with layout={matching[0].name}, or give one's own folder",
+            hint=f"say which with --layout {matching[0].name}, or give one's own folder",
         )
     if matching:
         return matching[0]
