@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.media.drawing import encoded
-from verovolto.data.layouts.base import Problems
-from verovolto.data.layouts.disk import LOOP, NO_MEDIUM
+from verovolto.data.file_types import LOOP, NO_MEDIUM, Problems
 from verovolto.scanning.discovery import HELPER, MediaPath, find_media
 
 

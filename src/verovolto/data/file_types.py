@@ -1,8 +1,11 @@
-"""What a file is, by its first bytes: names lie, and a wrong guess starts the wrong parser."""
+"""What a file is, by its first bytes: names lie, and a wrong guess starts the wrong parser; and what was left out."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -206,3 +209,117 @@ def _is_text(head: bytes) -> bool:
             return False
         text = head[: error.start].decode("utf-8")
     return all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
+
+
+NO_MEDIA = frozenset(
+    {
+        "masks", "mask", "landmarks", "landmark", "audio", "@eadir", "#recycle", "@recycle", "thumbnails", "thumbnail",
+        "thumbs", "__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found", "_gsdata_",
+    }
+)  # fmt: skip
+"""Folders of helpers, in lower case: what lies beside faces, and what systems and programs put there. As hidden ones
+(`.thumbnails`), they are left out everywhere."""
+
+
+LOOP = "folders that contain themselves through a link (left out)"
+
+
+NO_MEDIUM = "files that are neither photo nor video by their content (left out)"
+
+
+EXAMPLES = 5
+"""Examples kept of each kind of problem: memory stays bounded whatever the size of the set."""
+
+
+class Problems:
+    """Counts of what was not as it should be, by kind, with the first examples; filled while items are read."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, list[str]] = {}
+        self._notes: dict[str, None] = {}
+        self.expected: set[Literal["real", "fake"]] = set()
+        """Classes that the folders or lists of the set are there for, whether or not anything of them was found."""
+
+    def add(self, kind: str, example: object) -> None:
+        """Count one problem of a kind, such as `listed, but not there`."""
+        self._counts[kind] += 1
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(str(example))
+
+    def note(self, text: str) -> None:
+        """Note something of the whole set, once however often it is called."""
+        self._notes[text] = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many problems of each kind there are so far."""
+        return dict(self._counts)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the whole set, such as why its splits are empty."""
+        return tuple(self._notes)
+
+    def examples(self, kind: str) -> tuple[str, ...]:
+        """The first few problems of a kind."""
+        return tuple(self._examples.get(kind, ()))
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def lines(self) -> list[str]:
+        """One line a kind, with number and examples, then the notes."""
+        lines = []
+        for kind, count in self._counts.items():
+            shown = ", ".join(self._examples[kind])
+            lines.append(f"{count} {kind}: {shown}" + (", ..." if count > EXAMPLES else ""))
+        return [*lines, *self._notes]
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link that leads to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def category_of(path: Path, problems: Problems | None = None) -> Literal["image", "video"] | None:
+    """What a file is: by its name where that is evident, else by its first bytes; None for what is neither.
+
+    Files that had to be looked into and are neither are counted, with the reason.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix in OTHER_SUFFIXES:
+        return None
+    try:
+        head = read_head(path) if path.is_file() else None  # a pipe would block
+    except OSError as error:
+        head, reason = None, f"cannot be read ({error.strerror})"
+    else:
+        reason = "no file" if head is None else what_else(head, suffix=suffix)[0]
+    kind = None if head is None else file_type_of_bytes(head, suffix=suffix)
+    if kind is not None:
+        return "image" if kind.category == "photo" else "video"
+    if problems is not None:
+        problems.add(NO_MEDIUM, f"{path} ({reason})")
+    return None
+
+
+def media_of(
+    folder: Path, files: Iterable[str], problems: Problems | None = None
+) -> tuple[list[str], list[str]]:
+    """The images and the videos among the `files` of a folder; see `category_of`."""
+    images: list[str] = []
+    videos: list[str] = []
+    for name in files:
+        category = category_of(folder / name, problems)
+        if category is not None:
+            (images if category == "image" else videos).append(name)
+    return images, videos

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verovolto.core.files import natural
-from verovolto.data.layouts.base import Problems
-from verovolto.data.layouts.disk import LOOP, NO_MEDIA, category_of, is_folder
+from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, category_of, is_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ def find_media(paths: Iterable[Path], left_out: Problems | None = None) -> Itera
     """Files as they are given, and of folders the photos and videos, sorted, each once.
 
     A file that is named is always scanned. In a folder a file's content decides where its name does not (see
-    `data.layouts.disk.category_of`); links are followed, never in circles. Hidden files and folders, those of helpers
+    `data.file_types.category_of`); links are followed, never in circles. Hidden files and folders, those of helpers
     and files that are neither photo nor video are left out; `left_out` counts them, but for what is hidden or evident.
     """
     seen: set[str] = set()

@@ -15,7 +15,7 @@ from verovolto.core.errors import InputError
 from verovolto.core.files import as_text
 from verovolto.core.parallel import run_jobs
 from verovolto.data.crop_rule import read_rule
-from verovolto.data.layouts.base import Problems
+from verovolto.data.file_types import Problems
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.default import detector_folder
 from verovolto.faces.detection.registry import open_detector

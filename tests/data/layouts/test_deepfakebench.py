@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.files import natural
-from verovolto.data.layouts.base import Problems
+from verovolto.data.file_types import Problems
 from verovolto.data.layouts.deepfakebench import BAD_ENTRY, BAD_LABEL, NO_FRAME, parse_path, read_entries
 from verovolto.data.layouts.disk import BAD_LIST, NO_FILE, NO_FRAMES
 from verovolto.data.layouts.registry import list_media

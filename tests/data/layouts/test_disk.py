@@ -13,8 +13,8 @@ import pytest
 from tests.media.drawing import write_video
 from verovolto.core.errors import DataError
 from verovolto.data.faceset import FaceSet
-from verovolto.data.layouts.base import Problems
-from verovolto.data.layouts.disk import LOOP, NO_MEDIUM, category_of, walk
+from verovolto.data.file_types import LOOP, NO_MEDIUM, Problems, category_of
+from verovolto.data.layouts.disk import walk
 from verovolto.media import UnreadableMedia, file_type_of
 
 Image = Callable[..., bytes]

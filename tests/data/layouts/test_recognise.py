@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from verovolto.core.errors import DataError, InputError
-from verovolto.data.layouts.base import EXAMPLES, Problems
+from verovolto.data.file_types import EXAMPLES, Problems
 from verovolto.data.layouts.disk import UNREADABLE_FOLDER, frame_number
 from verovolto.data.layouts.plain import LOOP, OTHER_FOLDER, OUTSIDE
 from verovolto.data.layouts.registry import LAYOUTS, by_name, list_media, recognise

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-EXAMPLES = 5
-"""Examples kept of each kind of problem: memory stays bounded whatever the size of the set."""
+from verovolto.data.file_types import Problems
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,53 +95,6 @@ class Clip:
             source_video=people.source_video, method=method, compression=compression,
             target_identity=people.target, donor_identity=people.donor, split=split,
         )  # fmt: skip
-
-
-class Problems:
-    """Counts of what was not as it should be, by kind, with the first examples; filled while items are read."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._examples: dict[str, list[str]] = {}
-        self._notes: dict[str, None] = {}
-        self.expected: set[Literal["real", "fake"]] = set()
-        """Classes that the folders or lists of the set are there for, whether or not anything of them was found."""
-
-    def add(self, kind: str, example: object) -> None:
-        """Count one problem of a kind, such as `listed, but not there`."""
-        self._counts[kind] += 1
-        examples = self._examples.setdefault(kind, [])
-        if len(examples) < EXAMPLES:
-            examples.append(str(example))
-
-    def note(self, text: str) -> None:
-        """Note something of the whole set, once however often it is called."""
-        self._notes[text] = None
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many problems of each kind there are so far."""
-        return dict(self._counts)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes on the whole set, such as why its splits are empty."""
-        return tuple(self._notes)
-
-    def examples(self, kind: str) -> tuple[str, ...]:
-        """The first few problems of a kind."""
-        return tuple(self._examples.get(kind, ()))
-
-    def __bool__(self) -> bool:
-        return bool(self._counts)
-
-    def lines(self) -> list[str]:
-        """One line a kind, with number and examples, then the notes."""
-        lines = []
-        for kind, count in self._counts.items():
-            shown = ", ".join(self._examples[kind])
-            lines.append(f"{count} {kind}: {shown}" + (", ..." if count > EXAMPLES else ""))
-        return [*lines, *self._notes]
 
 
 @dataclass(frozen=True, kw_only=True)

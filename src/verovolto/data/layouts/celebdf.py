@@ -19,14 +19,13 @@ from typing import Literal
 
 from verovolto.core.errors import DataError
 from verovolto.core.files import natural
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
+from verovolto.data.file_types import LOOP, NO_MEDIA, Problems
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     LEVELS,
-    LOOP,
     NAME,
     NO_FILE,
-    NO_MEDIA,
     clips,
     entries,
     folders_of_clips,

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from verovolto.core.errors import DataError
 from verovolto.core.files import natural
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
+from verovolto.data.file_types import Problems
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     NO_FILE,

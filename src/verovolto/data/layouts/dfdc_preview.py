@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People, Problems
+from verovolto.data.file_types import Problems, media_of
+from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.dfdc import BAD_ENTRY
 from verovolto.data.layouts.disk import (
     LEVELS,
@@ -23,7 +24,6 @@ from verovolto.data.layouts.disk import (
     NO_LIST,
     beginning,
     image_files,
-    media_of,
     read_json_object,
     walk,
 )

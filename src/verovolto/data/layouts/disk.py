@@ -8,19 +8,12 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from verovolto.core.errors import DataError
 from verovolto.core.files import natural
-from verovolto.data.file_types import (
-    IMAGE_SUFFIXES,
-    OTHER_SUFFIXES,
-    VIDEO_SUFFIXES,
-    file_type_of_bytes,
-    read_head,
-    what_else,
-)
-from verovolto.data.layouts.base import Clip, Problems
+from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, is_folder, media_of
+from verovolto.data.layouts.base import Clip
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
@@ -33,19 +26,8 @@ FFPP_METHODS = frozenset(
 )
 LEVELS = frozenset({"videos", "images", "frames"})
 """Folders that stand between a class and its videos, or between it and its folders of frames."""
-NO_MEDIA = frozenset(
-    {
-        "masks", "mask", "landmarks", "landmark", "audio", "@eadir", "#recycle", "@recycle", "thumbnails", "thumbnail",
-        "thumbs", "__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found", "_gsdata_",
-    }
-)  # fmt: skip
-"""Folders of helpers, in lower case: what lies beside faces, and what systems and programs put there. As hidden ones
-(`.thumbnails`), they are left out everywhere."""
-
-LOOP = "folders that contain themselves through a link (left out)"
 
 UNREADABLE_FOLDER = "folders that cannot be read"
-NO_MEDIUM = "files that are neither photo nor video by their content (left out)"
 NO_FRAMES = "folders of frames without an image"
 TWICE = "videos that occur twice (the first is taken)"
 NAME = "names that are not of the official form (people unknown)"
@@ -76,14 +58,6 @@ def frame_number(path: Path) -> int | None:
     if face and (face[1].startswith("0") or len(face[1]) > 4):
         return int(face[1])
     return int(digits[-1]) if digits else None
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or a link that leads to one."""
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def entries(folder: Path, problems: Problems | None = None) -> tuple[list[str], list[str]]:
@@ -136,45 +110,6 @@ def subfolders(folder: Path, problems: Problems | None = None) -> dict[str, Path
     for name in entries(folder, problems)[0]:
         paths.setdefault(name.lower(), folder / name)
     return paths
-
-
-def category_of(path: Path, problems: Problems | None = None) -> Literal["image", "video"] | None:
-    """What a file is: by its name where that is evident, else by its first bytes; None for what is neither.
-
-    Files that had to be looked into and are neither are counted, with the reason.
-    """
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return "video"
-    if suffix in IMAGE_SUFFIXES:
-        return "image"
-    if suffix in OTHER_SUFFIXES:
-        return None
-    try:
-        head = read_head(path) if path.is_file() else None  # a pipe would block
-    except OSError as error:
-        head, reason = None, f"cannot be read ({error.strerror})"
-    else:
-        reason = "no file" if head is None else what_else(head, suffix=suffix)[0]
-    kind = None if head is None else file_type_of_bytes(head, suffix=suffix)
-    if kind is not None:
-        return "image" if kind.category == "photo" else "video"
-    if problems is not None:
-        problems.add(NO_MEDIUM, f"{path} ({reason})")
-    return None
-
-
-def media_of(
-    folder: Path, files: Iterable[str], problems: Problems | None = None
-) -> tuple[list[str], list[str]]:
-    """The images and the videos among the `files` of a folder; see `category_of`."""
-    images: list[str] = []
-    videos: list[str] = []
-    for name in files:
-        category = category_of(folder / name, problems)
-        if category is not None:
-            (images if category == "image" else videos).append(name)
-    return images, videos
 
 
 def clips(folder: Path, problems: Problems, *, besides: Collection[Path] = ()) -> Iterator[Clip]:

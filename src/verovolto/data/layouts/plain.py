@@ -19,17 +19,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from verovolto.data.layouts.base import Layout, MediaItem, Problems
+from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, media_of
+from verovolto.data.layouts.base import Layout, MediaItem
 from verovolto.data.layouts.disk import (
     FAKE_FOLDERS,
     FFPP_METHODS,
     LEVELS,
-    LOOP,
-    NO_MEDIA,
     REAL_FOLDERS,
     SPLIT_FOLDERS,
     entries,
-    media_of,
 )
 from verovolto.data.layouts.names import Form, forms_of, people_of
 

@@ -20,14 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError, UnreadableImage
-from verovolto.data.file_types import HEIC_SUFFIXES
-from verovolto.data.layouts.base import Problems
+from verovolto.data.file_types import HEIC_SUFFIXES, Problems, category_of
 from verovolto.data.layouts.disk import (
     FAKE_FOLDERS,
     FFPP_METHODS,
     REAL_FOLDERS,
     SPLIT_FOLDERS,
-    category_of,
     frame_number,
     walk,
 )
