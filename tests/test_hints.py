@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from verovolto.cli import app
 
 SOURCE = Path(__file__).parents[1] / "src" / "verovolto"
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*")
@@ -22,17 +24,21 @@ PENDING = {"--max-megapixels", "--max-megabytes"}
 
 
 def flags() -> dict[str, set[str]]:
-    """The flags of every command by its words: `scan`, `data split`; see `tools/check_docs.py`."""
-    spec = importlib.util.spec_from_file_location("check_docs", SOURCE.parents[1] / "tools" / "check_docs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: dict[str, set[str]] = module.flags()
-    return found
+    """The flags of every command, hidden ones too, by its words: `scan`, `data split`; of a group, none of its own."""
+    common = {name for argument in app.meta.assemble_argument_collection() for name in argument.names}
+
+    def of(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, set[str]]]:
+        below = [name for name in command if not name.startswith("-")]
+        for name in below:
+            yield from of(command[name], (*words, name))
+        arguments = [] if below else command.assemble_argument_collection()
+        yield " ".join(words), common | {name for argument in arguments for name in argument.names}
+
+    return dict(of(app, ()))
 
 
 COMMANDS = flags()
-GROUPS = {words.split()[0] for words in COMMANDS}
+GROUPS = {words.split()[0] for words in COMMANDS if " " in words}
 EVERY_FLAG = set().union(*COMMANDS.values()) | OF_OTHERS | PENDING
 
 
@@ -82,7 +88,9 @@ def faults(text: str) -> Iterator[str]:
         name = words if words in COMMANDS else words.split()[0]
         if name not in COMMANDS.keys() | GROUPS:
             yield f"verovolto {words}: there is no such command"
-        elif name in COMMANDS and (text.lstrip().startswith("verovolto ") or f": verovolto {words}" in text):
+        elif name not in GROUPS and (
+            text.lstrip().startswith("verovolto ") or f": verovolto {words}" in text
+        ):
             line = text[text.index(f"verovolto {words}") :]
             for flag in set(FLAG.findall(re.split(r"[;,]", line)[0])) - COMMANDS[name] - OF_OTHERS:
                 yield f"verovolto {name} has no flag {flag}"
