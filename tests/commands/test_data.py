@@ -173,6 +173,19 @@ def test_official_pairs_are_followed_and_leaks_refused(tmp_path: Path, manifest:
     assert not (tmp_path / "leak.parquet").exists()
 
 
+def test_a_split_that_loses_all_fakes_is_refused_unless_asked_for(tmp_path: Path, manifest: Write) -> None:
+    for name, pair in (("train", ["000", "003"]), ("val", ["720", "672"]), ("test", ["953", "974"])):
+        (tmp_path / f"{name}.json").write_text(json.dumps([pair]))
+    videos = ["000", "720", "953", "000_974"]  # the only fake is of two splits
+    table = [{"path": f"{v}.jpg", "label": "fake" if "_" in v else "real", "source_video": v} for v in videos]
+    folder, out = manifest(tmp_path / "set", table), tmp_path / "s.parquet"
+    with pytest.raises(SplitError, match=r"all fake faces .* in no split.*--one-class"):
+        split(folder, out, official=tmp_path)
+    assert not out.exists()
+    split(folder, out, official=tmp_path, one_class=True)
+    assert set(FaceSet.open(out).select(split="train").columns("label")["label"].to_pylist()) == {"real"}
+
+
 @pytest.mark.data
 def test_the_real_faces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if "VEROVOLTO_DATA" not in os.environ:

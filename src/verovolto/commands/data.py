@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verovolto.core.errors import InputError
+from verovolto.core.errors import InputError, SplitError
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet
@@ -112,6 +112,7 @@ def split(
     seed: int = 0,
     official: Path | None = None,
     check: bool = False,
+    one_class: bool = False,
     force: bool = False,
 ) -> None:
     """Make splits that share no identity and no source video.
@@ -138,12 +139,14 @@ def split(
         Folder of FaceForensics++'s train.json, val.json and test.json, to be followed instead.
     check
         Write nothing; only check that the splits the set has share nobody.
+    one_class
+        Accept splits without any real, or without any fake, of a set that has both.
     force
         Overwrite the split file.
     """
     from verovolto.data.faceset import FaceSet
     from verovolto.data.layouts.ffpp import official_splits
-    from verovolto.data.splits import SPLIT_COLUMNS, make_splits
+    from verovolto.data.splits import SPLIT_COLUMNS, lost_classes, make_splits
     from verovolto.data.summary import check_splits
 
     if not check:
@@ -160,6 +163,11 @@ def split(
         parts = {"train": train, "val": val, "test": test}
         made = make_splits(table, parts=parts, seed=seed)
         recipe = {"parts": parts, "seed": seed}
+    if not one_class and (lost := lost_classes(table, made.split)):
+        raise SplitError(
+            f"all {' and '.join(lost)} faces of the set would be in no split",
+            hint="people of fakes lie in different splits, or in no list; --one-class accepts it",
+        )
     _write_split(faces, made, out, recipe)
 
 

@@ -206,6 +206,13 @@ def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Sp
     )
 
 
+def lost_classes(table: pa.Table, split: pa.Array) -> list[str]:
+    """Labels of which the table has rows and none is in any split (`split` `[n]`, null for none)."""
+    labels = _column(table, "label")
+    kept = pc.unique(labels.filter(pc.is_valid(split))).to_pylist()
+    return sorted(label for label in pc.unique(labels.drop_null()).to_pylist() if label not in kept)
+
+
 def _kept_together(table: pa.Table, wanted: npt.NDArray[np.float64]) -> Ints:
     """Groups of rows `[n]` that go to one split: with the donors of their fakes, unless one then outgrows a split."""
     with_donors = _components(table, donors=True, pairs=True)
