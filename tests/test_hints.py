@@ -19,9 +19,6 @@ ARGUMENT = re.compile(r"\b[a-z][a-z_]+=")
 OF_OTHERS = {"--help", "--upgrade", "--no-deps"}
 """The flag that every command has, and those of pip that messages name."""
 
-# Named by the limits of media, which are to become flags of scan and prepare; goes away with them.
-PENDING = {"--max-megapixels", "--max-megabytes"}
-
 
 def flags() -> dict[str, set[str]]:
     """The flags of every command, hidden ones too, by its words: `scan`, `data split`; of a group, none of its own."""
@@ -39,7 +36,7 @@ def flags() -> dict[str, set[str]]:
 
 COMMANDS = flags()
 GROUPS = {words.split()[0] for words in COMMANDS if " " in words}
-EVERY_FLAG = set().union(*COMMANDS.values()) | OF_OTHERS | PENDING
+EVERY_FLAG = set().union(*COMMANDS.values()) | OF_OTHERS
 
 
 def text_of(node: ast.expr) -> str:
