@@ -35,6 +35,7 @@ from torchvision.transforms.v2 import functional as F
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
+from verovolto.data.face_batch import Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.config import TrainConfig, flat
 from verovolto.detectors.fitting import TrainingData
@@ -42,7 +43,6 @@ from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.trivial.detector import trivial_scores
 from verovolto.detectors.vae.detector import VAEDetector, vae_scores
 from verovolto.detectors.vae.fit import VAEObjective
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.registry import NETWORKS, Architecture, build, entry
 from verovolto.networks.vae import VAE, negative_elbo, second_encoding_error
 from verovolto.training.config import configure

@@ -31,7 +31,7 @@ from verovolto.calibration.input_domain import conditions
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.files import write_text
 from verovolto.core.workdir import compute_chunks
-from verovolto.data.face_batch import FaceBatch
+from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
@@ -41,7 +41,6 @@ from verovolto.detectors.region_discriminant.fit import SIDE, OfPairs, OfReals, 
 from verovolto.evaluation.paired import compare_scores
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.regions import REGIONS as EVERY_REGION
 from verovolto.features.regions import columns
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, variant

@@ -41,9 +41,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
+from verovolto.core.parallel import cores
 from verovolto.data.crop_rule import CropRule, read_rule
 from verovolto.detectors.base import load_detector
 from verovolto.faces.detection.base import Face

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from verovolto import Detector
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, cluster_ids, halve
-from verovolto.detectors.default import FOLDER
+from verovolto.detectors.io import FOLDER
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.evaluation.evaluate import evaluate_scores

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from verovolto.calibration.thresholds import Calibration, one_class_thresholds
+from verovolto.data.face_batch import Preprocessing
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.registry import Architecture, build, entry
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import draw_face
 from verovolto import Detector
 from verovolto.core.errors import DetectorError
-from verovolto.detectors import default as starter
-from verovolto.detectors.default import FOLDER, detector_folder
+from verovolto.detectors import io as starter
+from verovolto.detectors.io import FOLDER, detector_folder
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
 
 

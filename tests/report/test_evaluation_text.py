@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from verovolto.report.evaluation_text import estimate, percent, side, verdict
+from verovolto.report.evaluation_text import side, verdict
+from verovolto.report.html import estimate, percent
 
 Judge = Callable[..., dict[str, Any]]
 

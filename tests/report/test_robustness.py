@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from verovolto.data.corruptions import CORRUPTIONS
-from verovolto.report.evaluation_text import change, verdict
+from verovolto.report.evaluation_text import verdict
+from verovolto.report.html import change
 from verovolto.report.robustness import auroc_against_level, flagged_against_level, robustness_sentences
 
 

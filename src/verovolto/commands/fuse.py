@@ -49,8 +49,8 @@ def fuse(
     from verovolto.data.faceset import FaceSet
     from verovolto.detectors.base import load_detector
     from verovolto.detectors.calibrate import calibrated
-    from verovolto.detectors.default import detector_folder
     from verovolto.detectors.fusion.detector import FusedDetector, check_parts, reference_scores
+    from verovolto.detectors.io import detector_folder
 
     check_out(out)
     if out.exists() and any(out.iterdir()):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.files import check_out, write_json
+from verovolto.core.parallel import cores
 
 if TYPE_CHECKING:
     from verovolto.scanning.result import Scan

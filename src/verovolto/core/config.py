@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,3 @@ def write_toml(path: Path, values: Mapping[str, Any]) -> None:
 
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items() if v is not None}
     write_text(path, tomli_w.dumps(plain))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

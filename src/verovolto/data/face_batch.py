@@ -1,11 +1,11 @@
-"""A batch of face crops, gathered from whatever a user may call images."""
+"""A batch of face crops, out of whatever a user may call images, and how it becomes a network's input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
 from verovolto.data.decode import decode_image, to_pixels
+from verovolto.data.transforms import normalise, resize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +113,33 @@ def _from_tensor(image: Tensor) -> Tensor:
             hint="give uint8, or floats in [0, 1] before any normalisation",
         )
     return (image * 255).round().to(torch.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a crop becomes the network's input; a face cropped by another rule is an anomaly to the detector.
+
+    `crop_rule` is the rule of the faces it was trained on (see `faces.crop`), None where that is unknown.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize_filter: Literal["bilinear-antialias"] = "bilinear-antialias"
+    crop_rule: dict[str, Any] | None = None
+
+    def __call__(self, batch: FaceBatch, device: torch.device) -> Tensor:
+        """Crops to a float32 `[B, 3, size, size]` tensor, channels last, on `device`."""
+        pixels = torch.stack([resize(image, self.size) for image in batch.images])
+        x = normalise(pixels.to(device, non_blocking=True), self.mean, self.std)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """Inputs, or what a network made of them, `[B, 3, h, w]` as pictures: in [0, 1], contiguous, on the CPU."""
+        mean, std = (torch.tensor(part, device=x.device).view(1, 3, 1, 1) for part in (self.mean, self.std))
+        return (x * std + mean).clamp(0, 1).cpu().contiguous()
+
+    @staticmethod
+    def from_dict(written: Mapping[str, Any]) -> Preprocessing:
+        """Read what `dataclasses.asdict` gave."""
+        return Preprocessing(**{**written, "mean": tuple(written["mean"]), "std": tuple(written["std"])})

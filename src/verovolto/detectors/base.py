@@ -19,20 +19,25 @@ from torch import Tensor
 
 import verovolto
 from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.io import metadata as calibration_metadata
-from verovolto.calibration.io import read_calibration, tensors_of
 from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import DetectorError, InputError
-from verovolto.data.face_batch import FaceBatch, to_batch
-from verovolto.detectors.config import TrainConfig
-from verovolto.detectors.default import detector_folder
-from verovolto.detectors.fitting import Run, TrainingData
-from verovolto.detectors.io import find_folder, read_description, read_tensors, write_folder
+from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
+from verovolto.detectors.io import (
+    calibration_metadata,
+    calibration_tensors,
+    detector_folder,
+    find_folder,
+    read_calibration,
+    read_description,
+    read_tensors,
+    write_folder,
+)
 from verovolto.detectors.registry import method_of_kind, methods
 from verovolto.detectors.types import Explanation, ModelRow, Scores
-from verovolto.features.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
+    from verovolto.detectors.config import TrainConfig
+    from verovolto.detectors.fitting import Run, TrainingData
     from verovolto.scanning.result import Scan
 
 
@@ -195,7 +200,7 @@ class Detector(ABC):
         """Write the folder; each file appears whole."""
         tensors, description = self.state()
         for name, calibration in self.calibration.items():
-            tensors |= tensors_of(calibration, f"calibration.{name}")
+            tensors |= calibration_tensors(calibration, f"calibration.{name}")
         common = {
             "score": self.default_score,
             "calibration": {name: calibration_metadata(of) for name, of in self.calibration.items()},

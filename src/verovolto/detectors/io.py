@@ -11,16 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError
 from verovolto.core.files import atomic_path, sha256_file, write_json
 
 SCHEMA_VERSION = 1
 JSON_NAME, WEIGHTS_NAME = "detector.json", "model.safetensors"
+
+DEFAULT = "default"
+"""What it is called on the command line."""
+
+FOLDER = Path(__file__).parent / "default"
+"""Its weights, model card and licence: the terms of the data it learned from go with the weights."""
 
 
 def write_folder(folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
@@ -91,3 +100,61 @@ def digest_of(description: Mapping[str, Any]) -> str:
     """SHA-256 of a description in canonical form, as 64 hexadecimal digits."""
     canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def detector_folder(given: Path | str | None = None) -> Path:
+    """The folder of a detector: the one given, or that of the starter for None and `default`.
+
+    A folder of your own that is called `default` comes first. Raises `DetectorError` where the starter is missing.
+    """
+    if given is not None and (str(given) != DEFAULT or Path(given).exists()):
+        return Path(given)
+    if not (FOLDER / JSON_NAME).is_file():
+        raise DetectorError(
+            "no detector is given, and none comes with this version",
+            hint="train one on real faces with verovolto train, and give its folder",
+        )
+    return FOLDER
+
+
+def calibration_tensors(calibration: Calibration, key: str) -> dict[str, Tensor]:
+    """Its scores, under names that begin with `key`."""
+    tensors = {key: torch.from_numpy(np.ascontiguousarray(calibration.values))}
+    for method, values in calibration.fakes.items():
+        tensors[f"{key}/fakes/{method}"] = torch.from_numpy(np.ascontiguousarray(values))
+    videos = calibration.videos
+    return tensors if videos is None else tensors | calibration_tensors(videos, f"{key}/videos")
+
+
+def calibration_metadata(calibration: Calibration) -> dict[str, Any]:
+    """The rest of it, as JSON values."""
+    written: dict[str, Any] = {
+        "clusters": calibration.clusters, "cluster": calibration.cluster, "fakes": [*calibration.fakes]
+    }  # fmt: skip
+    videos = calibration.videos
+    return written if videos is None else written | {"videos": calibration_metadata(videos)}
+
+
+def read_calibration(
+    score: str, written: Mapping[str, Any], tensors: Mapping[str, Tensor], key: str
+) -> Calibration:
+    """The inverse of `calibration_tensors` and `calibration_metadata`.
+
+    Args:
+        score: Name of the score.
+        written: What `calibration_metadata` gave.
+        tensors: What `calibration_tensors` gave, maybe among others.
+        key: The key it was given.
+
+    Raises:
+        KeyError: When a part is missing.
+    """
+    videos = written.get("videos")
+    return Calibration(
+        score=score,
+        values=tensors[key].numpy(),
+        clusters=written["clusters"],
+        cluster=written["cluster"],
+        fakes={method: tensors[f"{key}/fakes/{method}"].numpy() for method in written.get("fakes", ())},
+        videos=None if videos is None else read_calibration(score, videos, tensors, f"{key}/videos"),
+    )

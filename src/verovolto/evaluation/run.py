@@ -27,7 +27,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable, read_scores
 from verovolto.data.splits import check_disjoint
 from verovolto.detectors.base import Detector
-from verovolto.detectors.default import detector_folder
+from verovolto.detectors.io import detector_folder
 from verovolto.detectors.score_faces import score_faces
 from verovolto.evaluation.corrupted_scores import CorruptedScores, plan_corruptions, write_corrupted
 from verovolto.evaluation.evaluate import correlations, evaluate_scores

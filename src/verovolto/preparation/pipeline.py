@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from verovolto.core.config import cores
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import as_text, read_json_object, write_json
-from verovolto.core.parallel import run_jobs
+from verovolto.core.parallel import cores, run_jobs
 from verovolto.core.workdir import claim
 from verovolto.data.crop_rule import read_rule
 from verovolto.data.layouts.base import Listing, MediaItem

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verovolto.evaluation.paired import NO_DIFFERENCE
-from verovolto.report.evaluation_text import estimate
-from verovolto.report.html import environment
+from verovolto.report.html import environment, estimate
 
 
 def render_comparison(comparison: Mapping[str, Any], command: str) -> str:

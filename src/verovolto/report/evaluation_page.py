@@ -22,7 +22,7 @@ from verovolto.evaluation.run import Evaluation
 from verovolto.report import evaluation_text as text
 from verovolto.report import figures
 from verovolto.report.galleries import Face, Gallery, Pick, pick, png, side_by_side, strips
-from verovolto.report.html import Page, data_uri, environment
+from verovolto.report.html import Page, data_uri, environment, estimate
 from verovolto.report.robustness import auroc_against_level, flagged_against_level, robustness_sentences
 
 LATENT_FACES = 600  # of either class at most half; t-SNE of more takes minutes and shows no more
@@ -100,7 +100,7 @@ def summary(metrics: Mapping[str, Any], false_alarm: float) -> str:
     rows = _rows(metrics)
     width = max(len(name) for name, _, _ in rows)
     lines = [
-        f"  {name:{width}}  AUROC {text.estimate(row['auroc']):22}  EER {text.estimate(row.get('eer')):22}"
+        f"  {name:{width}}  AUROC {estimate(row['auroc']):22}  EER {estimate(row.get('eer')):22}"
         for name, row, _ in rows
     ]
     interval = metrics["interval"]

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from verovolto.report.html import estimate, percent
+
 Tone = Literal["good", "fair", "poor"]
 
 _STRENGTHS = ((0.9, "very well"), (0.8, "well"), (0.7, "moderately"), (0.0, "weakly"))
@@ -43,35 +45,6 @@ def verdict(metrics: Mapping[str, Any], *, false_alarm: float = 0.1, also: Seque
         "A face that is not flagged is not shown to be real: no sign was found, no more.",
     ]
     return Verdict(headline=headline, tone=tone, sentences=list(filter(None, sentences)))
-
-
-def estimate(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
-    """`0.612 [0.570, 0.651]`; without an interval the value alone; a dash where the figure is undefined."""
-    if value is None or value["value"] is None:
-        return "–"
-    shown = f"{value['value']:.{digits}f}"
-    if value["low"] is None or value["high"] is None:
-        return shown
-    return f"{shown} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
-
-
-def percent(value: Mapping[str, float | None] | None) -> str:
-    """`12.5 % [9.1, 16.0]`, as `estimate`."""
-    if value is None or value["value"] is None:
-        return "–"
-    shown = f"{100 * value['value']:.1f} %"
-    if value["low"] is None or value["high"] is None:
-        return shown
-    return f"{shown} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
-
-
-def change(value: Mapping[str, float | None]) -> str:
-    """`+0.073 [+0.040, +0.109]`, as `estimate`; what rounds to nothing is +0.000."""
-    if value["value"] is None:
-        return "–"
-    numbers = [value[name] for name in ("value", "low", "high")]
-    shown = [f"{round(number, 3) + 0.0:+.3f}" for number in numbers if number is not None]
-    return shown[0] if len(shown) < 3 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def threshold_at(metrics: Mapping[str, Any], false_alarm: float) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Pages of HTML: the templates, and a finished page with its figures on disk."""
+"""Pages of HTML: the templates, numbers as text, and a finished page with its figures on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from verovolto.core.files import atomic_path, write_text
-from verovolto.report.evaluation_text import change, estimate, percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,35 @@ def environment() -> Environment:
     templates.filters.update(figure=estimate, percent=percent, change=change)
     templates.filters.update(number=_number, plain=_plain)
     return templates
+
+
+def estimate(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
+    """`0.612 [0.570, 0.651]`; without an interval the value alone; a dash where the figure is undefined."""
+    if value is None or value["value"] is None:
+        return "–"
+    shown = f"{value['value']:.{digits}f}"
+    if value["low"] is None or value["high"] is None:
+        return shown
+    return f"{shown} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+
+
+def percent(value: Mapping[str, float | None] | None) -> str:
+    """`12.5 % [9.1, 16.0]`, as `estimate`."""
+    if value is None or value["value"] is None:
+        return "–"
+    shown = f"{100 * value['value']:.1f} %"
+    if value["low"] is None or value["high"] is None:
+        return shown
+    return f"{shown} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def change(value: Mapping[str, float | None]) -> str:
+    """`+0.073 [+0.040, +0.109]`, as `estimate`; what rounds to nothing is +0.000."""
+    if value["value"] is None:
+        return "–"
+    numbers = [value[name] for name in ("value", "low", "high")]
+    shown = [f"{round(number, 3) + 0.0:+.3f}" for number in numbers if number is not None]
+    return shown[0] if len(shown) < 3 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _number(value: Any) -> str:

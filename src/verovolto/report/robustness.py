@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from verovolto.report.evaluation_text import estimate, percent, side
-from verovolto.report.figures import BASELINE_GREYS, FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.canvas import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.evaluation_text import side
+from verovolto.report.figures import BASELINE_GREYS
+from verovolto.report.html import estimate, percent
 
 BROKEN = 2.0
 """The promise of a threshold is broken where it flags more than so many times the share of reals it promised."""

@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 import torch
 
-from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.files import as_text
-from verovolto.core.parallel import run_jobs
+from verovolto.core.parallel import cores, run_jobs
 from verovolto.data.crop_rule import read_rule
 from verovolto.data.file_types import Problems
 from verovolto.detectors.base import Detector, load_detector
-from verovolto.detectors.default import detector_folder
+from verovolto.detectors.io import detector_folder
 from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Limits
 from verovolto.scanning.discovery import MediaPath, find_media

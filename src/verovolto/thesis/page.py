@@ -18,8 +18,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 from verovolto import __version__
 from verovolto.core.files import write_json, write_text
 from verovolto.core.workdir import Done
-from verovolto.report.evaluation_text import change, estimate
-from verovolto.report.html import Page, data_uri, environment
+from verovolto.report.html import Page, change, data_uri, environment, estimate
 from verovolto.thesis.deviations import to_json
 from verovolto.thesis.experiments import load
 from verovolto.thesis.figures import shortcut_forest

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from verovolto.core.config import cores
 from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
+from verovolto.core.parallel import cores
 from verovolto.core.progress import OnProgress, ProgressDisplay
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.calibrate import calibrated

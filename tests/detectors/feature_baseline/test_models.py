@@ -18,7 +18,7 @@ from verovolto import Detector
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DataError
 from verovolto.data.crop_rule import TIGHT
-from verovolto.data.face_batch import to_batch
+from verovolto.data.face_batch import Preprocessing, to_batch
 from verovolto.detectors.feature_baseline import (
     BACKBONE,
     FeatureBaselineDetector,
@@ -31,7 +31,6 @@ from verovolto.detectors.feature_baseline import (
 from verovolto.detectors.mahalanobis import detector as mahalanobis
 from verovolto.detectors.padim import detector as padim
 from verovolto.detectors.patchcore import detector as patchcore
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, Lite
 
 SEEDS = st.integers(0, 2**31)

@@ -12,9 +12,8 @@ from verovolto import Detector
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.crop_rule import TIGHT
-from verovolto.data.face_batch import to_batch
+from verovolto.data.face_batch import Preprocessing, to_batch
 from verovolto.detectors.region_discriminant.detector import SCORE, FeatureDetector, LinearHead, head_size
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.regions import REGIONS
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
 

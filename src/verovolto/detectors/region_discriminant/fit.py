@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from verovolto.core.workdir import Rows, compute_chunks
-from verovolto.data.face_batch import FaceBatch
+from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
 from verovolto.detectors.config import TrainConfig
@@ -33,7 +33,6 @@ from verovolto.detectors.region_discriminant.detector import (
 from verovolto.detectors.region_discriminant.fisher import fisher
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
 from verovolto.networks.choices import DISCRIMINANT
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pair

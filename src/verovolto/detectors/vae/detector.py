@@ -11,16 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from verovolto.core.config import cores
 from verovolto.core.errors import InputError
-from verovolto.data.face_batch import FaceBatch, to_batch
+from verovolto.core.parallel import cores
+from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, SavedState
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run
 from verovolto.detectors.registry import register
 from verovolto.detectors.types import Explanation, ModelRow, Scores
 from verovolto.detectors.vae.config import VAEConfig
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.backbones.resnet18 import NONE
 from verovolto.networks.choices import Bottleneck, Precision
 from verovolto.networks.registry import (

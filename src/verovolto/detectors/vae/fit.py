@@ -10,13 +10,13 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from verovolto.core.errors import UnreadableImage
+from verovolto.data.face_batch import Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import flip, normalise, random_bits, resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Batch, Key, Objective, Run, TrainingData
 from verovolto.detectors.vae.config import VAEConfig
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.choices import Flips
 from verovolto.networks.registry import Architecture, build, entry, network_name
 from verovolto.networks.vae import (

@@ -11,14 +11,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from verovolto.core.errors import InputError
-from verovolto.data.face_batch import FaceBatch, to_batch
+from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, SavedState
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.registry import register
 from verovolto.detectors.types import Explanation, ModelRow, Scores
 from verovolto.experimental.blend.config import BlendConfig
 from verovolto.experimental.blend.network import BlendVAE, pooled_logit
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.choices import BLEND_VAE, Bottleneck, Precision
 from verovolto.networks.vae import arithmetic
 

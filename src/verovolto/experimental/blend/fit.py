@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from verovolto.core.errors import UnreadableImage
+from verovolto.data.face_batch import Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import normalise, random_bits, resize
 from verovolto.detectors.config import TrainConfig
@@ -37,7 +38,6 @@ from verovolto.experimental.blend.network import (
     ranking_error,
 )
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, PairBatch, draw_pairs
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.choices import BLEND_VAE
 from verovolto.networks.vae import (
     VAEOutput,

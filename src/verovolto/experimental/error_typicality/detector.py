@@ -15,7 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from verovolto.core.errors import InputError
-from verovolto.data.face_batch import FaceBatch
+from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.detectors.base import Detector, SavedState
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData
@@ -31,7 +31,6 @@ from verovolto.experimental.error_typicality.error_vector import (
     complexity,
     model_columns,
 )
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.features.spectrum import linear_bands
 from verovolto.networks.choices import ERROR_TYPICALITY, Density
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from verovolto.core.errors import DataError
+from verovolto.data.face_batch import Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.score_faces import read_batch, score_faces
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.features.preprocessing import Preprocessing
 from verovolto.networks.registry import Architecture, build
 from verovolto.thesis.experiments.controls.run import with_measured_norms
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verovolto.report.evaluation_text import change, estimate
-from verovolto.report.figures import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.canvas import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.html import change, estimate
 
 TITLE = "Forged faces among the training reals"
 SHOWN = {

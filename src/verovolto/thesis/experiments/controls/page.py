@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from verovolto.report.evaluation_text import change, side
-from verovolto.report.figures import FAKE, INK, MUTED, REAL
+from verovolto.report.canvas import FAKE, INK, MUTED, REAL
+from verovolto.report.evaluation_text import side
+from verovolto.report.html import change
 from verovolto.thesis.figures import forest
 
 TITLE = "Controls: one thing changed at a time"

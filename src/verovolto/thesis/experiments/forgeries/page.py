@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from verovolto.report.evaluation_text import estimate, side
-from verovolto.report.figures import INK, Canvas
+from verovolto.report.canvas import INK, Canvas
+from verovolto.report.evaluation_text import side
+from verovolto.report.html import estimate
 
 TITLE = "Every model against every forgery"
 HEADS = {"found": "Forgeries of the set", "made": "Forgeries made of the test's own reals"}

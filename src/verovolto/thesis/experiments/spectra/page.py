@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from verovolto.evaluation.bootstrap import Estimate
-from verovolto.report.evaluation_text import change, estimate
-from verovolto.report.figures import INK, MUTED, Canvas
+from verovolto.report.canvas import INK, MUTED, Canvas
+from verovolto.report.html import change, estimate
 from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, SpectralComparison
 from verovolto.thesis.experiments.spectra.statistics import GIVEN, TYPICALITY
 from verovolto.thesis.figures import CYCLES, radial_spectra

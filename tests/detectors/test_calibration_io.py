@@ -16,10 +16,15 @@ from safetensors.torch import load, save
 from tests.detectors.conftest import make_detector
 from verovolto import Detector
 from verovolto.calibration.input_domain import Domain
-from verovolto.calibration.io import metadata, read_calibration, tensors_of
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError
-from verovolto.detectors.io import JSON_NAME, digest_of
+from verovolto.detectors.io import (
+    JSON_NAME,
+    calibration_metadata,
+    calibration_tensors,
+    digest_of,
+    read_calibration,
+)
 
 scores = st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=12).map(lambda values: np.array(values))
 methods = st.dictionaries(st.text(min_size=1, max_size=12), scores, max_size=4)
@@ -59,9 +64,11 @@ def same(one: Calibration | None, other: Calibration | None) -> bool:
 def test_what_is_written_is_read(known: Calibration, other: Calibration) -> None:
     """Two scores lie side by side in one file, and neither takes anything of the other."""
     both = {"calibration.rmse": known, "calibration.rmse_unit": other}
-    tensors = load(save({k: v for key, each in both.items() for k, v in tensors_of(each, key).items()}))
+    tensors = load(
+        save({k: v for key, each in both.items() for k, v in calibration_tensors(each, key).items()})
+    )
     for key, each in both.items():
-        written = json.loads(json.dumps(metadata(each), allow_nan=False))
+        written = json.loads(json.dumps(calibration_metadata(each), allow_nan=False))
         assert same(read_calibration("rmse", written, tensors, key), each)
 
 
@@ -88,10 +95,10 @@ def full() -> Calibration:
     "missing", ["key", "key/fakes/Face2Face", "key/videos", "key/videos/fakes/Face2Face"]
 )
 def test_a_missing_part_is_an_error(missing: str) -> None:
-    tensors = tensors_of(full(), "key")
+    tensors = calibration_tensors(full(), "key")
     del tensors[missing]
     with pytest.raises(KeyError, match=missing):
-        read_calibration("rmse", metadata(full()), tensors, "key")
+        read_calibration("rmse", calibration_metadata(full()), tensors, "key")
 
 
 def test_a_detectors_folder_keeps_it(tmp_path: Path) -> None:
