@@ -112,6 +112,15 @@ def assert_holds(form: Any, before: Any, where: str = "") -> None:
             assert_holds(now, then, f"{where}[{at}]")
 
 
+def shared(now: Any, before: Any) -> Any:
+    """What stands under the keys that there were; new ones may have come beside them."""
+    if isinstance(before, dict):
+        return {name: shared(now[name], value) for name, value in before.items()}
+    if isinstance(before, list):
+        return [shared(*each) for each in zip(now, before, strict=True)]
+    return now
+
+
 def test_an_evaluation_gives_the_same_figures_under_the_same_keys(
     command_line: Command, samples: Path
 ) -> None:
@@ -157,5 +166,5 @@ def test_a_scan_of_photographs_gives_the_same_json(command_line: Command, sample
     assert_holds(keys(now), keys(before))
     for name in ("media", "counts", "promise"):
         assert_holds(now[name], before[name])
-        assert now[name] == before[name]
+        assert shared(now[name], before[name]) == before[name]
     assert now["settings"]["crop_rule"] == before["settings"]["crop_rule"]

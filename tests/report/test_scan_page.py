@@ -98,9 +98,7 @@ def test_nothing_is_fetched() -> None:
 @given(st.lists(results, max_size=3))
 def test_nobody_is_cleared(media: list[Drawn]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            scan_page, "timeline", lambda *given: b"png"
-        )  # drawing takes long, and says nothing
+        patch.setattr(scan_page, "timeline", lambda *given: b"png")  # drawing takes long, and says nothing
         text = text_of(built(*map(made, media)).html)
     assert unproven(text) and CLOSING in text
 
