@@ -14,11 +14,6 @@ MANY = 4
 """From so many parameters on, all are described."""
 ARGS = re.compile(r"^\s*(Args:|Parameters$|Attributes:)", re.MULTILINE)
 
-# Rooms that the rebuilding has not reached yet.
-PENDING: set[str] = {
-    "commands", "report",
-}  # fmt: skip
-
 
 def public_functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
     """Functions, and methods of classes, that no leading underscore marks as private."""
@@ -53,7 +48,7 @@ def undescribed(function: ast.FunctionDef) -> list[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in sorted(SOURCE.rglob("*.py")) if path.relative_to(SOURCE).parts[0] not in PENDING],
+    sorted(SOURCE.rglob("*.py")),
     ids=lambda path: path.relative_to(SOURCE).as_posix(),
 )
 def test_functions_of_many_parameters_describe_each(path: Path) -> None:

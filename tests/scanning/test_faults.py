@@ -299,7 +299,7 @@ def test_a_codecs_bug_ends_nothing(
     def burst(*_: Any, **__: Any) -> None:
         raise ValueError("the codec's own")
 
-    monkeypatch.setattr("verovolto.media.open.open_video", burst)
+    monkeypatch.setattr("verovolto.media.open_video", burst)
     found = look(tmp_path)
     assert "the codec's own" in problems(found, tmp_path / "a.mp4")
     assert found.files[1].verdict == "no sign found"

@@ -103,9 +103,6 @@ class ProgressDisplay(Progress):
         print(_text(task), file=sys.stderr, flush=True)
 
 
-counting_bar = ProgressDisplay
-
-
 def track(items: Iterable[_Item], name: str, *, quiet: bool = False) -> Iterator[_Item]:
     """Yield `items` and show how many are done."""
     if quiet:

@@ -1,11 +1,14 @@
 """Photos and videos as upright RGB frames: types by content, limits, time stamps, reports of damage."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from verovolto.media.decode_report import DecodeReport, Frame
-from verovolto.media.open import open_media
-from verovolto.media.photo import Photo
+from verovolto.media.photo import Photo, open_photo
 from verovolto.media.sampling import Sampling
 from verovolto.media.types import FileType, Limits, UnreadableMedia, file_type_of
-from verovolto.media.video import Video, VideoInfo
+from verovolto.media.video import Video, VideoInfo, open_video
 
 __all__ = [
     "DecodeReport",
@@ -20,3 +23,31 @@ __all__ = [
     "file_type_of",
     "open_media",
 ]
+
+
+def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Video:
+    """Open a photo or a video, told apart by content.
+
+    Both have `frames(sampling)`, an iterator of `Frame`, and afterwards a `report`. A photo is decoded here;
+    of a video only the first frame.
+
+    Args:
+        path: a file.
+        limits: what it may cost; see `Limits`.
+
+    Raises:
+        InputError: nothing at `path`, or a folder, or HEIC without the extra `heic`.
+        UnreadableMedia: neither photo nor video, too large, or damaged beyond reading.
+        UnreadableImage: a photo that does not decode, or of too many pixels.
+    """
+    path, limits = Path(path), limits or Limits()
+    file_type = file_type_of(path)
+    if file_type.category == "photo":
+        return open_photo(path, file_type, limits)
+    size = path.stat().st_size
+    if limits.video_bytes is not None and size > limits.video_bytes:
+        raise UnreadableMedia(
+            f"{path}: {size:,} bytes, the limit for videos is {limits.video_bytes:,}",
+            hint="allow more with --max-megabytes",
+        )
+    return open_video(path, file_type, limits)

@@ -13,17 +13,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
     TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from typing_extensions import override
 
 from verovolto.core.files import atomic_path, write_text
+from verovolto.core.progress import ProgressDisplay
 from verovolto.training.loader import EpochSampler
 
 
@@ -181,21 +176,13 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-class _Speed(ProgressColumn):
-    def render(self, task: Any) -> str:
-        return f"{task.speed:,.0f} images/s" if task.speed else ""
-
-
 class ProgressBar(Callback):
     """One bar for the whole run: images, images/s, time left, losses. Without a terminal, a line an epoch."""
 
     def __init__(self, shown: tuple[str, ...] = ("loss",)) -> None:
         self.shown = shown
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), _Speed(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
-        )  # fmt: skip
-        self.progress = Progress(*columns, speed_estimate_period=60)
+        # Without a terminal the lines are those of the epochs, below.
+        self.progress = ProgressDisplay(lines=False)
         self.task: TaskID | None = None
         self._clock = time.perf_counter()
 
@@ -207,7 +194,6 @@ class ProgressBar(Callback):
             "training",
             total=per_epoch * (trainer.max_epochs or 1),
             completed=per_epoch * trainer.current_epoch,
-            loss="",
         )
         if self.progress.console.is_terminal:
             self.progress.start()
@@ -222,7 +208,7 @@ class ProgressBar(Callback):
         )
         loss = f"loss {float(outputs['loss']):,.0f}" if outputs else ""
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self.progress.update(self.task, completed=done, description=epoch, loss=loss)
+        self.progress.update(self.task, completed=done, description=epoch, note=loss)
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
