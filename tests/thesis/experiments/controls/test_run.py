@@ -165,7 +165,7 @@ def test_a_network_that_diverges_is_told_and_the_others_are_judged(
     real = run_module.run
 
     def diverging(config: Any, **leave: Any) -> Path:
-        if config.beta == 0:
+        if config.method.beta == 0:
             raise Diverged("the loss is nan")
         return real(config, **leave)
 
@@ -222,7 +222,7 @@ def test_all_of_the_grid_can_be_built_and_is_trained_alike(
         with torch.device("meta"):
             assert build(architecture(config)).size == 32
     shared = ("lr", "batch_size", "flips", "epochs", "noise", "reduction", "kl_warmup", "precision", "size")
-    assert len({tuple(getattr(config, name) for name in shared) for config in configs}) == 1
+    assert len({tuple(getattr(config.method, name) for name in shared) for config in configs}) == 1
     assert len({config.out for config in configs}) == len(GRID)
 
 
