@@ -40,11 +40,6 @@ Task = Callable[[str, int], OnProgress]
 _Item = TypeVar("_Item")
 
 
-def no_progress(name: str, total: int) -> OnProgress:
-    """A `Task` that shows nothing."""
-    return lambda done: None
-
-
 class ProgressDisplay(Progress):
     """The display, a context manager; a line for each task.
 

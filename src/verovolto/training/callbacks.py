@@ -12,9 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from rich.progress import (
-    TaskID,
-)
+from rich.progress import TaskID
 from typing_extensions import override
 
 from verovolto.core.files import atomic_path, write_text
