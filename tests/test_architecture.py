@@ -25,15 +25,7 @@ LEVELS = (
     {"commands"},
     {"cli"},
 )
-"""The rooms, from the ground up: each may import those of the levels below it, and what `BESIDE` allows."""
-BESIDE = {
-    ("networks", "data"),
-    ("synthesis", "faces"),
-    ("synthesis", "media"),
-    ("faces", "media"),
-    ("features", "faces"),
-}
-"""Pairs of rooms of one level of which the first may import the second."""
+"""The rooms, from the ground up: each may import those of the levels below it alone."""
 ALONE = {"demo": {"commands"}, "thesis": {"commands"}}
 """Rooms that nobody may import but the ones named: the product knows nothing of them."""
 REGISTRY = "detectors/registry.py"
@@ -127,9 +119,7 @@ def test_every_room_has_its_place_in_the_plan() -> None:
 @pytest.mark.parametrize("path", [path for path in sources() if room(path) not in PROGRAM], ids=name)
 def test_imports_run_down(path: Path) -> None:
     here = room(path)
-    wrong = {
-        other for other in rooms_imported(path) if level(other) >= level(here) and (here, other) not in BESIDE
-    }
+    wrong = {other for other in rooms_imported(path) if level(other) >= level(here)}
     assert not wrong
 
 
