@@ -41,7 +41,7 @@ from verovolto.experimental.blend import fit as two_heads
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
 from verovolto.experimental.blend.network import REDUCTION
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, draw_pairs
-from verovolto.networks.choices import BLEND_VAE
+from verovolto.networks import BLEND_VAE
 from verovolto.synthesis.pseudo_fakes import FacePool
 from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 from verovolto.training.config import configure

@@ -20,8 +20,8 @@ from verovolto import Detector, FaceSet
 from verovolto.core.errors import InputError
 from verovolto.detectors.registry import configs, markdown_table, methods
 from verovolto.detectors.score_faces import score_faces
-from verovolto.detectors.vae.config import VAEConfig
-from verovolto.networks.choices import ModelName
+from verovolto.detectors.vae import VAEConfig
+from verovolto.networks import ModelName
 from verovolto.networks.registry import NETWORKS, has_bottlenecks, has_second_encoder
 from verovolto.scanning import run as scanning
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from verovolto.core.errors import InputError
-from verovolto.networks.choices import ModelName
+from verovolto.networks import ModelName
 from verovolto.networks.oc_fakedect import OCFakeDect
 from verovolto.networks.registry import (
     NETWORKS,

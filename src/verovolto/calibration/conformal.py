@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri_exp
 
 from verovolto.core.errors import CalibrationError
-from verovolto.networks.choices import FusionRule
+from verovolto.networks import FusionRule
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import check_out
-from verovolto.networks.choices import FusionRule
+from verovolto.networks import FusionRule
 
 if TYPE_CHECKING:
     from verovolto.data.faceset import FaceSet

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verovolto.core.errors import InputError
-from verovolto.networks.choices import Bottleneck, ModelName, SecondEncoder
+from verovolto.networks import Bottleneck, ModelName, SecondEncoder
 
 if TYPE_CHECKING:
     from verovolto.networks.registry import Architecture

@@ -1,6 +1,6 @@
 """All detector methods by name. A method is entered by `register`; nothing else lists them. Light to import.
 
-What is not registered yet is looked for in the folders of `ROOMS`: the options in `FOLDER/config.py`, which imports
+What is not registered yet is looked for in the folders of `ROOMS`: the options in `FOLDER/__init__.py`, which imports
 nothing heavy, the detector in `FOLDER/detector.py`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, TypeVar
 
@@ -63,8 +62,8 @@ def register(
 def method(name: str) -> Method:
     """The method of a model. Raises `InputError` with the names there are."""
     config = configs().get(name)
-    folder = "" if config is None else config.__module__.rpartition(".config")[0]
-    found = _search(lambda each: each.name == name, [folder.rpartition(".")[2]])
+    folder = "" if config is None else config.__module__.rpartition(".")[2]
+    found = _search(lambda each: each.name == name, [folder])
     if found is None:
         raise InputError(f"no model is called {name!r}", hint=f"there are {', '.join(configs())}")
     return found
@@ -107,8 +106,7 @@ def method_of_kind(kind: str, names: Iterable[str]) -> Method | None:
 def configs() -> dict[str, type[MethodConfig]]:
     """Options of every model that can be trained, by its name; no detector is imported for them."""
     for folder in _folders():
-        if find_spec(f"{folder}.config") is not None:
-            import_module(f"{folder}.config")
+        import_module(folder)
     return dict(sorted(MethodConfig.by_model.items(), key=lambda each: each[1].__module__))
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from verovolto.core.errors import InputError
+from verovolto.networks import Bottleneck, Flips, ModelName, SecondEncoder
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
 from verovolto.networks.backbones.resnet18 import NONE
-from verovolto.networks.choices import Bottleneck, Flips, ModelName, SecondEncoder
 from verovolto.networks.lite0_ocvae import Lite0OCVAE
 from verovolto.networks.oc_fakedect import OCFakeDect
 from verovolto.networks.resnet_ocvae1 import FlatOCVAE1, ResNetOCVAE1

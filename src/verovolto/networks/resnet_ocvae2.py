@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from verovolto.networks import Bottleneck
 from verovolto.networks.backbones.resnet18 import resnet18_features
-from verovolto.networks.choices import Bottleneck
 from verovolto.networks.resnet_ocvae1 import PooledHeads, check_resnet_size, dense
 from verovolto.networks.vae import VAE, Posterior
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verovolto.networks.choices import Noise, Reduction
+from verovolto.networks import Noise, Reduction
 
 
 @dataclass(frozen=True, kw_only=True)

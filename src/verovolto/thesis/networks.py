@@ -18,7 +18,7 @@ from verovolto.detectors.config import TrainConfig, flat
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.detectors.vae.fit import architecture
-from verovolto.networks.choices import Noise
+from verovolto.networks import Noise
 from verovolto.networks.registry import build, entry, network_name
 from verovolto.thesis.plan import Context, Plan, Protocol
 from verovolto.training import fit

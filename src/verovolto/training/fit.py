@@ -28,7 +28,7 @@ from verovolto.detectors.config import GradientConfig, TrainConfig
 from verovolto.detectors.fitting import Objective, Run, Trained, TrainingData
 from verovolto.detectors.io import JSON_NAME
 from verovolto.detectors.registry import method
-from verovolto.networks.choices import Precision
+from verovolto.networks import Precision
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
 from verovolto.training.run_metadata import (

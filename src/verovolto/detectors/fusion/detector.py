@@ -23,7 +23,7 @@ from verovolto.detectors.io import digest_of, read_description
 from verovolto.detectors.registry import register
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.types import Explanation, Scores
-from verovolto.networks.choices import FusionRule
+from verovolto.networks import FusionRule
 
 SCORE = "fused"
 PARTS = "parts"

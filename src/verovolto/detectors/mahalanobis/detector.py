@@ -30,10 +30,10 @@ from verovolto.detectors.feature_baseline import (
     numbers_of_gaussian,
 )
 from verovolto.detectors.fitting import Run
-from verovolto.detectors.mahalanobis.config import MahalanobisConfig
+from verovolto.detectors.mahalanobis import MahalanobisConfig
 from verovolto.detectors.registry import register
+from verovolto.networks import MAHALANOBIS
 from verovolto.networks.backbones.efficientnet_lite import STEM
-from verovolto.networks.choices import MAHALANOBIS
 
 LAYERS = (STEM, 0, 2, 4, 7, 10, 14, 15)
 """The stem and the last block of each stage of EfficientNet-Lite0."""

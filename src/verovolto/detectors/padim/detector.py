@@ -36,9 +36,9 @@ from verovolto.detectors.feature_baseline import (
     smoothed,
 )
 from verovolto.detectors.fitting import Run
-from verovolto.detectors.padim.config import PadimConfig
+from verovolto.detectors.padim import PadimConfig
 from verovolto.detectors.registry import register
-from verovolto.networks.choices import PADIM
+from verovolto.networks import PADIM
 
 LAYERS = (2, 4, 10)
 GRID = 28

@@ -38,9 +38,9 @@ from verovolto.detectors.feature_baseline import (
     smoothed,
 )
 from verovolto.detectors.fitting import Run, TrainingData
-from verovolto.detectors.patchcore.config import PatchcoreConfig
+from verovolto.detectors.patchcore import PatchcoreConfig
 from verovolto.detectors.registry import register
-from verovolto.networks.choices import PATCHCORE
+from verovolto.networks import PATCHCORE
 
 LAYERS = (4, 10)
 GRID = 28

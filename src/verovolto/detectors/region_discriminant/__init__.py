@@ -1,1 +1,29 @@
-"""A linear discriminant on frozen features of the regions of a face."""
+"""Options of the region discriminant. Light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from verovolto.detectors.config import Limits, MethodConfig
+from verovolto.networks import DISCRIMINANT, BackboneName
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIMINANT,)):
+    """How a region discriminant is fitted."""
+
+    at_least: ClassVar[Limits] = {"size": 4, "forgeries": 1, "wear": 0.0}
+    above_0: ClassVar[tuple[str, ...]] = ("shrinkage",)
+
+    size: int | None = None
+    """Side of the input in pixels, a multiple of 32. Default: the backbone's own."""
+    trunk: BackboneName = "lite0"
+    """The frozen EfficientNet-Lite whose features are used."""
+    forgeries: int = 3000
+    """Forgeries made of the training reals."""
+    shrinkage: float = 3.0
+    """How little a direction is trusted along which real faces hardly differ, above 0."""
+    wear: float = 1.0
+    """Weight of benign corruptions (low resolution, blur, noise, light, compression), 0 or more. Without it the ranking
+    is a little better, and small or compressed faces are taken for fakes."""

@@ -15,12 +15,12 @@ from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, SavedState
 from verovolto.detectors.config import TrainConfig
-from verovolto.detectors.region_discriminant.config import RegionDiscriminantConfig
+from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.registry import register
 from verovolto.detectors.types import Explanation, ModelRow, Scores
 from verovolto.features.regions import STATISTICS, contributions, pooled, region_masks
+from verovolto.networks import DISCRIMINANT
 from verovolto.networks.backbones.efficientnet_lite import VARIANTS, Lite, variant
-from verovolto.networks.choices import DISCRIMINANT
 
 SCORE = "discriminant"
 STAGES = slice(1, 6)

@@ -22,7 +22,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_image
-from verovolto.detectors.region_discriminant.config import RegionDiscriminantConfig
+from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.detector import (
     REGIONS,
     FeatureDetector,
@@ -33,8 +33,8 @@ from verovolto.detectors.region_discriminant.detector import (
 from verovolto.detectors.region_discriminant.fisher import fisher
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
+from verovolto.networks import DISCRIMINANT
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
-from verovolto.networks.choices import DISCRIMINANT
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pair
 from verovolto.synthesis.pseudo_fakes.corruptions import corrupt_benignly
 

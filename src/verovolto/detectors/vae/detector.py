@@ -19,9 +19,9 @@ from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run
 from verovolto.detectors.registry import register
 from verovolto.detectors.types import Explanation, ModelRow, Scores
-from verovolto.detectors.vae.config import VAEConfig
+from verovolto.detectors.vae import VAEConfig
+from verovolto.networks import Bottleneck, Precision
 from verovolto.networks.backbones.resnet18 import NONE
-from verovolto.networks.choices import Bottleneck, Precision
 from verovolto.networks.registry import (
     NETWORKS,
     Architecture,

@@ -15,9 +15,9 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import flip, normalise, random_bits, resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Batch, Key, Objective, Run, TrainingData
-from verovolto.detectors.vae.config import VAEConfig
+from verovolto.detectors.vae import VAEConfig
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.networks.choices import Flips
+from verovolto.networks import Flips
 from verovolto.networks.registry import Architecture, build, entry, network_name
 from verovolto.networks.vae import (
     VAE,

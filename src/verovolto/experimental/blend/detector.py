@@ -16,9 +16,9 @@ from verovolto.detectors.base import Detector, SavedState
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.registry import register
 from verovolto.detectors.types import Explanation, ModelRow, Scores
-from verovolto.experimental.blend.config import BlendConfig
+from verovolto.experimental.blend import BlendConfig
 from verovolto.experimental.blend.network import BlendVAE, pooled_logit
-from verovolto.networks.choices import BLEND_VAE, Bottleneck, Precision
+from verovolto.networks import BLEND_VAE, Bottleneck, Precision
 from verovolto.networks.vae import arithmetic
 
 SIZE, LATENT, BATCH, RATE = 96, 256, 16, 3e-4

@@ -28,7 +28,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.transforms import normalise, random_bits, resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Key, Objective, Run, TrainingData
-from verovolto.experimental.blend.config import BlendConfig
+from verovolto.experimental.blend import BlendConfig
 from verovolto.experimental.blend.detector import BlendDetector, trained_scores
 from verovolto.experimental.blend.network import (
     REDUCTION,
@@ -38,7 +38,7 @@ from verovolto.experimental.blend.network import (
     ranking_error,
 )
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, PairBatch, draw_pairs
-from verovolto.networks.choices import BLEND_VAE
+from verovolto.networks import BLEND_VAE
 from verovolto.networks.vae import (
     VAEOutput,
     arithmetic,

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from verovolto.networks.choices import Bottleneck
+from verovolto.networks import Bottleneck
 from verovolto.networks.resnet_ocvae2 import ResNetOCVAE2
 from verovolto.networks.vae import Posterior
 

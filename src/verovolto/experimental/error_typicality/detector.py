@@ -22,7 +22,7 @@ from verovolto.detectors.fitting import Run, TrainingData
 from verovolto.detectors.registry import register
 from verovolto.detectors.types import ModelRow, Scores
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.experimental.error_typicality.config import TypicalityConfig
+from verovolto.experimental.error_typicality import TypicalityConfig
 from verovolto.experimental.error_typicality.density import ConditionalMixture, fewest, fit_conditional
 from verovolto.experimental.error_typicality.error_vector import (
     MODEL_VALUES,
@@ -32,7 +32,7 @@ from verovolto.experimental.error_typicality.error_vector import (
     model_columns,
 )
 from verovolto.features.spectrum import linear_bands
-from verovolto.networks.choices import ERROR_TYPICALITY, Density
+from verovolto.networks import ERROR_TYPICALITY, Density
 
 NAME = ERROR_TYPICALITY
 SCORE = "typicality"

@@ -12,7 +12,7 @@ from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData
 from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.experimental.error_typicality.config import TypicalityConfig
+from verovolto.experimental.error_typicality import TypicalityConfig
 from verovolto.experimental.error_typicality.detector import (
     COMPONENTS,
     ErrorVectors,

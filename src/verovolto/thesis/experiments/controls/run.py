@@ -31,7 +31,7 @@ from verovolto.detectors.base import load_detector
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.score_faces import read_batch, score_faces
 from verovolto.detectors.vae.detector import VAEDetector
-from verovolto.networks.choices import Bottleneck, ModelName, Noise
+from verovolto.networks import Bottleneck, ModelName, Noise
 from verovolto.networks.registry import count_parameters
 from verovolto.report.evaluation_page import latents_of
 from verovolto.report.figures import latent_use
