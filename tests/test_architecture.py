@@ -32,7 +32,7 @@ REGISTRY = "detectors/registry.py"
 PROGRAM = {"verovolto", "__main__"}
 """The package itself, which names what it exports, and `python -m`."""
 HEAVY = ("torch", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "PIL", "rich", "pytorch_lightning")
-LIGHT = {"cli.py", "__init__.py", "core/config.py", "core/errors.py", "core/files.py"}
+LIGHT = {"cli.py", "__init__.py", "core/errors.py", "core/files.py"}
 
 EXTRAS = {"av", "pillow_heif", "onnx", "c2pa"}
 

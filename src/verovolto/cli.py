@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from verovolto import __version__
-from verovolto.core.config import read_toml
 from verovolto.core.errors import VerovoltoError
+from verovolto.core.files import read_toml
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

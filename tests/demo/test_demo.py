@@ -11,15 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from verovolto import demo as demo_module
 from verovolto.commands.demo import demo
 from verovolto.core.errors import InputError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
-from verovolto.demo import faces as demo_faces
-from verovolto.demo import run as demo_module
-from verovolto.demo.faces import Photo, build_set, divide, find_faces, orl_photos
-from verovolto.demo.run import run_demo
+from verovolto.demo import Photo, build_set, divide, find_faces, orl_photos, run_demo
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face
 from verovolto.synthesis.face_swap import METHOD
@@ -164,7 +162,7 @@ def test_reals_are_the_photographs_and_forgeries_differ_inside_only(
     by_name = {photo.name: photo for photo in photos}
     for name in {row["pair"] for row in rows}:
         real, fake = images[name, "real"], images[name, "fake"]
-        assert torch.equal(real, crop(demo_faces._load(by_name[name].file), face, TIGHT))
+        assert torch.equal(real, crop(demo_module._load(by_name[name].file), face, TIGHT))
         assert not torch.equal(real, fake)
         assert torch.equal(real[:, :2], fake[:, :2]) and torch.equal(real[:, :, :2], fake[:, :, :2])
         assert torch.equal(fake[0], fake[1])

@@ -16,8 +16,8 @@ from tests.conftest import write_set
 from tests.thesis.test_reproduce import plan, tables
 from verovolto.commands.reproduce import reproduce
 from verovolto.core import workdir
-from verovolto.core.config import read_toml
 from verovolto.core.errors import InputError, SplitError
+from verovolto.core.files import read_toml
 from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable

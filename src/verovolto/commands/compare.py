@@ -39,7 +39,7 @@ def compare(
     """
     from verovolto.core.files import write_json, write_text
     from verovolto.evaluation.paired import compare_scores, read_results
-    from verovolto.report.comparison import comparison_markdown, render_comparison
+    from verovolto.report.evaluation_text import comparison_markdown, render_comparison
 
     if resamples < 0 or seed < 0:
         raise InputError(f"--resamples {resamples} and --seed {seed} cannot be negative")

@@ -24,6 +24,6 @@ def demo(*, out: Path = Path("demo"), epochs: int = 24, seed: int = 0, force: bo
     force
         Start again: delete what an earlier demonstration wrote into the folder.
     """
-    from verovolto.demo.run import run_demo
+    from verovolto.demo import run_demo
 
     print(f"report: {run_demo(out, epochs=epochs, seed=seed, force=force).resolve()}")

@@ -50,22 +50,22 @@ def environment() -> Environment:
 
 def estimate(value: Mapping[str, float | None] | None, digits: int = 3) -> str:
     """`0.612 [0.570, 0.651]`; without an interval the value alone; a dash where the figure is undefined."""
-    if value is None or value["value"] is None:
-        return "–"
-    shown = f"{value['value']:.{digits}f}"
-    if value["low"] is None or value["high"] is None:
-        return shown
-    return f"{shown} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+    return _with_interval(value, digits=digits)
 
 
 def percent(value: Mapping[str, float | None] | None) -> str:
     """`12.5 % [9.1, 16.0]`, as `estimate`."""
-    if value is None or value["value"] is None:
+    return _with_interval(value, digits=1, scale=100, unit=" %")
+
+
+def _with_interval(
+    value: Mapping[str, float | None] | None, *, digits: int, scale: int = 1, unit: str = ""
+) -> str:
+    ends = [None if value is None else value[name] for name in ("value", "low", "high")]
+    shown, low, high = ("" if end is None else f"{scale * end:.{digits}f}" for end in ends)
+    if not shown:
         return "–"
-    shown = f"{100 * value['value']:.1f} %"
-    if value["low"] is None or value["high"] is None:
-        return shown
-    return f"{shown} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+    return f"{shown}{unit} [{low}, {high}]" if low and high else f"{shown}{unit}"
 
 
 def change(value: Mapping[str, float | None]) -> str:

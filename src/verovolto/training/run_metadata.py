@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-from verovolto.core.config import read_toml, write_toml
 from verovolto.core.errors import InputError, TrainingError
-from verovolto.core.files import write_json
+from verovolto.core.files import read_toml, write_json, write_toml
 from verovolto.detectors.config import GradientConfig, TrainConfig, flat
 from verovolto.detectors.fitting import TrainingData
 from verovolto.training.config import configure, read_options

@@ -11,7 +11,7 @@ import pytest
 from verovolto.commands.data import split
 from verovolto.core.errors import SplitError
 from verovolto.data.faceset import FaceSet
-from verovolto.data.layouts.names import FORMS, forms_of, people_of
+from verovolto.data.layouts.plain import FORMS, forms_of, people_of
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, make_splits
 
 Image = Callable[..., bytes]

@@ -6,13 +6,14 @@
 [train/ | val/ | test/]{real, fake, <method>}/<video>/0001.png      frames of a video
 ```
 `fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, only names in the form of
-a known collection tell (see `layouts.names`).
+a known collection tell (`FORMS`).
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Literal
 
 from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, media_of
-from verovolto.data.layouts.base import Layout, MediaItem
+from verovolto.data.layouts import celebdf, ffpp, uadfv
+from verovolto.data.layouts.base import Layout, MediaItem, People
 from verovolto.data.layouts.disk import (
     FAKE_FOLDERS,
     FFPP_METHODS,
@@ -29,10 +31,11 @@ from verovolto.data.layouts.disk import (
     SPLIT_FOLDERS,
     entries,
 )
-from verovolto.data.layouts.names import Form, forms_of, people_of
 
 OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
 OTHER_FOLDER = "folders beside train/, val/, test/ (left out)"
+Form = Callable[[str, bool], People | None]
+"""From a name and whether it is a fake's to its people; None for a name of another form."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,3 +196,60 @@ LAYOUT = Layout(
     matches=_matches,
     walk=_walk,
 )
+
+
+def _uadfv(name: str, fake: bool) -> People | None:
+    source = uadfv.parse_name(name, fake=fake)
+    return People(source_video=source) if source else None
+
+
+def _celebdf(name: str, fake: bool) -> People | None:
+    people = celebdf.parse_name(name)
+    return people if people and people.target and fake == (people.donor is not None) else None
+
+
+FORMS: tuple[Form, ...] = (
+    lambda name, fake: ffpp.parse_name(name, dfd=False, fake=fake),
+    lambda name, fake: ffpp.parse_name(name, dfd=True, fake=fake),
+    _celebdf,
+    _uadfv,
+)
+"""`519_515`, `01_02__walking__A1B2C3D4`, `id0_id16_0000` and `0000_fake`, with the names of their originals."""
+
+
+def forms_of(fakes: Iterable[str]) -> Collection[Form]:
+    """The forms that a set follows, by the names of its fakes: those of reals, such as `519`, are anybody's.
+
+    >>> len(forms_of(["519_515", "a"])), len(forms_of(["519", "a"]))
+    (1, 0)
+    """
+    left, found = list(FORMS), []
+    for name in fakes:
+        matching = [form for form in left if form(name, True) or form(_without_frame(name), True)]
+        found += matching
+        left = [form for form in left if form not in matching]
+        if not left:
+            break
+    return found
+
+
+def people_of(name: str, forms: Collection[Form], *, fake: bool, photograph: bool = False) -> People | None:
+    """The people of a video or photograph by its name; None where it tells none.
+
+    Args:
+        name: of a video's file or folder, or of a photograph, without suffix.
+        forms: those that the set follows.
+        fake: whether it is a fake's.
+        photograph: whether its name may end in a frame's number.
+
+    >>> people_of("519_515", FORMS, fake=True)
+    People(source_video='519', target='519', donor='515')
+    >>> people_of("519_0012", FORMS, fake=False, photograph=True)
+    People(source_video='519', target='519', donor=None)
+    """
+    names = (name, _without_frame(name)) if photograph else (name,)
+    return next((people for each in names for form in forms if (people := form(each, fake))), None)
+
+
+def _without_frame(name: str) -> str:
+    return re.sub(r"_[0-9]+$", "", name)

@@ -1,17 +1,23 @@
-"""How typical of a real face a VAE's reconstruction error is, given what kind of picture the face is, as a detector."""
+"""How typical of a real face a VAE's reconstruction error is, given what kind of picture the face is, as a detector.
+
+A small error says little: every VAE reproduces a smooth picture better. So beside the error's numbers (the values)
+stand those of the input itself (the controls), and what is asked is which error a real face of that kind has.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.io import encode_jpeg
 from typing_extensions import override
 
 from verovolto.core.errors import InputError
@@ -24,24 +30,58 @@ from verovolto.detectors.types import ModelRow, Scores
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.experimental.error_typicality import TypicalityConfig
 from verovolto.experimental.error_typicality.density import ConditionalMixture, fewest, fit_conditional
-from verovolto.experimental.error_typicality.error_vector import (
-    MODEL_VALUES,
-    band_columns,
-    band_names,
-    complexity,
-    model_columns,
-)
-from verovolto.features.spectrum import linear_bands
+from verovolto.features.spectrum import REGIONS, Region, band_energies, linear_bands, log_power, luma_plane
 from verovolto.networks import ERROR_TYPICALITY, Density
+from verovolto.networks.vae import VAE, VAEOutput
 
+_QUALITY = 90
+_FROM_ZERO = 1e-6
 NAME = ERROR_TYPICALITY
 SCORE = "typicality"
 BANDS = 8
 _FIT = f"{__name__.rpartition('.')[0]}.fit"
 COMPONENTS: dict[Density, int] = {"gaussian": 1, "mixture": 2}
 
+
+def band_names(what: str, bands: int, regions: Sequence[Region] = REGIONS) -> tuple[str, ...]:
+    """What `band_columns` are called: `error, inner, band 3`."""
+    return tuple(f"{what}, {region}, band {k + 1}" for region in regions for k in range(bands))
+
+
+def band_columns(
+    image: Float[Tensor, "b 3 h w"], edges: Sequence[float], regions: Sequence[Region] = REGIONS
+) -> Float64[Tensor, "b k"]:
+    """log10 power of the luma in each band of each region (`features.spectrum.band_energies`), region by region."""
+    plane = luma_plane(image)
+    return torch.cat([band_energies(plane, edges, region=region) for region in regions], dim=1)
+
+
+def complexity(pixels: UInt8[Tensor, "b 3 h w"]) -> Float64[Tensor, "b 1"]:
+    """log10 of the bytes of each image as a JPEG file of one quality: how much there is to reproduce.
+
+    Serrà et al., ICLR 2020, take a lossless compressor for it. The bytes that a face came in say less: they depend on
+    what wrote the file, and a face cut out of a video has none.
+    """
+    sizes = [encode_jpeg(image.cpu(), quality=_QUALITY).numel() for image in pixels]
+    return torch.tensor(sizes, dtype=torch.float64).log10()[:, None]
+
+
+MODEL_VALUES = ("error, RMSE", "KL", "latent cycle error")
 CONTROLS = (*band_names("input", BANDS), "bytes as JPEG")
 VALUES = (*band_names("error", BANDS), *MODEL_VALUES)
+
+
+def model_columns(model: VAE, error: Float[Tensor, "b 3 h w"], out: VAEOutput) -> Float64[Tensor, "b 3"]:
+    """`MODEL_VALUES`, in logarithms, since all three are positive and skewed.
+
+    log10 of the mean square error (`error` in units of [0, 1]), of the KL divergence in nats and of the mean square of
+    mu(x) - mu(x_hat).
+    """
+    cycle = out.posterior.mu - model.encode_again(out.x_hat)
+    squares = torch.stack([part.double().square().flatten(1).mean(1) for part in (error, cycle)])
+    kl = out.posterior.kl().double().clamp_min(_FROM_ZERO).log10()
+    mse, latent = log_power(squares)
+    return torch.stack([mse, kl, latent], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +107,7 @@ class ErrorVectors:
 
 @torch.inference_mode()
 def error_vectors(detector: VAEDetector, batch: FaceBatch) -> ErrorVectors:
-    """What the VAE makes of faces, see `error_vector`: one pass, and one more through the encoder."""
+    """What the VAE makes of faces: one pass, and one more through the encoder."""
     std, mean = (
         torch.tensor(part, device=detector.device).view(1, 3, 1, 1)
         for part in (detector.preprocessing.std, detector.preprocessing.mean)

@@ -19,8 +19,7 @@ from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.experiments.contamination.run import Contamination, contaminated, train_contaminated
 from verovolto.thesis.networks import validation_losses
 from verovolto.training.config import configure
-from verovolto.training.data import load_training_data
-from verovolto.training.fit import run
+from verovolto.training.fit import load_training_data, run
 from verovolto.training.run_metadata import read_json
 
 

@@ -33,7 +33,7 @@ from verovolto.thesis.plan import Context, network_of
 from verovolto.thesis.protocols import calibration_split
 from verovolto.thesis.splits import generator, method_mask
 from verovolto.training import fit
-from verovolto.training.data import load_training_data
+from verovolto.training.fit import load_training_data
 from verovolto.training.run_metadata import stored_config
 
 SHARES = (0.01, 0.05, 0.1)

@@ -1,1 +1,0 @@
-"""The demonstration: the whole job on a small set of real photographs."""
