@@ -37,6 +37,7 @@ data = App(name="data", help="Look at, convert and split sets of face crops.")
 
 _COMMANDS = "verovolto.commands"
 app.command(f"{_COMMANDS}.scan:scan", name="scan", help="Look for signs of forgery in photos and videos.")
+app.command(f"{_COMMANDS}.verify:verify", name="verify", help="Check that a scan's result still holds.")
 app.command(f"{_COMMANDS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
 app.command(f"{_COMMANDS}.train:train", name="train", help="Train a one-class model on real faces.")
 app.command(f"{_COMMANDS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")

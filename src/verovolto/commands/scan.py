@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from verovolto.core.errors import InputError
-from verovolto.core.files import check_out, write_json
+from verovolto.core.files import check_out
 from verovolto.core.parallel import cores
 
 if TYPE_CHECKING:
+    from verovolto.report.scan_output import ScanOutput
     from verovolto.scanning.result import Scan
 
 FPS, FALSE_ALARM, SMALLEST = 2.0, 0.05, 64.0
@@ -35,6 +35,7 @@ def scan(
     face_detector: str | None = None,
     to_json: Annotated[str | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
     report: Path | None = None,
+    bundle: Path | None = None,
     no_faces: bool = False,
     max_megapixels: float | None = None,
     max_megabytes: float | None = None,
@@ -72,6 +73,8 @@ def scan(
         Write the result as JSON into this file; - for standard output, in place of the table (docs/scan.md).
     report
         Write an HTML page with the key frames into this folder.
+    bundle
+        Write the JSON and the page with their digests into this zip; verovolto verify checks it.
     no_faces
         Show nobody in the report: faces and frames become mosaics.
     max_megapixels
@@ -83,44 +86,40 @@ def scan(
         Processes, one thread each; 0 for none but this one. [default: one a core, if there are several files]
     """
     from verovolto.core.progress import ProgressDisplay
-    from verovolto.media import Limits
-    from verovolto.scanning.run import scan as scan_paths
+    from verovolto.report.scan_output import ScanOutput
+    from verovolto.scanning.request import ScanRequest
 
-    if report is not None:
-        check_out(report)
+    for out in (report, bundle and bundle.parent):
+        if out is not None:
+            check_out(out)
     if to_json not in (None, STDOUT):
         if str(to_json).startswith("-"):
             raise InputError(f"--json {to_json} is no file", hint="give a file, or - for standard output")
         check_out(Path(str(to_json)).parent)
+    request = ScanRequest(
+        paths=tuple(paths),
+        detector=detector,
+        fps=None if every_frame else fps,
+        false_alarm=false_alarm,
+        faces=faces,
+        smallest=smallest,
+        crop=crop,
+        face_detector=face_detector,
+        max_megapixels=max_megapixels,
+        max_megabytes=max_megabytes,
+    )
+    output = ScanOutput(json=to_json, report=report, bundle=bundle, hide_faces=no_faces)
+    command = shlex.join([*request.words(), *output.words()])
     with ProgressDisplay() as progress:
         task = progress.add_task("scanning", total=None)
-        result = scan_paths(
-            *paths,
-            detector="default" if detector is None else detector,
-            fps=None if every_frame else fps,
-            false_alarm=false_alarm,
-            faces=faces,
-            smallest=smallest,
-            crop=crop,
-            face_detector=face_detector,
-            limits=Limits.of(megapixels=max_megapixels, megabytes=max_megabytes),
-            pictures=report is not None,
+        result = request.run(
+            pictures=output.pictures,
+            command=command,
             workers=workers,
             threads=cores(),
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    words = ["verovolto", "scan", *map(str, paths)]
-    words += ["--detector", str(detector)] if detector else []
-    words += ["--every-frame"] if every_frame else ["--fps", f"{fps:g}"]
-    words += ["--false-alarm", f"{false_alarm:g}", "--smallest", f"{smallest:g}"]
-    words += ["--faces", faces] if faces != "all" else []
-    words += ["--crop", crop] if crop else []
-    words += ["--face-detector", face_detector] if face_detector else []
-    words += [] if max_megapixels is None else ["--max-megapixels", f"{max_megapixels:g}"]
-    words += [] if max_megabytes is None else ["--max-megabytes", f"{max_megabytes:g}"]
-    words += ["--report", str(report)] if report else []
-    words += ["--no-faces"] if no_faces else []
-    _write(result, to_json, report, shlex.join(words), hide_faces=no_faces)
+    _write(result, output, command)
     if result.not_reached:
         done = len(result.files)
         raise KeyboardInterrupt(
@@ -129,22 +128,21 @@ def scan(
     return 0 if result.complete else 1
 
 
-def _write(result: Scan, to_json: str | None, report: Path | None, command: str, *, hide_faces: bool) -> None:
+def _write(result: Scan, output: ScanOutput, command: str) -> None:
     """Files first, so that a reader who leaves costs none; then the table, whatever became of the files."""
+    from verovolto.report.scan_output import result_text
     from verovolto.report.scan_text import text_result
 
     page = None
     try:
-        if to_json not in (None, STDOUT):
-            write_json(Path(str(to_json)), result.to_dict())
-        if report is not None:
-            from verovolto.report.scan_page import build_scan_page
-
-            page = build_scan_page(result, command=command, hide_faces=hide_faces).write(report)
+        page = output.write(result, command)
     finally:
-        if to_json == STDOUT:
-            print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        if output.json == STDOUT:
+            print(result_text(result), end="")
         else:
             print("\n".join(text_result(result)))
+    stream = sys.stderr if output.json == STDOUT else sys.stdout
     if page is not None:
-        print(f"report: {page.resolve()}", file=sys.stderr if to_json == STDOUT else sys.stdout)
+        print(f"report: {page.resolve()}", file=stream)
+    if output.bundle is not None:
+        print(f"bundle: {output.bundle.resolve()}", file=stream)

@@ -13,7 +13,9 @@ import numpy as np
 
 from verovolto import __version__
 from verovolto.calibration.thresholds import Calibration, Missed
+from verovolto.detectors.io import digest_of
 from verovolto.faces.filter import UNCERTAIN
+from verovolto.media.file_facts import FileFacts
 
 SCHEMA_VERSION = 1
 PICTURED = 50
@@ -23,7 +25,8 @@ Verdict = Literal["suspect", "no sign found", "cannot tell"]
 VERDICTS: tuple[Verdict, ...] = ("suspect", "no sign found", "cannot tell")
 """The most severe first."""
 
-Status = Literal["ok", "damaged", "unreadable"]
+Status = Literal["ok", "damaged", "unreadable", "changed during scan"]
+CHANGED: Status = "changed during scan"
 Rule = Literal["one face", "twice the mean", "videos"]
 """How the frames of a track become one p-value: there is but one; twice their mean; the mean score of the frames
 against those of held-out real videos."""
@@ -129,7 +132,7 @@ class FileResult:
         path: as it was given or found.
         medium: None where the file is neither.
         status: `damaged` where something is missing and the rest was scored, or where a photo is in part the decoder's
-            guess and was not scored; `unreadable`: no verdict.
+            guess and was not scored; `unreadable`: no verdict; `changed during scan`: no verdict either.
         problems: what is damaged, or why it could not be scanned.
         verdict: None where it is unreadable.
         reasons: why nothing can be told; empty otherwise.
@@ -142,6 +145,7 @@ class FileResult:
         duration_s: seconds, of a video.
         frames: frames looked at.
         tracks: in order of first sight; those of doubtful detections alone come last.
+        facts: what identifies the file.
     """
 
     path: str
@@ -159,6 +163,7 @@ class FileResult:
     duration_s: float | None = None
     frames: int = 0
     tracks: tuple[TrackResult, ...] = ()
+    facts: FileFacts = field(default_factory=FileFacts)
 
     @property
     def severity(self) -> tuple[int, float]:
@@ -188,6 +193,7 @@ class FileResult:
             "height": self.height, "stored_size": None if self.stored_size is None else list(self.stored_size),
             "pixel_aspect": None if self.pixel_aspect is None else round(self.pixel_aspect, 6),
             "tone_mapped": self.transfer, "duration_s": self.duration_s, "frames_looked_at": self.frames,
+            **self.facts.to_dict(),
             "tracks": [track.to_dict() for track in self.tracks],
         }  # fmt: skip
 
@@ -258,6 +264,7 @@ class Scan:
         settings: JSON values that say how it looked.
         not_reached: files left when the scan was interrupted.
         left_out: what lay in the folders given and was not scanned, with number and reason, a line each.
+        run: JSON values that say when, by what and on what it was made (`scanning.evidence`).
     """
 
     files: tuple[FileResult, ...]
@@ -266,22 +273,24 @@ class Scan:
     settings: Mapping[str, Any]
     not_reached: int = 0
     left_out: tuple[str, ...] = ()
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether every file was reached and could be scanned."""
-        return not self.not_reached and all(file.status != "unreadable" for file in self.files)
+        return not self.not_reached and all(file.status in ("ok", "damaged") for file in self.files)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; see docs/scan.md."""
+        """As JSON values; see docs/scan.md. `digest` is that of all the rest."""
         counts = {verdict: sum(file.verdict == verdict for file in self.files) for verdict in VERDICTS}
-        return {
-            "schema_version": SCHEMA_VERSION, "verovolto": __version__, "detector": dict(self.detector),
-            "settings": dict(self.settings), "promise": self.operating_point.to_dict(),
+        values: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION, "verovolto": __version__, "run": dict(self.run),
+            "detector": dict(self.detector), "settings": dict(self.settings), "promise": self.operating_point.to_dict(),
             "counts": {
                 **counts, "unreadable": sum(file.status == "unreadable" for file in self.files),
-                "not_reached": self.not_reached,
+                CHANGED: sum(file.status == CHANGED for file in self.files), "not_reached": self.not_reached,
             },
             "left_out": list(self.left_out),
             "media": [file.to_dict() for file in self.files],
         }  # fmt: skip
+        return values | {"digest": digest_of(values)}

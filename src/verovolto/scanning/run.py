@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,9 @@ from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.io import detector_folder
 from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Limits
+from verovolto.media.file_facts import FileFacts, Fingerprint
 from verovolto.scanning.discovery import MediaPath, find_media
+from verovolto.scanning.evidence import RunClock, detector_evidence, with_evidence
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
@@ -43,6 +45,7 @@ def scan(
     pictures: bool = False,
     workers: int | None = 0,
     threads: int = 1,
+    command: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scan:
     """Find, track and judge the faces in photos and videos: what `verovolto scan` prints, as objects.
@@ -65,6 +68,7 @@ def scan(
         workers: processes, one thread each, where `detector` is no object; 0 for none but this one, None for one a
             core if there are several files.
         threads: of the video decoder where there are no workers.
+        command: that gives the result again, for its record.
         on_progress: see `OnProgress`.
 
     Returns:
@@ -91,7 +95,9 @@ def scan(
     if workers is not None and workers < 0:
         raise InputError(f"--workers cannot be negative: {workers}")
     files = [Path(path) for path in paths]
-    return scan_files(detector, files, settings, workers=workers, threads=threads, on_progress=on_progress)
+    return scan_files(
+        detector, files, settings, workers=workers, threads=threads, command=command, on_progress=on_progress
+    )
 
 
 def scan_files(
@@ -101,6 +107,7 @@ def scan_files(
     *,
     workers: int | None = 0,
     threads: int = 1,
+    command: str | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scan:
     """Scan files and folders, mixed, as the settings say; see `scan`.
@@ -111,13 +118,14 @@ def scan_files(
         settings: how to look and decide.
         workers: see `scan`.
         threads: see `scan`.
+        command: see `scan`.
         on_progress: see `OnProgress`.
 
     Raises:
         InputError: no photo or video among `paths`, or a crop rule that does not fit.
         CalibrationError: a false-alarm rate that the detector cannot support.
     """
-    folder = detector if isinstance(detector, Path) else None
+    clock, folder = RunClock.start(), detector if isinstance(detector, Path) else None
     opened = load_detector(detector) if isinstance(detector, Path) else detector
     context = open_context(opened, settings)
     left_out = Problems()
@@ -140,6 +148,12 @@ def scan_files(
         operating_point=OperatingPoint.of(context.calibration, settings.false_alarm),
         detector=_metadata(opened, folder),
         settings=context.to_dict(),
+        run=clock.record(
+            command=command,
+            device=str(opened.device),
+            threads=1 if workers and folder else threads,
+            workers=workers if folder else 0,
+        ),
     )
 
 
@@ -173,7 +187,11 @@ def _result(
 ) -> FileResult:
     if file.problem is not None:
         return unreadable(str(file.path), file.problem)
-    return scan_file(file.path, context, threads=threads, on_progress=on_progress)
+    return with_evidence(
+        file.path,
+        context.settings.limits,
+        lambda: scan_file(file.path, context, threads=threads, on_progress=on_progress),
+    )
 
 
 class _Results:
@@ -221,9 +239,14 @@ def _in_processes(
     running = run_jobs(files, scanner, workers=min(workers, len(files)))
     with suppress(KeyboardInterrupt), closing(running):
         for finished in running:
-            result = finished.result or unreadable(str(finished.job.path), finished.died or "")
+            result = finished.result or _died(finished.job.path, finished.died or "")
             results.add(places[id(finished.job)], result)
     return results.in_order()
+
+
+def _died(path: Path, how: str) -> FileResult:
+    """The result of a file that ends the processes that read it: hashed, and never opened here."""
+    return replace(unreadable(str(path), how), facts=FileFacts(fingerprint=Fingerprint.of(path)))
 
 
 def _metadata(detector: Detector, path: Path | None) -> dict[str, Any]:
@@ -232,5 +255,6 @@ def _metadata(detector: Detector, path: Path | None) -> dict[str, Any]:
         "name": detector.name,
         "score": detector.default_score,
         "path": None if path is None else str(path),
+        **detector_evidence(path),
         "about": {key: metadata[key] for key in _METADATA if key in metadata},
     }

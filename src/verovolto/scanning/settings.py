@@ -105,6 +105,7 @@ class ScanContext:
             "crop_rule": self.rule.to_dict(),
             "least": asdict(self.face_filter),
             "domain": self.detector.domain.to_dict(),
+            "limits": asdict(self.settings.limits),
         }
 
 
