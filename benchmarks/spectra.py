@@ -36,8 +36,8 @@ from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.features.spectrum import linear_bands, octave_bands
 from verovolto.thesis.error_spectra import error_spectra
+from verovolto.thesis.experiments.spectra import band_effects
 from verovolto.thesis.experiments.spectra.bands import ERROR, IMAGE, SpectralComparison, measure_bands
-from verovolto.thesis.experiments.spectra.page import band_effects
 from verovolto.thesis.experiments.spectra.statistics import BAND, GIVEN, evaluate_spectra
 from verovolto.thesis.figures import radial_spectra, spectrum_gallery
 

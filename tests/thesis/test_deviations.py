@@ -23,12 +23,20 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
 from verovolto.detectors.base import load_detector
-from verovolto.thesis.deviations import AS_PUBLISHED, DEVIATIONS, NAMES, Deviation, deviations_in
 from verovolto.thesis.figures import model_figures
 from verovolto.thesis.networks import run_folder
 from verovolto.thesis.page import command_of
 from verovolto.thesis.pipeline import run_reproduction
-from verovolto.thesis.plan import Plan, Protocol, split_file
+from verovolto.thesis.plan import (
+    AS_PUBLISHED,
+    DEVIATIONS,
+    NAMES,
+    Deviation,
+    Plan,
+    Protocol,
+    deviations_in,
+    split_file,
+)
 from verovolto.thesis.protocols import ModelScores
 
 MODEL = "oc-fakedect1"

@@ -106,9 +106,8 @@ def reproduce(
         The old name of `deviations`.
     """
     from verovolto.core.errors import InputError
-    from verovolto.thesis.deviations import AS_PUBLISHED, deviations_in
     from verovolto.thesis.pipeline import run_reproduction
-    from verovolto.thesis.plan import PARTS, PROTOCOLS, Plan, names_in
+    from verovolto.thesis.plan import AS_PUBLISHED, PARTS, PROTOCOLS, Plan, deviations_in, names_in
 
     kept = quirks if deviations is None else deviations
     if kept is not None and protocol == "honest":

@@ -19,8 +19,8 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Resamples, Statistics, with_intervals
 from verovolto.evaluation.groups import Sample, scored_rows
 from verovolto.evaluation.metrics import decision_rates, ranking_statistics
-from verovolto.thesis.deviations import Deviation
 from verovolto.thesis.metrics import evaluate_threshold
+from verovolto.thesis.plan import Deviation
 from verovolto.thesis.protocols import OF_THRESHOLDS, ModelScores, percentile_of_reals
 
 RANKING = ("auroc", "ap_real", "ap_fake")

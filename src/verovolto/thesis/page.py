@@ -19,11 +19,10 @@ from verovolto import __version__
 from verovolto.core.files import write_json, write_text
 from verovolto.core.workdir import Done
 from verovolto.report.html import Page, change, data_uri, environment, estimate
-from verovolto.thesis.deviations import to_json
 from verovolto.thesis.experiments import load
 from verovolto.thesis.figures import shortcut_forest
 from verovolto.thesis.metrics import PUBLISHED
-from verovolto.thesis.plan import Context, Evaluated, Plan
+from verovolto.thesis.plan import Context, Evaluated, Plan, to_json
 
 SCHEMA_VERSION = 1
 TITLES = {"thesis": "as published", "honest": "as it should be"}
@@ -123,7 +122,7 @@ def _build(
     drawn = {f"{model}-{name}": png for model, of in pictures.items() for name, png in of.items()}
     for one in (one for one in content["ablations"] if one["shortcuts"]):
         drawn[f"shortcuts-{one['model']}"] = shortcut_forest(one["shortcuts"], METRICS)
-    parts = [(name, load(name).page, result) for name, result in content["parts"].items()]
+    parts = [(name, load(name), result) for name, result in content["parts"].items()]
     for name, shown, result in parts:
         drawn |= {f"{name}-{key}": png for key, png in shown.figures(result).items()}
     html = _environment().get_template("templates/reproduction.html.j2").render(

@@ -26,9 +26,8 @@ from verovolto.evaluation.bootstrap import with_intervals
 from verovolto.evaluation.groups import Sample, clusters_of, scored_rows
 from verovolto.evaluation.metrics import ranking_statistics
 from verovolto.thesis import metrics
-from verovolto.thesis.deviations import Deviation
 from verovolto.thesis.networks import scores
-from verovolto.thesis.plan import Plan, Protocol
+from verovolto.thesis.plan import Deviation, Plan, Protocol
 
 _SHOWN = ("auroc", "ap_real", "ap_fake", "eer")
 OF_THRESHOLDS: tuple[Deviation, ...] = ("pooled", "max-f1", "strict")

@@ -21,8 +21,8 @@ def test_every_folder_is_a_part_and_every_part_a_folder() -> None:
 @pytest.mark.parametrize("name", PARTS)
 def test_a_folder_holds_what_is_done_and_how_it_is_shown(name: str) -> None:
     experiment = load(name)
-    assert callable(experiment.run) and experiment.page.TITLE
-    assert callable(experiment.page.figures) and callable(experiment.page.findings)
+    assert callable(experiment.run) and experiment.TITLE
+    assert callable(experiment.figures) and callable(experiment.findings)
     assert (EXPERIMENTS / name / "page.html.j2").is_file()
 
 

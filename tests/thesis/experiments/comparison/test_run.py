@@ -13,7 +13,7 @@ from tests.conftest import write_set
 from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.commands.compare import compare
 from verovolto.core import workdir
-from verovolto.thesis.experiments.comparison import page as page
+from verovolto.thesis.experiments import comparison as page
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import PROTOCOLS, Plan
 

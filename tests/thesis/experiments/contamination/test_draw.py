@@ -12,7 +12,7 @@ import pytest
 from verovolto.core.errors import DataError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
-from verovolto.thesis.experiments.contamination.run import (
+from verovolto.thesis.experiments.contamination.draw import (
     SOURCES,
     Contamination,
     candidate_fakes,

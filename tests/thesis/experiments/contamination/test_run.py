@@ -16,7 +16,7 @@ from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.base import load_detector
-from verovolto.thesis.experiments.contamination import page as page
+from verovolto.thesis.experiments import contamination as page
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan, split_file
 from verovolto.training.run_metadata import read_json, stored_config

@@ -16,7 +16,8 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.config import TrainConfig, flat
 from verovolto.evaluation.preflight import exposure_warning
-from verovolto.thesis.experiments.contamination.run import Contamination, contaminated, train_contaminated
+from verovolto.thesis.experiments.contamination import contaminated, train_contaminated
+from verovolto.thesis.experiments.contamination.draw import Contamination
 from verovolto.thesis.networks import validation_losses
 from verovolto.training.config import configure
 from verovolto.training.fit import load_training_data, run

@@ -15,7 +15,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.score_faces import read_batch, score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.networks.registry import Architecture, build
-from verovolto.thesis.experiments.controls.run import with_measured_norms
+from verovolto.thesis.experiments.controls.networks import with_measured_norms
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from verovolto.thesis.experiments.controls import page as page
+from verovolto.thesis.experiments import controls as page
 
 
 def figure(value: float, verdict: str = "no difference shown", *, credited: bool = False) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from verovolto.core.errors import Diverged, InputError
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.vae.fit import architecture
 from verovolto.networks.registry import build
-from verovolto.thesis.experiments.controls import page as page
-from verovolto.thesis.experiments.controls import run as controls
-from verovolto.thesis.experiments.controls.run import COMPARISONS, GRID, Comparison, Condition
+from verovolto.thesis.experiments import controls
+from verovolto.thesis.experiments.controls import COMPARISONS, GRID, Comparison
+from verovolto.thesis.experiments.controls.networks import Condition, config_of
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
 from verovolto.training import fit as run_module
@@ -89,7 +89,7 @@ def test_every_network_and_every_difference_is_there(done: Plan) -> None:
 
 def test_the_same_network_again_differs_in_nothing(done: Plan) -> None:
     by_name = {one["name"]: one for one in found(done.out)["comparisons"]}
-    for metric in page.METRICS:
+    for metric in controls.METRICS:
         assert by_name["twin"][metric]["value"] == 0
         assert by_name["twin"][metric]["verdict"] == "no difference shown"
         assert not by_name["twin"][metric]["credited"]
@@ -110,7 +110,7 @@ def test_settings_reach_the_training(done: Plan) -> None:
 def test_the_page_shows_them_and_says_what_may_be_exceeds_seed_variance(done: Plan) -> None:
     html = (done.out / "report.html").read_text()
     for words in (
-        page.TITLE, "twin minus base", "the seed and nothing else", "as it should be", "sharpness",
+        controls.TITLE, "twin minus base", "the seed and nothing else", "as it should be", "sharpness",
         "differ in their seed alone", "oc-fakedect1, beta 0", "clusters",
     ):  # fmt: skip
         assert words in html
@@ -186,7 +186,7 @@ def test_under_the_thesis_alone_it_says_that_people_are_shared(
     told = found(tmp_path)
     assert told["protocol"] == "thesis" and told["leaky"] is True
     assert json.loads((tmp_path / "runs" / "thesis-control-base" / "run.json").read_text())["leaky"] is True
-    assert "share people with the test" in " ".join(page.findings(told))
+    assert "share people with the test" in " ".join(controls.findings(told))
     assert "the sound splits were not asked for" in (tmp_path / "report.html").read_text()
 
 
@@ -202,7 +202,7 @@ def test_each_pair_of_the_grid_differs_in_one_thing(faces: Path, tmp_path: Path)
     for one in COMPARISONS:
         first, second = asdict(GRID[one.name]), asdict(GRID[one.partner])
         assert sum(first[key] != second[key] for key in first) == 1, one
-    assert {one.group for one in COMPARISONS} == set(page.GROUPS)
+    assert {one.group for one in COMPARISONS} == set(controls.GROUPS)
     assert {name for one in COMPARISONS for name in (one.name, one.partner)} == set(GRID)
 
 
@@ -217,7 +217,7 @@ def test_all_of_the_grid_can_be_built_and_is_trained_alike(
     faces: Path, whole_grid: None, tmp_path: Path
 ) -> None:
     whole = asked(faces, tmp_path)
-    configs = [resolved(controls.config_of(whole, "honest", name, faces)) for name in GRID]
+    configs = [resolved(config_of(whole, "honest", name, one, faces)) for name, one in GRID.items()]
     for config in configs:
         with torch.device("meta"):
             assert build(architecture(config)).size == 32
@@ -240,5 +240,5 @@ def test_networks_of_the_grid_itself_run(
     weights = [load_detector(tmp_path / "runs" / f"honest-control-{one}").metadata["weights"]
                for one in ("pretrained", "not-pretrained")]  # fmt: skip
     assert weights == ["imagenet", "none"]
-    said = " ".join(page.findings(told))
+    said = " ".join(controls.findings(told))
     assert "Symmetric minus asymmetric" in said and "Pretrained minus scratch" in said

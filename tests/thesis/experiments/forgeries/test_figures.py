@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verovolto.thesis.experiments.comparison.page import difference_forest
-from verovolto.thesis.experiments.forgeries.page import forgery_matrix
+from verovolto.thesis.experiments.comparison import difference_forest
+from verovolto.thesis.experiments.forgeries import forgery_matrix
 
 PNG = b"\x89PNG"
 

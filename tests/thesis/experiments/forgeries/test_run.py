@@ -27,7 +27,7 @@ from verovolto.data.splits import make_splits, shared_between_splits
 from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
-from verovolto.thesis.experiments.forgeries import page as page
+from verovolto.thesis.experiments import forgeries as page
 from verovolto.thesis.experiments.forgeries.fakes import unsplit_file
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan, split_file

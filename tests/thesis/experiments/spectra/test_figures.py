@@ -10,8 +10,8 @@ from PIL import Image
 
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.thesis.error_spectra import ErrorSpectra, mean_spectra
+from verovolto.thesis.experiments.spectra import band_effects
 from verovolto.thesis.experiments.spectra.bands import SpectralComparison, compare_bands
-from verovolto.thesis.experiments.spectra.page import band_effects
 from verovolto.thesis.figures import radial_spectra, spectrum_gallery
 
 FAKE = np.repeat([False, True], 40)

@@ -14,7 +14,7 @@ from tests.thesis.test_reproduce import Killed, plan, tables
 from verovolto.core import workdir
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.paired import compare_scores
-from verovolto.thesis.experiments.spectra import page as page
+from verovolto.thesis.experiments import spectra as page
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
 
@@ -136,7 +136,7 @@ def test_too_few_reals_to_fit_on_are_said(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "verovolto.thesis.experiments.spectra.run.bands_for",
+        "verovolto.thesis.experiments.spectra.bands_for",
         lambda _: tuple(np.linspace(0.1, 0.5, 6)),
     )
     run_reproduction(plan(faces, tmp_path, parts=("spectra",), protocols=("honest",), epochs=1, size=16))

@@ -21,9 +21,9 @@ from verovolto.evaluation.paired import verdict
 from verovolto.thesis.ablation import paired
 
 AUROC, PAIRS, ERROR = "auroc", "pairs_ordered", "error_real"
-METRICS = (AUROC, PAIRS, ERROR)
-"""What is compared: the ranking, the share of fakes above their own source, and the mean score of the reals, which of
-an error is how badly they are reconstructed."""
+METRICS = {AUROC: "AUROC", PAIRS: "pairs ordered", ERROR: "error of the reals"}
+"""What is compared, and how it is called: the ranking, the share of fakes above their own source, and the mean score of
+the reals, which of an error is how badly they are reconstructed."""
 
 NO_INTERVAL = "no interval"
 _BETTER_IS_LESS = (ERROR,)

@@ -1,42 +1,21 @@
-"""Other forgeries in training: networks that learned some fakes as if they were real; never a detector for use.
-
-By the sound split, with 1, 5 and 10 % of the training faces replaced where they stand, everything else equal: as many
-faces, in the same order. The network without any is the one that the protocol trained already. The fakes show nobody
-who is in the test split; the epoch and the thresholds come from validation reals, as always. A placebo network, with
-other training reals in the places of the largest level, shows how much any other training changes.
-"""
+"""Which faces take whose places among the training reals: fakes at each level, other reals in a placebo."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from verovolto.core.errors import DataError
-from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import halve
-from verovolto.detectors.config import TrainConfig
-from verovolto.detectors.fitting import TrainingData
-from verovolto.thesis.experiments.contamination.statistics import Level, evaluate_levels
-from verovolto.thesis.metrics import chosen_on_reals
-from verovolto.thesis.networks import kept_losses, noise_of, run_folder, score_run, scores
-from verovolto.thesis.plan import Context, network_of
-from verovolto.thesis.protocols import calibration_split
 from verovolto.thesis.splits import generator, method_mask
-from verovolto.training import fit
-from verovolto.training.fit import load_training_data
-from verovolto.training.run_metadata import stored_config
 
-SHARES = (0.01, 0.05, 0.1)
 SOURCES = ("training people", "validation people whose reals choose the epoch",
            "validation people whose reals set the thresholds")  # fmt: skip
 """Where fakes are taken from, in this order. "Training people" are of no other split."""
@@ -91,133 +70,6 @@ class CandidateFakes:
 
     rows: npt.NDArray[np.int64]
     sources: tuple[str, ...]
-
-
-def run(context: Context) -> dict[str, Any]:
-    """Train and evaluate each level of each network; with `why_not` in place of figures where that cannot be done."""
-    if "honest" not in context.runs:
-        return {"why_not": "it needs the sound networks to set against (--protocol honest or both)"}
-    plan = context.plan
-    drawn = context.steps.take(
-        "contamination-draw",
-        lambda _: _draw(context),
-        inputs={"method": plan.method, "seed": plan.seed, "shares": list(SHARES)},
-        after=(context.split("honest"),),
-    )
-    result = {name: value for name, value in drawn.result.items() if name != "levels"}
-    levels = [Contamination(share=one["share"], swaps=one["swaps"]) for one in drawn.result["levels"]]
-    if not levels:
-        return {**result, "why_not": "there is no fake to train on: " + "; ".join(result["notes"])}
-    scored = {
-        network: [_train_and_score(context, network, level, drawn) for level in levels]
-        for network in plan.networks
-    }
-    models = [_evaluate(context, model, levels, scored[network_of(model)]).result for model in plan.models]
-    return {**result, "models": models}
-
-
-def _draw(context: Context) -> dict[str, Any]:
-    """Which faces take whose places, in a placebo and at each level; where they are from, and what cannot be done."""
-    plan, train = context.plan, int(context.splits.result["train"])
-    table = context.faces("honest").columns()
-    fakes = candidate_fakes(table, seed=plan.seed, method=plan.method)
-    available = len(fakes.rows)
-    counts, notes = counts_of(SHARES, train=train, available=available)
-    drawn = contaminations(table, fakes, counts, seed=plan.seed)
-    placebo = [placebo_of(table, one, seed=plan.seed) for one in drawn[-1:]]
-    return {
-        "train": train, "there": available, "notes": notes,
-        "sources": {f"{len(one.swaps)}": dict(Counter(fakes.sources[: len(one.swaps)])) for one in drawn},
-        "levels": [{"share": one.share, "swaps": dict(one.swaps)} for one in (*placebo, *drawn)],
-    }  # fmt: skip
-
-
-def _train_and_score(context: Context, network: str, level: Contamination, drawn: Done) -> tuple[int, Done]:
-    """The epoch that validation reals choose of a network that learned from a level's fakes, and what it scored."""
-    plan, split = context.plan, context.split("honest")
-    name = f"contaminated-{len(level.swaps) if level.share else 'sham'}-{network}"
-    folder = plan.out / "runs" / name
-
-    def train() -> dict[str, Any]:
-        """Exactly as the sound network was, but for the faces that are replaced."""
-        config = replace(stored_config(run_folder(plan, "honest", network)), out=folder)
-        train_contaminated(config, level)
-        return kept_losses(plan, folder)
-
-    trained = context.steps.take(
-        f"train-{name}",
-        lambda _: train(),
-        inputs={**plan.training_settings, "noise": noise_of(plan, "honest")},
-        after=(split, drawn),
-    )
-    epoch = chosen_on_reals({int(epoch): float(loss) for epoch, loss in trained.result["losses"].items()})
-    scored = context.steps.take(
-        f"score-{name}",
-        lambda place: score_run(folder, epoch, context.data("honest"), place, metadata={}),
-        inputs={"epoch": epoch},
-        after=(trained,),
-    )
-    return epoch, scored
-
-
-def contaminated(config: TrainConfig, level: Contamination) -> TrainingData:
-    """The data of a run with the named training reals replaced; the order of the epochs is as without."""
-    data = load_training_data(config)
-    mixed = level.applied(FaceSet.open(config.data), data.train)
-    return replace(data, train=mixed, order=data.train, made_with={"contaminated_with": level.digest})
-
-
-def train_contaminated(config: TrainConfig, level: Contamination) -> Path:
-    """Train on fakes among the reals, or go on; the run and its detector say so. No command trains so."""
-    return fit.run(config, data=contaminated(config, level), tags={"contaminated": level.share})
-
-
-def _evaluate(
-    context: Context, model: str, levels: list[Contamination], scored: list[tuple[int, Done]]
-) -> Done:
-    """Each level of a model against none and the placebo, which is the first of `levels`.
-
-    Beside them what the trivial statistics give on the same faces.
-    """
-    plan, sound, clean = context.plan, context.evaluated["honest", model], context.chosen("honest", model)
-
-    def evaluate() -> dict[str, Any]:
-        placebo, *mixed = (
-            _level(context, one.share, len(one.swaps), epoch, done)
-            for one, (epoch, done) in zip(levels, scored, strict=True)
-        )
-        none = _level(context, 0.0, 0, sound.epoch, clean)
-        result = evaluate_levels(
-            none, placebo, mixed, sound.score, false_alarm=plan.false_alarm, **plan.bootstrap
-        )
-        return {"model": model, **result, "trivial": _trivial(sound.table.result)}
-
-    return context.steps.take(
-        f"contaminated-{model}",
-        lambda _: evaluate(),
-        inputs=plan.evaluation_settings,
-        after=(clean, sound.table, *(done for _, done in scored)),
-    )
-
-
-def _level(context: Context, share: float, faces: int, epoch: int, done: Done) -> Level:
-    reals = calibration_split(scores(done.folder, "val"), seed=context.plan.seed)
-    return Level(share=share, faces=faces, epoch=epoch, test=scores(done.folder, "test"), reals=reals)
-
-
-def _trivial(table: Mapping[str, Any]) -> dict[str, Any]:
-    """AUROC and rates at the threshold of the trivial statistics, from the sound table of the model."""
-    first = {
-        row["score"]: row for row in reversed(table["rows"])
-    }  # the first row of a score is the conformal one
-    return {
-        name: {
-            "auroc": ranked["auroc"],
-            **{rate: first[name][rate] for rate in ("missed_fakes", "false_alarm_rate")},
-        }
-        for name, ranked in table["ranking"].items()
-        if name != table["score"]
-    }
 
 
 def candidate_fakes(table: pa.Table, *, seed: int, method: str | None = None) -> CandidateFakes:
