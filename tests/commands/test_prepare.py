@@ -22,8 +22,8 @@ from verovolto.data.storage.parquet import shard_metadata
 from verovolto.faces.detection.centerface import CenterFaceDetector
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 from verovolto.preparation import merge as gather
-from verovolto.preparation.extract import Rules
-from verovolto.preparation.pipeline import Prepared, prepare_set
+from verovolto.preparation.pipeline import Prepared
+from verovolto.preparation.pipeline import prepare as prepare_faces
 
 REAL = "original_sequences/youtube/c23/videos"
 FAKE = "manipulated_sequences/{}/c23/videos"
@@ -47,9 +47,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return collection(tmp_path_factory.mktemp("Größe mit Leerraum") / "ff++ ü")
 
 
+OWN: dict[str, Any] = {"crop": RULE, "smallest": 0, "confidence": 0.5}
+
+
 def run(src: Path, out: Path, *, detector: Any = None, faces: Any = "all", **options: Any) -> Prepared:
-    rules = Rules(rule=RULE, fps=4, faces=faces, confidence=0.5)
-    return prepare_set(src, out, rules, detector=detector or BrightSquares(), **options)
+    return prepare_faces(
+        src, out, **OWN, fps=4, faces=faces, face_detector=detector or BrightSquares(), **options
+    )
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -325,8 +329,7 @@ def test_rows_fill_groups_of_64_across_videos(tmp_path: Path, monkeypatch: pytes
     root, out = tmp_path / "set", tmp_path / "out"
     for name in "abcd":
         clip(root / "real" / f"{name}.mp4", frames=50)
-    rules = Rules(rule=RULE)
-    prepare_set(root, out, rules, detector=BrightSquares())
+    prepare_faces(root, out, **OWN, fps=1000, face_detector=BrightSquares())
     files = sorted(out.glob("*.parquet"))
     assert [file.name for file in files] == [f"faces-0000{i}-of-00002.parquet" for i in range(2)]
     sizes = [
@@ -355,7 +358,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str, source: P
 
 def test_a_rule_of_another_detector_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="boxes of bright, the detector is mtcnn"):
-        prepare_set(source, tmp_path / "out", Rules(rule=RULE))
+        prepare_faces(source, tmp_path / "out", crop=RULE)
 
 
 def test_media_without_a_folder_for_their_label_are_asked_for_it(tmp_path: Path) -> None:
@@ -464,7 +467,8 @@ def test_another_face_detector_brings_its_own_confidence_and_a_restated_rule(
 def test_real_clips_give_labels_methods_and_pairs(real_data: Path, tmp_path: Path) -> None:
     from verovolto.data.crop_rule import FFPP
 
-    done = prepare_set(real_data / "ffpp-clips", tmp_path / "out", Rules(rule=FFPP, frames=3, confidence=0.9))
+    out = tmp_path / "out"
+    done = prepare_faces(real_data / "ffpp-clips", out, crop=FFPP, frames=3, confidence=0.9, smallest=0)
     found = rows(tmp_path / "out")
     assert done.complete and len(found) == 12 and all(row["pair"] for row in found)
     assert {row["method"] for row in found} == {None, "Deepfakes", "FaceSwap"}

@@ -89,13 +89,8 @@ class Corruption:
 
     def describe(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "parameter": self.parameter,
-            "phrase": self.phrase,
-            "levels": list(self.levels),
-        }
+        names = ("name", "title", "parameter", "phrase")
+        return {**{name: getattr(self, name) for name in names}, "levels": list(self.levels)}
 
 
 def jpeg(image: Tensor, quality: float, _: int = 0) -> CorruptedImage:
@@ -145,32 +140,17 @@ def contrast(image: Tensor, factor: float, _: int = 0) -> CorruptedImage:
 
 
 _FACTORS = (0.75, 0.5, 0.25)
-CORRUPTIONS = (
-    Corruption(
-        name="jpeg", title="JPEG compression", parameter="quality", phrase="quality {}",
-        levels=(95.0, 75.0, 50.0, 30.0), change=jpeg,
-    ),
-    Corruption(
-        name="downscale", title="Low resolution", parameter="sides, factor", phrase="sides × {}",
-        levels=_FACTORS, change=downscale,
-    ),
-    Corruption(
-        name="blur", title="Blur", parameter="sigma, % of the side", phrase="sigma {} % of the side",
-        levels=(0.5, 1.0, 2.0), change=blur,
-    ),
-    Corruption(
-        name="noise", title="Noise", parameter="sd, grey levels of 255", phrase="sd {} grey levels",
-        levels=(5.0, 10.0, 20.0), change=noise,
-    ),
-    Corruption(
-        name="darkening", title="Low light", parameter="brightness, factor", phrase="brightness × {}",
-        levels=_FACTORS, change=darkening,
-    ),
-    Corruption(
-        name="contrast", title="Low contrast", parameter="contrast, factor", phrase="contrast × {}",
-        levels=_FACTORS, change=contrast,
-    ),
-)  # fmt: skip
+CORRUPTIONS = tuple(
+    Corruption(name=name, title=title, parameter=parameter, phrase=phrase, levels=levels, change=change)
+    for name, title, parameter, phrase, levels, change in (
+        ("jpeg", "JPEG compression", "quality", "quality {}", (95.0, 75.0, 50.0, 30.0), jpeg),
+        ("downscale", "Low resolution", "sides, factor", "sides × {}", _FACTORS, downscale),
+        ("blur", "Blur", "sigma, % of the side", "sigma {} % of the side", (0.5, 1.0, 2.0), blur),
+        ("noise", "Noise", "sd, grey levels of 255", "sd {} grey levels", (5.0, 10.0, 20.0), noise),
+        ("darkening", "Low light", "brightness, factor", "brightness × {}", _FACTORS, darkening),
+        ("contrast", "Low contrast", "contrast, factor", "contrast × {}", _FACTORS, contrast),
+    )
+)
 """What a detector is tried on, each with its levels from mild to severe."""
 
 

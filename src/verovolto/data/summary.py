@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from verovolto.data.splits import (
     cluster_kinds,
     shared_between_splits,
 )
+from verovolto.data.tables import aligned
 
 SAMPLE = 256
 """Images whose headers are read to state the sizes."""
@@ -166,7 +166,7 @@ def split_lines(faces: FaceSet) -> list[str]:
     rows: list[tuple[str, ...]] = [("split", "faces", "real", "fake", "identities", "videos")]
     for name, counts in count_splits(faces).items():
         rows.append((name, *(f"{count:,}" for count in counts.values())))
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def check_splits(faces: FaceSet) -> list[str]:
@@ -200,17 +200,7 @@ def _count_lines(title: str, counts: list[dict[str, Any]]) -> list[str]:
         return []
     rows = [(title, "label", "faces")]
     rows += [(str(row[title] or "-"), str(row["label"]), f"{row['faces']:,}") for row in counts]
-    return ["", *_aligned(rows)]
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows of cells, the first a header, as lines; columns of figures stand to the right."""
-    columns = []
-    for cells in zip(*rows, strict=True):
-        width = max(len(cell) for cell in cells)
-        figures = all(cell.replace(",", "").isdigit() for cell in cells[1:])
-        columns.append([cell.rjust(width) if figures else cell.ljust(width) for cell in cells])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return ["", *aligned(rows)]
 
 
 def contact_sheet(faces: FaceSet, *, across: int = 12, seed: int = 0, most: int = 24) -> Image.Image:

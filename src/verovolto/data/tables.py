@@ -1,4 +1,4 @@
-"""CSV tables and lists of names, read alike everywhere; what cannot be read is refused by name."""
+"""CSV tables and lists of names, read alike everywhere; what cannot be read is refused by name. Tables for people."""
 
 from __future__ import annotations
 
@@ -81,6 +81,21 @@ def read_csv(
             f"{path} cannot be read as a table: {reason}",
             hint="all rows need as many cells as the header; a comma within a cell, such as a decimal comma, splits it",
         ) from reason
+
+
+def aligned(rows: Sequence[tuple[str, ...]], *, left: int | None = None) -> list[str]:
+    """Rows of cells, the first a header, as lines for people.
+
+    To the right stand the columns of whole numbers; with `left` all columns but the first so many.
+    """
+    columns = []
+    for place, cells in enumerate(zip(*rows, strict=True)):
+        width = max(map(len, cells))
+        figures = (
+            all(cell.replace(",", "").isdigit() for cell in cells[1:]) if left is None else place >= left
+        )
+        columns.append([cell.rjust(width) if figures else cell.ljust(width) for cell in cells])
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def shown(names: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,16 +50,18 @@ _SIGMA = 1.0  # places of an anomaly map: 4 of 224 pixels, as in Roth et al. 202
 _REACH = 4
 
 
-@runtime_checkable
-class FeatureModel(Protocol):
-    """What real faces' feature maps look like: fitted, and judging others."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureModel(ABC):
+    """What real faces' feature maps look like: fitted, and judging others.
+
+    `layers` are the blocks of the backbone after which the maps are taken; all other fields are tensors.
+    """
 
     scores: ClassVar[tuple[str, ...]]
 
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """After which blocks of the backbone the maps are taken."""
+    layers: tuple[int, ...]
 
+    @abstractmethod
     def judge(
         self, maps: Sequence[Tensor], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
@@ -67,10 +69,12 @@ class FeatureModel(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be stored."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "layers"}
 
     @classmethod
     def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> FeatureModel:
         """Back from `tensors`, after any detour through a file."""
+        return cls(layers=layers, **tensors)
 
 
 class Recipe(ABC):

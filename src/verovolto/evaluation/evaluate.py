@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from verovolto.calibration.thresholds import (
     FALSE_ALARMS,
@@ -115,7 +115,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     """
     if len(a) < 3 or (a == a[0]).all() or (b == b[0]).all():
         return None
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+    return float(spearmanr(a, b).statistic)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from verovolto.networks import Bottleneck
 from verovolto.networks.backbones.resnet18 import resnet18_features
-from verovolto.networks.resnet_ocvae1 import PooledHeads, check_resnet_size, dense
+from verovolto.networks.resnet_ocvae1 import FlatHeads, PooledHeads, check_resnet_size, dense
 from verovolto.networks.vae import VAE, Posterior
 
 
@@ -42,20 +42,17 @@ class DecoderBlock(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-class FlatBottleneck(nn.Module):
+class FlatBottleneck(FlatHeads):
     """Flatten, linear to mu and logvar, linear back to the feature map."""
 
     def __init__(self, side: int, latent: int) -> None:
-        super().__init__()
+        super().__init__(side, latent)
         self.side = side
-        self.mu = nn.Linear(512 * side * side, latent)
-        self.logvar = nn.Linear(512 * side * side, latent)
         self.back = nn.Linear(latent, 512 * side * side)
 
     def encode(self, h: Float[Tensor, "b 512 s s"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b z"]]:
         """Mu and logvar of feature maps."""
-        flat = h.flatten(1)
-        return self.mu(flat), self.logvar(flat)
+        return self.forward(h)
 
     def decode(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b 512 s s"]:
         """Feature maps of a latent."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from verovolto.core.files import as_text
 from verovolto.data.layouts.base import Listing
+from verovolto.data.tables import aligned
 from verovolto.preparation.extract import Record
 
 UNEVEN = 0.05
@@ -18,6 +19,7 @@ UNEVEN = 0.05
 COVERAGE = "coverage.json"
 ALL = "all"
 _SHOWN = 20
+_COUNTED = ("label", "method", "videos", "unreadable", "damaged", "frames", "faces")
 
 
 @dataclass(kw_only=True)
@@ -54,14 +56,7 @@ class Counts:
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON values."""
-        return {
-            "label": self.label,
-            "method": self.method,
-            "videos": self.videos,
-            "unreadable": self.unreadable,
-            "damaged": self.damaged,
-            "frames": self.frames,
-            "faces": self.faces,
+        return {name: getattr(self, name) for name in _COUNTED} | {
             "no_face": self.no_face_frames,
             "no_face_reasons": dict(sorted(self.no_face.items())),
             "share_with_face": None if self.share is None else round(self.share, 6),
@@ -70,8 +65,7 @@ class Counts:
     @staticmethod
     def from_dict(value: dict[str, Any]) -> Counts:
         """Read what `to_dict` wrote."""
-        names = ("label", "method", "videos", "unreadable", "damaged", "frames", "faces")
-        return Counts(**{name: value[name] for name in names}, no_face=Counter(value["no_face_reasons"]))
+        return Counts(**{name: value[name] for name in _COUNTED}, no_face=Counter(value["no_face_reasons"]))
 
 
 def count(records: Iterable[Record]) -> list[Counts]:
@@ -136,7 +130,7 @@ def coverage_of(records: Sequence[Record], listing: Listing, rows: int) -> dict[
 
 def summary_lines(coverage: dict[str, Any], out: Path, *, already: bool = False) -> list[str]:
     """What a user should know of a preparation, a line each; `already` if it was finished before."""
-    lines = _aligned(table(Counts.from_dict(value) for value in coverage["classes"]))
+    lines = aligned(table(Counts.from_dict(value) for value in coverage["classes"]), left=2)
     reasons = coverage["classes"][-1]["no_face_reasons"]
     if reasons:
         lines.append(
@@ -152,15 +146,3 @@ def summary_lines(coverage: dict[str, Any], out: Path, *, already: bool = False)
     lines.append(f"{coverage['faces']:,} faces: {out}{again}")
     lines.append(f"see them: verovolto data info {out} --sheet FILE.png")
     return lines
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines; the first two columns stand to the left, figures to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if at < 2 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

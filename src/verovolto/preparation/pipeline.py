@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import as_text, read_json_object, write_json
 from verovolto.core.parallel import cores, run_jobs
 from verovolto.core.workdir import claim
-from verovolto.data.crop_rule import read_rule
+from verovolto.data.crop_rule import CropRule, read_rule
 from verovolto.data.layouts.base import Listing, MediaItem
 from verovolto.data.layouts.registry import list_media
 from verovolto.faces.detection.base import FaceDetector
@@ -105,8 +105,8 @@ def prepare(
     fps: float | None = None,
     frames: int | None = None,
     faces: Literal["largest", "all"] = "largest",
-    crop: str = "ffpp",
-    face_detector: str = FACE_DETECTOR,
+    crop: str | CropRule = "ffpp",
+    face_detector: str | FaceDetector = FACE_DETECTOR,
     smallest: float = SMALLEST,
     confidence: float | None = None,
     limits: Limits | None = None,
@@ -120,14 +120,16 @@ def prepare(
 
     Args:
         src: folder of media.
-        out: folder of the set, new or of the same preparation.
+        out: folder of the set, new or of the same preparation; its hidden folder `.work` holds what is done until all
+            is.
         layout: name of the layout of `src`, or `auto`.
         label: of all media below `src`, where no folder names it.
         fps: frames looked at a second of video, > 0; 2 where `frames` is None too.
         frames: frames looked at a video, evenly spread, >= 1, instead of a rate.
         faces: the one face that a frame is about, or all of them.
-        crop: name of a crop rule (`ffpp`, `tight`, `dfdc`) or a JSON file; restated for the boxes of `face_detector`.
-        face_detector: `mtcnn` or `centerface`.
+        crop: name of a crop rule (`ffpp`, `tight`, `dfdc`) or a JSON file, restated for the boxes of `face_detector`;
+            or a rule for these boxes.
+        face_detector: `mtcnn`, `centerface`, or a detector, which must pickle where `workers` is above 0.
         smallest: faces whose box is smaller than this on its larger side are left out, pixels.
         confidence: faces found with a lower score are left out, in [0, 1]; None for the detector's own.
         limits: what a file may cost; see `media.Limits`.
@@ -143,9 +145,11 @@ def prepare(
         OSError: the disk is full, or nothing may be written.
         KeyboardInterrupt: with what is done, and that the same call goes on.
     """
-    detector = open_detector(face_detector)
+    src, out, workers = Path(src), Path(out), cores() if workers is None else workers
+    _check_numbers(workers, max_unreadable)
+    detector = open_detector(face_detector) if isinstance(face_detector, str) else face_detector
     rules = Rules(
-        rule=for_detector(read_rule(crop), face_detector),
+        rule=_rule_for(detector, crop),
         fps=FPS if fps is None and frames is None else fps,
         frames=frames,
         faces=faces,
@@ -153,60 +157,6 @@ def prepare(
         confidence=detector.confidence if confidence is None else confidence,
         limits=limits or Limits(),
     )
-    return prepare_set(
-        Path(src),
-        Path(out),
-        rules,
-        layout=layout,
-        label=label,
-        detector=detector,
-        workers=cores() if workers is None else workers,
-        max_unreadable=max_unreadable,
-        one_class=one_class,
-        force=force,
-        on_progress=on_progress,
-    )
-
-
-def prepare_set(
-    src: Path,
-    out: Path,
-    rules: Rules,
-    *,
-    layout: str = "auto",
-    label: Literal["real", "fake"] | None = None,
-    detector: FaceDetector | None = None,
-    workers: int = 0,
-    max_unreadable: float = 0.5,
-    one_class: bool = False,
-    force: bool = False,
-    on_progress: OnProgress = lambda done, total: None,
-) -> Prepared:
-    """Extract the faces below `src` into a face set in the folder `out`, or go on with it; see `prepare`.
-
-    Args:
-        src: folder of media.
-        out: folder of the set; its hidden folder `.work` holds what is done until all is.
-        rules: frames, faces and crops.
-        layout: name of the layout, or `auto`.
-        label: of all media below `src`, where no folder names it.
-        detector: of faces; MTCNN by default. It must pickle where `workers` is above 0.
-        workers: processes; 0 for none but this one.
-        max_unreadable: share of media, in [0, 1], that may be unreadable.
-        one_class: see `prepare`.
-        force: delete another preparation that stands in `out`.
-        on_progress: see `OnProgress`.
-
-    Raises:
-        InputError: as of `prepare`, and `DataError`, `OSError`, `KeyboardInterrupt` likewise.
-    """
-    _check_numbers(workers, max_unreadable)
-    detector = detector or open_detector(FACE_DETECTOR)
-    if rules.rule.detector != detector.name:
-        raise InputError(
-            f"the crop rule refers to boxes of {rules.rule.detector}, the detector is {detector.name}",
-            hint="give a rule for this detector",
-        )
     listing = list_media(src, layout=layout, label=label)
     chosen = {key: value for key, value in asdict(rules).items() if key not in ("rule", "limits")}
     settings = Settings(
@@ -220,21 +170,36 @@ def prepare_set(
     if finished := _begin(out, settings, force=force):
         return finished
     labels = {job.name: job.item.label for job in jobs_of(listing)}
-    names = list(labels)
-    if not names:
+    classes = frozenset() if one_class else frozenset(listing.problems.expected)
+    _check_media(src, listing, labels, classes)
+    extractor = Extractor(detector=detector, rules=rules, work=out / WORK)
+    again = list_media(src, layout=layout if label else listing.layout, label=label)
+    _extract(jobs_of(again), extractor, list(labels), workers, on_progress)
+    return _finish(out, list(labels), listing, settings, max_unreadable, classes)
+
+
+def _rule_for(detector: FaceDetector, crop: str | CropRule) -> CropRule:
+    """The crop rule that refers to the boxes of a detector."""
+    rule = crop if isinstance(crop, CropRule) else for_detector(read_rule(crop), detector.name)
+    if rule.detector != detector.name:
+        raise InputError(
+            f"the crop rule refers to boxes of {rule.detector}, the detector is {detector.name}",
+            hint="give a rule for this detector",
+        )
+    return rule
+
+
+def _check_media(src: Path, listing: Listing, labels: Mapping[str, str], classes: frozenset[str]) -> None:
+    """Refuse before anything is decoded a folder that holds no media, or none of a class that it has folders for."""
+    if not labels:
         raise DataError(
             f"{src} holds no videos and no photographs", hint="; ".join(listing.problems.lines()) or None
         )
-    classes = frozenset() if one_class else frozenset(listing.problems.expected)
     if lost := classes - set(labels.values()):
         raise DataError(
             f"{src} has folders of real and of fake media, and nothing was found in those of {' and '.join(lost)}",
             hint="; ".join((*listing.problems.lines(), ONE_CLASS)),
         )
-    extractor = Extractor(detector=detector, rules=rules, work=out / WORK)
-    again = list_media(src, layout=layout if label else listing.layout, label=label)
-    _extract(jobs_of(again), extractor, names, workers, on_progress)
-    return _finish(out, names, listing, settings, max_unreadable, classes)
 
 
 def jobs_of(listing: Listing) -> Iterator[Job]:

@@ -21,6 +21,7 @@ from verovolto.evaluation.groups import scored_rows
 from verovolto.evaluation.run import Evaluation
 from verovolto.report import evaluation_text as text
 from verovolto.report import figures
+from verovolto.report.canvas import INK, MUTED
 from verovolto.report.galleries import Face, Gallery, Pick, pick, png, side_by_side, strips
 from verovolto.report.html import Page, data_uri, environment, estimate
 from verovolto.report.robustness import auroc_against_level, flagged_against_level, robustness_sentences
@@ -169,7 +170,11 @@ def _score_figures(data: ReportData) -> dict[str, bytes]:
     }
     rows = _rows(metrics)
     if len(rows) > 1:
-        drawn["auroc"] = figures.forest([(each, row["auroc"], group) for each, row, group in rows])
+        drawn["auroc"] = figures.forest(
+            ((each, row["auroc"], INK if group == "score" else MUTED) for each, row, group in rows),
+            label="AUROC (0.5 = chance; below: reals score higher)", reference=0.5, span=(0.35, 0.65),
+            marks={MUTED: "D"},
+        )  # fmt: skip
     if (metrics["calibration"] or {}).get("curve"):
         drawn["calibration"] = figures.calibration(metrics["calibration"]["curve"])
     if "sharpness" in baselines:

@@ -5,7 +5,7 @@ Real faces are blue, fakes orange; higher scores mean more likely fake. Only the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,25 +131,46 @@ def calibration(curve: Sequence[Mapping[str, Any]]) -> bytes:
     return canvas.png
 
 
-def forest(rows: Sequence[tuple[str, Mapping[str, float | None], str]]) -> bytes:
-    """AUROC with its interval, a row a score. `rows`: (name, figure, group), group "score" or "baseline"."""
-    with Canvas(6.0, 0.9 + 0.34 * len(rows)) as canvas:
+def forest(
+    rows: Iterable[tuple[str, Mapping[str, float | None], str]],
+    *,
+    label: str,
+    reference: float = 0.0,
+    band: float = 0.0,
+    span: tuple[float, float] | None = None,
+    marks: Mapping[str, str] | None = None,
+) -> bytes:
+    """Figures with their 95 % intervals, one below the other: name, estimate and colour.
+
+    Args:
+        rows: from top to bottom.
+        label: of the axis.
+        reference: the figure that stands for nothing found.
+        band: shades what differs from it by no more.
+        span: what the axis shows at least.
+        marks: by colour; a disc elsewhere.
+    """
+    shown = list(rows)
+    with Canvas(7.0, 1.0 + 0.36 * len(shown)) as canvas:
         axes = canvas.axes
-        axes.axvline(0.5, color=MUTED, linestyle=":", linewidth=1.2)
-        for place, (_, figure, group) in enumerate(rows):
-            value, low, high = figure["value"], figure["low"], figure["high"]
+        if band:
+            axes.axvspan(reference - band, reference + band, color=MUTED, alpha=0.18, linewidth=0)
+        axes.axvline(reference, color=MUTED, linestyle=":", linewidth=1.2)
+        for place, (_, figure, colour) in enumerate(shown):
+            value, low, high = (figure[key] for key in ("value", "low", "high"))
             if value is None:
                 continue
-            colour = INK if group == "score" else MUTED
             if low is not None and high is not None:
                 axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
-            marker = "o" if group == "score" else "D"
-            axes.plot([value], [place], marker=marker, color=colour, markersize=6)
-        axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-        axes.set(xlabel="AUROC (0.5 = chance; below: reals score higher)", ylim=(len(rows) - 0.5, -0.5))
+            axes.plot([value], [place], marker=(marks or {}).get(colour, "o"), color=colour, markersize=6)
+        axes.set_yticks(range(len(shown)), [name for name, _, _ in shown])
+        axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
-        bounds = [bound for _, figure, _ in rows for bound in figure.values() if bound is not None]
-        axes.set_xlim(min([0.35, *(b - 0.03 for b in bounds)]), max([0.65, *(b + 0.03 for b in bounds)]))
+        if span:
+            bounds = [bound for _, figure, _ in shown for bound in figure.values() if bound is not None]
+            axes.set_xlim(
+                min([span[0], *(b - 0.03 for b in bounds)]), max([span[1], *(b + 0.03 for b in bounds)])
+            )
     return canvas.png
 
 

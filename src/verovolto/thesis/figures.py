@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from verovolto.evaluation.groups import scored_rows
 from verovolto.evaluation.metrics import Ranking, average_precision, curves
 from verovolto.report.canvas import FAKE, INK, MUTED, REAL, Canvas
 from verovolto.report.evaluation_page import galleries_of, latents_of
-from verovolto.report.figures import CLASSES, f1_against_threshold, latent_use, tsne
+from verovolto.report.figures import CLASSES, f1_against_threshold, forest, latent_use, tsne
 from verovolto.report.galleries import Pick, png, side_by_side, strips
 from verovolto.report.network_diagrams import diagram
 from verovolto.thesis.error_spectra import ErrorSpectra, error_spectra, mean_spectra
@@ -203,30 +203,6 @@ def checkpoint_precision_recall(checkpoints: Sequence[Checkpoint], *, chosen: in
             xlabel="recall of reals", ylabel="precision of reals", xlim=(-0.01, 1.01), ylim=(0, 1.02)
         )
         canvas.axes.legend(loc="lower left")
-    return canvas.png
-
-
-def forest(rows: Iterable[tuple[str, Estimate, str]], *, label: str, band: float = 0.0) -> bytes:
-    """Differences with their 95 % intervals, one below the other: name, estimate and colour.
-
-    `band` shades the differences of up to that size, whatever their sign.
-    """
-    shown = list(rows)
-    with Canvas(7.0, 1.0 + 0.36 * len(shown)) as canvas:
-        axes = canvas.axes
-        if band:
-            axes.axvspan(-band, band, color=MUTED, alpha=0.18, linewidth=0)
-        axes.axvline(0, color=MUTED, linestyle=":", linewidth=1.2)
-        for place, (_, estimate, colour) in enumerate(shown):
-            value, low, high = (estimate[key] for key in ("value", "low", "high"))
-            if value is None:
-                continue
-            if low is not None and high is not None:
-                axes.plot([low, high], [place, place], color=colour, linewidth=2.2)
-            axes.plot([value], [place], marker="o", color=colour, markersize=6)
-        axes.set_yticks(range(len(shown)), [name for name, _, _ in shown])
-        axes.set(xlabel=label, ylim=(len(shown) - 0.5, -0.5))
-        axes.grid(axis="y", visible=False)
     return canvas.png
 
 

@@ -38,41 +38,30 @@ class Description:
     instead: str
 
 
-DEVIATIONS: dict[Deviation, Description] = {
-    "uniform-noise": Description(
-        number=2, published="the noise of the reparametrisation is uniform in [0, 1), as the published code draws it",
-        instead="it is standard normal",
-    ),
-    "mse": Description(
-        number=3, published="the reconstruction score is the mean squared error, and thresholds are in its units",
-        instead="it is the root of that; rankings are the same",
-    ),
-    "leak": Description(
-        number=4, published="frames are drawn at random: people and videos stand on both sides",
-        instead="training, validation and test share nobody; as many faces test and validate, where there are as many",
-    ),
-    "test-epoch": Description(
-        number=5, published="the epoch has the largest area under precision and recall on the test set",
-        instead="it has the least loss on validation reals, and thresholds are set on the other half of these",
-    ),
-    "pooled": Description(
-        number=6, published="the first threshold is the 80th percentile of the test scores, real and fake pooled",
-        instead="it is the 80th percentile of validation reals",
-    ),
-    "max-f1": Description(
-        number=7, published="the second threshold has the largest F1 of real on validation faces, fakes included",
-        instead="it is that of the false-alarm rate asked for, of validation reals",
-    ),
-    "strict": Description(
-        number=8, published="a face is accepted if score < s, and s is at most the largest score",
-        instead="a face is accepted if score <= s, and s can be infinite",
-    ),
-    "3d-spectrum": Description(
-        number=10,
-        published="beside the power spectra stands the amplitude of the 3-D DFT, colour for an axis (a figure only)",
-        instead="power spectra in two dimensions alone",
-    ),
-}  # fmt: skip
+# Name, row of the list in docs/thesis.md, what is done with the deviation, and what without it.
+_DEVIATIONS: tuple[tuple[Deviation, int, str, str], ...] = (
+    ("uniform-noise", 2, "the noise of the reparametrisation is uniform in [0, 1), as the published code draws it",
+     "it is standard normal"),
+    ("mse", 3, "the reconstruction score is the mean squared error, and thresholds are in its units",
+     "it is the root of that; rankings are the same"),
+    ("leak", 4, "frames are drawn at random: people and videos stand on both sides",
+     "training, validation and test share nobody; as many faces test and validate, where there are as many"),
+    ("test-epoch", 5, "the epoch has the largest area under precision and recall on the test set",
+     "it has the least loss on validation reals, and thresholds are set on the other half of these"),
+    ("pooled", 6, "the first threshold is the 80th percentile of the test scores, real and fake pooled",
+     "it is the 80th percentile of validation reals"),
+    ("max-f1", 7, "the second threshold has the largest F1 of real on validation faces, fakes included",
+     "it is that of the false-alarm rate asked for, of validation reals"),
+    ("strict", 8, "a face is accepted if score < s, and s is at most the largest score",
+     "a face is accepted if score <= s, and s can be infinite"),
+    ("3d-spectrum", 10,
+     "beside the power spectra stands the amplitude of the 3-D DFT, colour for an axis (a figure only)",
+     "power spectra in two dimensions alone"),
+)  # fmt: skip
+DEVIATIONS = {
+    name: Description(number=number, published=published, instead=instead)
+    for name, number, published, instead in _DEVIATIONS
+}
 
 
 def deviations_in(names: Sequence[str]) -> tuple[Deviation, ...]:

@@ -25,6 +25,7 @@ from verovolto.detectors.feature_baseline import (
     ANOMALY_MAP_SIDE,
     CHANNELS,
     FeatureBaselineDetector,
+    FeatureModel,
     Recipe,
     fit_gaussian,
     numbers_of_gaussian,
@@ -40,12 +41,11 @@ LAYERS = (STEM, 0, 2, 4, 7, 10, 14, 15)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Mahalanobis:
+class Mahalanobis(FeatureModel):
     """`means[l]` `[C_l]`, `whitenings[l]` `[C_l, C_l]` of each level; see `fit_gaussian`."""
 
     scores: ClassVar[tuple[str, ...]] = ("mahalanobis",)
 
-    layers: tuple[int, ...]
     means: tuple[Tensor, ...]
     whitenings: tuple[Tensor, ...]
 
@@ -74,14 +74,14 @@ class Mahalanobis:
                 shares = shares + shares_of(features.float(), pooled, mean, whitening, distance)
         return {"mahalanobis": total}, shares.clamp(min=0) if anomaly_map else None
 
+    @override
     def tensors(self) -> dict[str, Tensor]:
-        """What has to be stored."""
         means = {f"mean.{n}": mean for n, mean in enumerate(self.means)}
         return means | {f"whitening.{n}": whitening for n, whitening in enumerate(self.whitenings)}
 
     @classmethod
+    @override
     def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> Mahalanobis:
-        """Back from `tensors`, after any detour through a file."""
         means, whitenings = (
             tuple(tensors[f"{what}.{n}"] for n in range(len(layers))) for what in ("mean", "whitening")
         )

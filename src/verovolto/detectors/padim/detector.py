@@ -12,7 +12,7 @@ meant for features of one scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,6 +28,7 @@ from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import (
     CHANNELS,
     FeatureBaselineDetector,
+    FeatureModel,
     Recipe,
     above_median,
     aligned,
@@ -48,12 +49,11 @@ DEPTH = sum(CHANNELS[layer] for layer in LAYERS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PaDiM:
+class PaDiM(FeatureModel):
     """`channels` `[k]` say which were drawn; `mean` `[P, k]` and `whitening` `[P, k, k]` of the P = 28 * 28 places."""
 
     scores: ClassVar[tuple[str, ...]] = ("padim", "padim_mean")
 
-    layers: tuple[int, ...]
     channels: Int64[Tensor, " k"]
     mean: Float[Tensor, "p k"]
     whitening: Float[Tensor, "p k k"]
@@ -103,20 +103,6 @@ class PaDiM:
         smooth = smoothed(distance)
         columns = {"padim": smooth.amax((1, 2)), "padim_mean": distance.mean((1, 2))}
         return columns, above_median(smooth) if anomaly_map else None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What has to be stored."""
-        return {"channels": self.channels, "mean": self.mean, "whitening": self.whitening}
-
-    @classmethod
-    def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PaDiM:
-        """Back from `tensors`, after any detour through a file."""
-        return cls(
-            layers=layers,
-            channels=tensors["channels"],
-            mean=tensors["mean"],
-            whitening=tensors["whitening"],
-        )
 
 
 def drawn_channels(count: int, seed: int) -> Int64[Tensor, " k"]:

@@ -15,7 +15,7 @@ belongs where the faces may be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +32,7 @@ from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import (
     CHANNELS,
     FeatureBaselineDetector,
+    FeatureModel,
     Recipe,
     above_median,
     aligned,
@@ -54,12 +55,11 @@ NEIGHBOURS = 9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PatchCore:
+class PatchCore(FeatureModel):
     """`memory` `[m, d]`: patches of real faces in units of each channel's `spread` `[d]`."""
 
     scores: ClassVar[tuple[str, ...]] = ("patchcore", "patchcore_mean")
 
-    layers: tuple[int, ...]
     memory: Float[Tensor, "m d"]
     spread: Float[Tensor, " d"]
 
@@ -101,15 +101,6 @@ class PatchCore:
         grid = torch.stack(distances).view(-1, GRID, GRID)
         columns = {"patchcore": torch.stack(largest), "patchcore_mean": grid.mean((1, 2))}
         return columns, above_median(smoothed(grid)) if anomaly_map else None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What has to be stored."""
-        return {"memory": self.memory, "spread": self.spread}
-
-    @classmethod
-    def from_tensors(cls, layers: tuple[int, ...], tensors: Mapping[str, Tensor]) -> PatchCore:
-        """Back from `tensors`, after any detour through a file."""
-        return cls(layers=layers, memory=tensors["memory"], spread=tensors["spread"])
 
 
 def embedded(maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"]:

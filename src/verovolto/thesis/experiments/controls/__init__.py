@@ -14,10 +14,10 @@ from verovolto.core.errors import TrainingError
 from verovolto.core.workdir import Done
 from verovolto.report.canvas import FAKE, INK, MUTED, REAL
 from verovolto.report.evaluation_text import side
+from verovolto.report.figures import forest
 from verovolto.report.html import change
 from verovolto.thesis.experiments.controls.networks import SCORE, Condition, slug, train_and_score
 from verovolto.thesis.experiments.controls.statistics import METRICS, difference, exceeds_seed_variance
-from verovolto.thesis.figures import forest
 from verovolto.thesis.networks import noise_of, scores
 from verovolto.thesis.plan import Context
 from verovolto.thesis.protocols import rankings
