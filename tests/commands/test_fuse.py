@@ -233,7 +233,7 @@ class TestFusion:
         alone, fused = part.score(images).score.numpy(), twice.score(images).score.numpy()
         assert (np.argsort(alone, kind="stable") == np.argsort(fused, kind="stable")).all()
 
-    def test_the_heat_map_is_that_of_the_parts_that_have_one(
+    def test_the_anomaly_map_is_that_of_the_parts_that_have_one(
         self, fused: FusedDetector, faces: list[Image.Image]
     ) -> None:
         scores = fused.score_batch(to_batch(faces), anomaly_map=True)

@@ -34,7 +34,7 @@ def drawn(seed: int, height: int, width: int) -> bytes:
 
 
 def key_frames(frame_score: FrameScore, *, level: float = 1.0, anomaly_map: bool = True) -> KeyFrame:
-    """A frame whose heat map reaches from 0 to `level`."""
+    """A frame whose anomaly map reaches from 0 to `level`."""
     scale = np.linspace(0, level, 24 * 24, dtype=np.float32).reshape(24, 24) if anomaly_map else None
     return KeyFrame(
         frame_score=frame_score,

@@ -41,7 +41,7 @@ def pictures(html: str, kind: str = "context|strip") -> list[np.ndarray]:
     """The pictures of faces on the page, `[h, w, 3]` each; timelines are no such pictures."""
     alts = {
         "context": "The frame with the face marked",
-        "strip": "Crop and heat map",
+        "strip": "Crop and anomaly map",
         "timeline": "Score of every",
     }
     wanted = "|".join(alts[one] for one in kind.split("|"))
@@ -149,7 +149,7 @@ def test_the_face_is_marked() -> None:
     assert (rows[0], rows[-1]) == (10, 70) and columns[-1] == 60, "as the box says, cut at the border"
 
 
-def test_heat_maps_of_a_medium_share_a_scale() -> None:
+def test_anomaly_maps_of_a_medium_share_a_scale() -> None:
     faint, strong = scans.judged(0, 0.2, level=0.1, pictures=1), scans.judged(1, 0.3, level=1.0, pictures=1)
     together = pictures(built(scans.medium("a.mp4", faint, strong)).html, "strip")
     alone = pictures(built(scans.medium("a.mp4", faint)).html, "strip")

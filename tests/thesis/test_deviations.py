@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import write_set
+from tests.conftest import Command, write_set
 from tests.thesis.test_reproduce import plan, tables
 from verovolto.commands.reproduce import reproduce
 from verovolto.core import workdir
@@ -415,10 +415,32 @@ def test_names_that_are_not_there_are_refused_with_the_list(faces: Path, tmp_pat
         plan(faces, tmp_path, deviations=("leek",))
     sound = plan(faces, tmp_path, protocols=("honest",))
     assert "--deviations" not in command_of(sound) and not sound.kept("honest")
-    with pytest.raises(InputError, match="--protocol honest has none"):
-        reproduce(data=faces, out=tmp_path, protocol="honest", deviations="leak")
+    with pytest.raises(InputError, match="--protocol sound has none"):
+        reproduce(data=faces, out=tmp_path, protocol="sound", deviations="leak")
     with pytest.raises(InputError, match="no deviation is called 'leek'"):
         reproduce(data=faces, out=tmp_path, quirks="leek")  # the old name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("sound", "sound has none"), ("honest", "sound has none"), ("fair", "thesis, sound, both")],
+)
+def test_the_sound_protocol_has_a_former_name(
+    name: str, said: str, faces: Path, tmp_path: Path, command_line: Command
+) -> None:
+    words = (
+        "reproduce",
+        "--data",
+        str(faces),
+        "--out",
+        str(tmp_path),
+        "--deviations",
+        "leak",
+        "--protocol",
+        name,
+    )
+    code, _, err = command_line(*words)
+    assert code == 2 and said in err
 
 
 def test_the_command_takes_the_flag(faces: Path, tmp_path: Path) -> None:

@@ -268,9 +268,9 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(faces: Path, tmp_p
 
 def test_the_command_takes_its_flags(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reproduce(
-        data=faces, out=tmp_path, protocol="honest", models="oc-ae, ", parts="comparison", epochs=1, every=1, size=8,
+        data=faces, out=tmp_path, protocol="sound", models="oc-ae, ", parts="comparison", epochs=1, every=1, size=8,
         latent=4, batch_size=8, false_alarm=0.2, resamples=20, threads=1, precision="32", device="cpu",
     )  # fmt: skip
     assert f"report: {tmp_path.resolve() / 'report.html'}" in capsys.readouterr().out
     page = (tmp_path / "report.html").read_text()
-    assert "--protocol honest --models oc-ae" in page and "--false-alarm 0.2" in page
+    assert "--protocol sound --models oc-ae" in page and "--false-alarm 0.2" in page

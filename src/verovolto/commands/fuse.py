@@ -90,9 +90,9 @@ def _common_seed(folders: tuple[Path, ...], parts: list[Detector]) -> int:
         if (found := _halved_by(part)) is not None
     }
     if len(set(seeds.values())) > 1:
-        told = ", ".join(f"{folder} by seed {seed}" for folder, seed in seeds.items())
+        cut = ", ".join(f"{folder} by seed {seed}" for folder, seed in seeds.items())
         raise InputError(
-            f"the detectors cut the validation people differently: {told}",
+            f"the detectors cut the validation people differently: {cut}",
             hint="train them with one --seed; where they are of other data than --data, give --seed",
         )
     return next(iter(seeds.values()), 0)

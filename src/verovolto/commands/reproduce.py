@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 
 MODELS = "oc-fakedect1,resnet-ocvae1,resnet-ocvae2"
+Choice = Literal["thesis", "sound", "both"]
+
+
+def _protocol(_: Any, tokens: Any) -> str:
+    """A protocol as it is given, `sound` also by its former name."""
+    given = {"honest": "sound"}.get(tokens[0].value, tokens[0].value)
+    if given not in get_args(Choice):
+        raise ValueError(f"there is no {given}, choose from {', '.join(get_args(Choice))}")
+    return str(given)
 
 
 def reproduce(
     *,
     data: Path,
     out: Path,
-    protocol: Literal["thesis", "honest", "both"] = "both",
+    protocol: Annotated[Choice, Parameter(converter=_protocol)] = "both",
     models: str = MODELS,
     parts: str | None = None,
     deviations: str | None = None,
@@ -43,7 +52,7 @@ def reproduce(
     `tables.csv` and `figures/` into the folder `--out`. Killed and started again, it goes on where it was.
 
     As published (`thesis`): frames split at random, the epoch chosen on the test set, thresholds from the pooled test
-    scores or with the help of fakes, real as positive. As it should be (`honest`): splits that share nobody, the
+    scores or with the help of fakes, real as positive. As it should be (`sound`): splits that share nobody, the
     epoch and the thresholds from validation reals, both classes. With `both`, the two are set side by side.
     `--deviations` says which of the first one's ways are kept; without one, it does there what the sound one does.
 
@@ -68,7 +77,7 @@ def reproduce(
         the last two, as the thesis's text and tables have it.
     method
         Take the fakes of this method alone, such as Deepfakes; else every fake of the set. The part `forgeries` judges
-        the others besides, where their people are in the honest test split.
+        the others besides, where their people are in the sound test split.
     epochs
         Passes over the training reals.
     every
@@ -87,7 +96,7 @@ def reproduce(
     seed
         Seed of the splits, the training, the resamples and the pictures.
     false_alarm
-        The false-alarm rate of the honest thresholds.
+        The false-alarm rate of the sound thresholds.
     resamples
         Bootstrap resamples behind each interval.
     no_faces
@@ -107,16 +116,17 @@ def reproduce(
     """
     from verovolto.core.errors import InputError
     from verovolto.thesis.pipeline import run_reproduction
-    from verovolto.thesis.plan import AS_PUBLISHED, PARTS, PROTOCOLS, Plan, deviations_in, names_in
+    from verovolto.thesis.plan import AS_PUBLISHED, PARTS, PROTOCOLS, Plan, Protocol, deviations_in, names_in
 
     kept = quirks if deviations is None else deviations
-    if kept is not None and protocol == "honest":
+    if kept is not None and protocol == "sound":
         raise InputError(
-            "--deviations are the thesis's, and --protocol honest has none of them",
+            "--deviations are the thesis's, and --protocol sound has none of them",
             hint="leave out --deviations, or ask for --protocol thesis or both",
         )
+    one: Protocol = "thesis" if protocol == "thesis" else "honest"  # the name of the sound one in files
     plan = Plan(
-        data=data, out=out, protocols=PROTOCOLS if protocol == "both" else (protocol,), models=names_in(models),
+        data=data, out=out, protocols=PROTOCOLS if protocol == "both" else (one,), models=names_in(models),
         parts=PARTS if parts is None else tuple(name for name in names_in(parts) if name != "none"),
         method=method, epochs=epochs, every=every, size=size, latent=latent, limit=limit, batch_size=batch_size,
         weights=weights, seed=seed, false_alarm=false_alarm, resamples=resamples, no_faces=no_faces, device=device,

@@ -1,4 +1,4 @@
-"""Frames looked at and faces found, counted by class, and what a user is told of them. Pure functions of records."""
+"""Frames looked at and faces found, counted by class, and their summary in lines. Pure functions of records."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def write_document(
 
 def command_of(plan: Plan) -> str:
     """The exact command that makes this document again."""
-    protocol = "both" if len(plan.protocols) > 1 else plan.protocols[0]
+    protocol = "both" if len(plan.protocols) > 1 else "thesis" if "thesis" in plan.protocols else "sound"
     words = ["verovolto", "reproduce", "--data", str(plan.data), "--out", str(plan.out), "--protocol", protocol,
              "--models", ",".join(plan.models), "--parts", ",".join(plan.parts) or "none"]  # fmt: skip
     if "thesis" in plan.protocols:

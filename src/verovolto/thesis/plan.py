@@ -21,7 +21,7 @@ NAMES: tuple[Deviation, ...] = get_args(Deviation)
 AS_PUBLISHED: tuple[Deviation, ...] = tuple(name for name in NAMES if name not in ("uniform-noise", "mse"))
 """What the thesis's text and tables do. The other two are of its code, or of other figures in it."""
 Protocol = Literal["thesis", "honest"]
-"""`thesis` is the protocol as published, `honest` the sound one."""
+"""`thesis` is the protocol as published, `honest` the sound one, as steps and files call it."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 PARTS: tuple[str, ...] = ("comparison", "forgeries", "spectra", "contamination", "controls")

@@ -161,9 +161,9 @@ def check_same(config: TrainConfig) -> None:
     before, now = flat(stored_config(config.out)), flat(config)
     other = [k for k in now if before.get(k) != now[k] and k not in _RESUMABLE]
     if other:
-        told = ", ".join(f"{k} was {before.get(k)}, is {now[k]}" for k in other[:3])
+        changes = ", ".join(f"{k} was {before.get(k)}, is {now[k]}" for k in other[:3])
         raise TrainingError(
-            f"{config.out} holds a run of another configuration: {told}", hint="give another --out"
+            f"{config.out} holds a run of another configuration: {changes}", hint="give another --out"
         )
 
 

@@ -262,7 +262,7 @@ class TestDetector:
             assert float(same[name].max()) < float(other[name].min())
 
     @pytest.mark.parametrize("corner", [(8, 8), (8, 40), (40, 8), (40, 40)])
-    def test_the_heat_map_shows_where_a_patch_was_planted(
+    def test_the_anomaly_map_shows_where_a_patch_was_planted(
         self, detector: FeatureBaselineDetector, corner: tuple[int, int]
     ) -> None:
         pixels = np.array(with_grain(200))

@@ -18,9 +18,9 @@ def face(side: int = 64) -> torch.Tensor:
 
 @given(seed=st.integers(0, 10_000), side=st.sampled_from([48, 64, 112]))
 def test_it_stays_a_picture_of_the_same_size_and_face(seed: int, side: int) -> None:
-    worn = corrupt_benignly(face(side), np.random.default_rng(seed))
-    assert worn.dtype == torch.uint8 and worn.shape == (3, side, side)
-    plain, seen = face(side).flatten().numpy(), worn.float().flatten().numpy()
+    corrupted = corrupt_benignly(face(side), np.random.default_rng(seed))
+    assert corrupted.dtype == torch.uint8 and corrupted.shape == (3, side, side)
+    plain, seen = face(side).flatten().numpy(), corrupted.float().flatten().numpy()
     assert np.corrcoef(plain, seen)[0, 1] > 0.6
 
 

@@ -77,7 +77,7 @@ class FusedDetector(Detector):
         return Scores(columns=columns, default=SCORE, anomaly_map=where)
 
     def explain(self, images: Any) -> Explanation | None:
-        """The crops as the first part sees that has a heat map, with the fusion's own; None where no part has one."""
+        """The crops as the first part with an anomaly map sees them, with the map of all; None without such a part."""
         batch = to_batch(images)
         anomaly_map = self.score_batch(batch, anomaly_map=True).anomaly_map
         shown = next(filter(None, (part.explain(images) for part in self.detectors)), None)
@@ -169,7 +169,7 @@ def reference_scores(detector: Detector, reals: FaceSet, fingerprint: str) -> ND
 def _weighted(
     maps: Sequence[Float[Tensor, "b _ _"] | None], terms: NDArray[np.float64]
 ) -> Float[Tensor, "b h w"] | None:
-    """Heat maps, each of the same whole, weighted by what its part adds that speaks for a fake; None without any.
+    """Anomaly maps, each of the same whole, weighted by what its part adds that speaks for a fake; None without any.
 
     Parts' maps have units of their own, so only where each is hot is taken from it. The mean of a face's map is what
     its parts with maps add.

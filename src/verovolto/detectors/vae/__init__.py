@@ -27,7 +27,7 @@ _OF_SOME = {
 
 @dataclass(frozen=True, kw_only=True)
 class VariationalConfig(GradientConfig, group="vae"):
-    """What every network with a variational bottleneck is told; None takes the published value."""
+    """How a network with a variational bottleneck is built, trained and scored; None takes the published value."""
 
     at_least: ClassVar[Limits] = {"size": 4, "latent": 1, "beta": 0.0, "kl_warmup": 0}
 
@@ -53,7 +53,7 @@ class VariationalConfig(GradientConfig, group="vae"):
 
 @dataclass(frozen=True, kw_only=True)
 class VAEConfig(VariationalConfig, models=get_args(ModelName)):
-    """What the VAEs of `networks.registry` are told."""
+    """The options of the VAEs of `networks.registry`."""
 
     second_encoder: SecondEncoder = "shared"
     """OC-FakeDect2: encode reconstructions by the same encoder, or by one of its own."""

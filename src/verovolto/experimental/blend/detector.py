@@ -33,8 +33,8 @@ HEAD_SCORES = (BLEND, RMSE)
 class BlendDetector(Detector):
     """A `BlendVAE` network with the scores of the heads that were trained: `score_names`, the default one first.
 
-    The heat map is the predicted one, the probability of a blend at each place `[B, size / 4, size / 4]`; of a network
-    whose head was not trained, the error of the reconstruction at full size.
+    The anomaly map is the predicted one, the probability of a blend at each place `[B, size / 4, size / 4]`; of a
+    network whose head was not trained, the error of the reconstruction at full size.
     """
 
     kind = "blend"

@@ -111,15 +111,15 @@ def _gaussian(rows: Tensor, controls: int) -> Float64[Tensor, "d d"]:
     Only what least squares leaves is shrunk, and the controls among themselves: shrinking the whole would loosen the
     ties between values and controls, which are what is known best (an error follows its input to within a tenth).
     """
-    given, told = rows[:, :controls], rows[:, controls:]
-    slope: Tensor = torch.linalg.lstsq(given, told).solution
-    rest = told - given @ slope
+    given, values = rows[:, :controls], rows[:, controls:]
+    slope: Tensor = torch.linalg.lstsq(given, values).solution
+    rest = values - given @ slope
     spread = rest.std(0, correction=0)
     of_rest: Tensor = torch.linalg.cholesky(ledoit_wolf(rest / spread)) * spread[:, None]
     if not controls:
         return of_rest
     of_controls = torch.linalg.cholesky(ledoit_wolf(given))
-    above = torch.zeros(controls, told.shape[1], dtype=torch.float64)
+    above = torch.zeros(controls, values.shape[1], dtype=torch.float64)
     return torch.cat([torch.cat([of_controls, above], 1), torch.cat([slope.T @ of_controls, of_rest], 1)])
 
 

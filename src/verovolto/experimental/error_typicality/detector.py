@@ -182,7 +182,8 @@ def fit_typicality_of_errors(
 class TypicalityDetector(Detector):
     """A density of reconstruction errors on top of a finished VAE (see `experimental.error_typicality.fit`).
 
-    It has no heat map: what makes an error atypical is how its power is spread over frequencies, nowhere in particular.
+    It has no anomaly map: what makes an error atypical is how its power is spread over frequencies, nowhere in
+    particular.
     """
 
     kind = NAME

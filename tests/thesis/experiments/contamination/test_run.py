@@ -135,7 +135,7 @@ def test_without_the_honest_networks_it_says_what_is_missing(faces: Path, tmp_pa
     run_reproduction(plan(faces, tmp_path, parts=("contamination",), protocols=("thesis",), epochs=1))
     assert "models" not in found(tmp_path)
     html = (tmp_path / "report.html").read_text()
-    assert str(escape(found(tmp_path)["why_not"])) in html and "--protocol honest" in html
+    assert str(escape(found(tmp_path)["why_not"])) in html and "--protocol sound" in html
 
 
 def test_where_no_fake_can_be_trained_on_it_says_so(faces: Path, tmp_path: Path) -> None:

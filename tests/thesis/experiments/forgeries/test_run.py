@@ -214,7 +214,7 @@ def test_without_official_lists_a_fake_is_judged_where_both_its_people_are_in_te
         )
     )
     reproduce(
-        data=tmp_path / "faces", out=tmp_path / "out", protocol="honest", models="oc-fakedect1",
+        data=tmp_path / "faces", out=tmp_path / "out", protocol="sound", models="oc-fakedect1",
         parts="forgeries", method="Deepfakes", epochs=1, every=1, size=8, latent=4, batch_size=8, weights="none",
         false_alarm=0.3, resamples=20, threads=1, precision="32", device="cpu", seed=seed,
     )  # fmt: skip
@@ -258,7 +258,7 @@ def test_the_thesis_alone_says_what_it_cannot_do(faces: Path, tmp_path: Path) ->
     run_reproduction(wanted(faces, tmp_path, protocols=("thesis",)))
     found = part(tmp_path)
     assert found["protocol"] == "thesis" and list(by_forgery(found["found"], "oc-fakedect1")) == ["Deepfakes"]
-    assert "--protocol honest or both" in found["found"]["note"] and "rows" in found["made"]
+    assert "--protocol sound or both" in found["found"]["note"] and "rows" in found["made"]
     assert "which others show nobody of training" in (tmp_path / "report.html").read_text()
     assert found["contestants"][0]["strict"] is True
 

@@ -47,7 +47,7 @@ SHOWN = {
 def run(context: Context) -> dict[str, Any]:
     """Train and evaluate each level of each network; with `why_not` in place of figures where that cannot be done."""
     if "honest" not in context.runs:
-        return {"why_not": "it needs the sound networks to set against (--protocol honest or both)"}
+        return {"why_not": "it needs the sound networks to set against (--protocol sound or both)"}
     plan = context.plan
     drawn = context.steps.take(
         "contamination-draw",

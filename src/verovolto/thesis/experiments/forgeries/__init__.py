@@ -27,7 +27,7 @@ from verovolto.thesis.plan import Context, network_of
 
 THESIS_ALONE = (
     "only the fakes of the thesis's test frames are judged here: which others show nobody of training is known "
-    "with the sound protocol alone (--protocol honest or both)"
+    "with the sound protocol alone (--protocol sound or both)"
 )
 NO_LANDMARKS = (
     "no forgery was made: landmarks were found in {found} of {reals} test reals, and two are needed"
