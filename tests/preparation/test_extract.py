@@ -18,7 +18,7 @@ from tests.conftest import full_disk
 from tests.faces.bright import RULE, BrightSquares, clip, cut, photo
 from verovolto.core.errors import InputError
 from verovolto.data.decode import decode_image, encode_jpeg
-from verovolto.data.layouts.base import MediaItem
+from verovolto.data.layouts import MediaItem
 from verovolto.faces.detection.base import Face
 from verovolto.preparation import extract as module
 from verovolto.preparation.extract import (

@@ -214,7 +214,7 @@ def split_file_of(found: Found) -> Path:
     """The thesis's split of a run, written anew beside it: the folder holds that of the last run."""
     import pyarrow as pa
 
-    from verovolto.data.storage.base import write_split_file
+    from verovolto.data.storage import write_split_file
 
     path = found.plan.out.parent / "again.parquet"
     names = pa.chunked_array([list(found.splits)])

@@ -172,7 +172,7 @@ def split(
 
 
 def _split_target(path: Path, out: Path | None, force: bool) -> Path:
-    from verovolto.data.storage.base import read_split_file
+    from verovolto.data.storage import read_split_file
 
     if out is None or out.suffix != ".parquet":
         raise InputError(
@@ -189,7 +189,7 @@ def _write_split(faces: FaceSet, made: Splits, out: Path, recipe: dict[str, Any]
     """Check a split and write it; the file opens as a set, which is then shown."""
     from verovolto.data.faceset import FaceSet
     from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint
-    from verovolto.data.storage.base import write_split_file
+    from verovolto.data.storage import write_split_file
     from verovolto.data.summary import split_lines
 
     table = faces.columns(*SPLIT_COLUMNS)

@@ -16,7 +16,7 @@ from torch import Tensor
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.decode import decode_image
 from verovolto.data.schema import COLUMNS
-from verovolto.data.storage.base import Rows, Source, SplitSource, read_split_file
+from verovolto.data.storage import Rows, Source, SplitSource, read_split_file
 from verovolto.data.storage.folder import MANIFESTS, find_manifest, open_folder, open_manifest
 from verovolto.data.storage.parquet import open_parquet, parquet_files
 

@@ -118,17 +118,25 @@ class Pairs:
         return {"pairs_ordered": divide(weights @ self.ordered, weights.sum(axis=1))}
 
 
+def pair_keys(scores: ScoreTable) -> np.ndarray:
+    """Key of the pair of each face `[n]`, None where there is none: data set, compression, pair and frame."""
+    columns = [scores.strings(name) for name in ("dataset", "compression", "pair", "frame")]
+    keys = [
+        None if row[2] is None else SEPARATOR.join(part or "" for part in row)
+        for row in zip(*columns, strict=True)
+    ]
+    return np.array([*keys, None], dtype=object)[:-1]
+
+
 def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pairs:
     """Match each fake with the reals of its data set, compression, `pair` and frame.
 
     `values` `[n]` are the scores, `fake` `[n]` boolean; all rows count. Brightness, pose and framing cancel
     within a pair, so the pairwise accuracy complements the AUROC.
     """
-    pair = scores.strings("pair")
-    columns = [scores.strings(name) for name in ("dataset", "compression", "pair", "frame")]
-    filled = [np.where(_present(column), column, "") for column in columns]
-    _, number = np.unique([SEPARATOR.join(row) for row in zip(*filled, strict=True)], return_inverse=True)
-    paired = _present(pair)
+    of_pair = pair_keys(scores)
+    paired = np.array([key is not None for key in of_pair], dtype=bool)
+    _, number = np.unique(np.where(paired, of_pair, "").astype(str), return_inverse=True)
     real = np.flatnonzero(paired & ~fake)
     real = real[np.argsort(number[real], kind="stable")]
     keys = number[real]
@@ -143,7 +151,3 @@ def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pair
     return Pairs(
         rows=rows, ordered=np.bincount(owner, weights=won, minlength=len(rows)) / np.maximum(size, 1)
     )
-
-
-def _present(column: np.ndarray) -> np.ndarray:
-    return np.array([value is not None for value in column], dtype=bool)

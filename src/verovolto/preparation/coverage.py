@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verovolto.core.files import as_text
-from verovolto.data.layouts.base import Listing
+from verovolto.data.layouts import Listing
 from verovolto.data.tables import aligned
 from verovolto.preparation.extract import Record
 

@@ -22,10 +22,10 @@ from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.core.files import as_text, write_json
 from verovolto.data.crop_rule import CropRule
 from verovolto.data.decode import encode_jpeg
-from verovolto.data.layouts.base import MediaItem
+from verovolto.data.layouts import MediaItem
 from verovolto.data.layouts.disk import frame_number
 from verovolto.data.schema import COLUMNS, IMAGE
-from verovolto.data.storage.base import BLOCK
+from verovolto.data.storage import BLOCK
 from verovolto.data.storage.parquet import shard_metadata, write_shard
 from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detection.base import Face, FaceDetector

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verovolto.data.storage.base import BLOCK
+from verovolto.data.storage import BLOCK
 from verovolto.data.storage.parquet import shard_name, write_shard
 from verovolto.faces.detection.base import iou
 from verovolto.preparation.extract import SCHEMA, Record

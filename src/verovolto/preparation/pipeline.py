@@ -17,7 +17,7 @@ from verovolto.core.files import as_text, read_json_object, write_json
 from verovolto.core.parallel import cores, run_jobs
 from verovolto.core.workdir import claim
 from verovolto.data.crop_rule import CropRule, read_rule
-from verovolto.data.layouts.base import Listing, MediaItem
+from verovolto.data.layouts import Listing, MediaItem
 from verovolto.data.layouts.registry import list_media
 from verovolto.faces.detection.base import FaceDetector
 from verovolto.faces.detection.registry import for_detector, open_detector

@@ -21,7 +21,7 @@ from verovolto.calibration.thresholds import needed
 from verovolto.core.errors import InputError, SplitError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import cluster_ids, halve, make_splits, name_of_clusters, shared_between_splits
-from verovolto.data.storage.base import write_split_file
+from verovolto.data.storage import write_split_file
 from verovolto.thesis.plan import Plan, Protocol, split_file
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}

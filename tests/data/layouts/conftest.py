@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from verovolto.data.layouts.base import Listing, MediaItem
+from verovolto.data.layouts import Listing, MediaItem
 from verovolto.data.layouts.registry import list_media
 
 

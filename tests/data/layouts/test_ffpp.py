@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import DataError, SplitError
-from verovolto.data.layouts.base import People
+from verovolto.data.layouts import People
 from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, TWICE
 from verovolto.data.layouts.ffpp import (
     METHODS,

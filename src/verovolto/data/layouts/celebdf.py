@@ -20,7 +20,7 @@ from typing import Literal
 from verovolto.core.errors import DataError
 from verovolto.core.files import natural
 from verovolto.data.file_types import LOOP, NO_MEDIA, Problems
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
+from verovolto.data.layouts import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     LEVELS,

@@ -21,8 +21,7 @@ from typing import Any
 
 from verovolto.core.errors import DataError
 from verovolto.data.file_types import Problems
-from verovolto.data.layouts import celebdf, ffpp, uadfv
-from verovolto.data.layouts.base import Clip, Layout, MediaItem
+from verovolto.data.layouts import Clip, Layout, MediaItem, celebdf, ffpp, uadfv
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     NO_FILE,

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from verovolto.core.errors import DataError
 from verovolto.core.files import natural
 from verovolto.data.file_types import Problems
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
+from verovolto.data.layouts import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.disk import (
     BAD_LIST,
     NO_FILE,

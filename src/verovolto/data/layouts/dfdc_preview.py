@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from verovolto.data.file_types import Problems, media_of
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
+from verovolto.data.layouts import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.dfdc import BAD_ENTRY
 from verovolto.data.layouts.disk import (
     LEVELS,

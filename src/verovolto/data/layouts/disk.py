@@ -13,7 +13,7 @@ from typing import Any
 from verovolto.core.errors import DataError
 from verovolto.core.files import natural
 from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, is_folder, media_of
-from verovolto.data.layouts.base import Clip
+from verovolto.data.layouts import Clip
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",

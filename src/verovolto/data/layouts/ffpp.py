@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError, SplitError
 from verovolto.data.file_types import Problems
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
+from verovolto.data.layouts import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, clips, subfolders
 from verovolto.data.splits import Splits
 

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, media_of
-from verovolto.data.layouts import celebdf, ffpp, uadfv
-from verovolto.data.layouts.base import Layout, MediaItem, People
+from verovolto.data.layouts import Layout, MediaItem, People, celebdf, ffpp, uadfv
 from verovolto.data.layouts.disk import (
     FAKE_FOLDERS,
     FFPP_METHODS,

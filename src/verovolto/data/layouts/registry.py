@@ -9,8 +9,17 @@ from typing import Literal
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.file_types import Problems, media_of
-from verovolto.data.layouts import celebdf, deepfakebench, dfdc, dfdc_preview, ffpp, plain, uadfv
-from verovolto.data.layouts.base import Layout, Listing
+from verovolto.data.layouts import (
+    Layout,
+    Listing,
+    celebdf,
+    deepfakebench,
+    dfdc,
+    dfdc_preview,
+    ffpp,
+    plain,
+    uadfv,
+)
 from verovolto.data.layouts.disk import entries
 
 AUTO = "auto"

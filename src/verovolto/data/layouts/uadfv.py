@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from verovolto.data.file_types import VIDEO_SUFFIXES, Problems
-from verovolto.data.layouts.base import Clip, Layout, MediaItem, People
+from verovolto.data.layouts import Clip, Layout, MediaItem, People
 from verovolto.data.layouts.disk import LEVELS, NAME, clips, subfolders
 
 DATASET = "UADFV"

@@ -15,7 +15,7 @@ from verovolto.core.workdir import differences
 from verovolto.data.decode import decode_image
 from verovolto.data.faceset import FaceSet
 from verovolto.data.schema import IMAGE
-from verovolto.data.storage.base import BLOCK
+from verovolto.data.storage import BLOCK
 from verovolto.data.storage.parquet import parquet_files, shard_metadata, shard_name, write_shard
 
 SHARD_ROWS = 8192

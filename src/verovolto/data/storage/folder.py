@@ -31,7 +31,7 @@ from verovolto.data.layouts.disk import (
 )
 from verovolto.data.layouts.plain import forms_of, people_of
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
-from verovolto.data.storage.base import BLOCK, Rows
+from verovolto.data.storage import BLOCK, Rows
 from verovolto.data.tables import read_csv, separator_hint, shown
 
 MANIFESTS = ("manifest.csv", "metadata.csv")

@@ -32,7 +32,7 @@ from verovolto.data.schema import (
     physical_name,
     read_metadata,
 )
-from verovolto.data.storage.base import BLOCK, Rows
+from verovolto.data.storage import BLOCK, Rows
 from verovolto.data.tables import shown
 
 CACHED_GROUPS = 80

@@ -9,12 +9,12 @@ import pytest
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
+from verovolto.evaluation.groups import pair_keys
 from verovolto.thesis.experiments.spectra.bands import (
     ALPHA,
     PAIRED,
     UNPAIRED,
     compare_bands,
-    pair_keys,
     unexplained,
 )
 from verovolto.thesis.experiments.spectra.permutation import (

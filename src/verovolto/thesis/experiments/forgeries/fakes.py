@@ -25,7 +25,7 @@ from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import check_disjoint
-from verovolto.data.storage.base import write_split_file
+from verovolto.data.storage import write_split_file
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.trivial.detector import TRIVIAL_SCORES, trivial_scores
 from verovolto.detectors.vae.detector import VAEDetector

@@ -22,10 +22,9 @@ import numpy as np
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.faceset import FaceSet
-from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.evaluation.bootstrap import Estimate, Resamples, with_intervals
-from verovolto.evaluation.groups import SEPARATOR, class_counts
+from verovolto.evaluation.groups import class_counts
 from verovolto.evaluation.metrics import divide
 from verovolto.features.spectrum import Region, band_energies, linear_bands, luma_plane
 from verovolto.thesis.error_spectra import errors_of, rings
@@ -189,7 +188,7 @@ def compare_bands(
         fake: which faces are fakes `[n]`.
         edges: of the bands `[K + 1]` in cycles per pixel.
         resamples: of the faces; they also say which are of one cluster.
-        pairs: a key `[n]` where a fake and its real counterparts share one, None elsewhere (`pair_keys`).
+        pairs: a key `[n]` where a fake and its real counterparts share one, None elsewhere; see `pair_keys`.
         permutations: of the test.
         seed: of the permutations.
 
@@ -223,16 +222,6 @@ def compare_bands(
         },
         interval=resamples.metadata(),
     )  # fmt: skip
-
-
-def pair_keys(scores: ScoreTable) -> np.ndarray:
-    """Key of the pair of each face `[n]`, None where there is none: data set, compression, pair and frame."""
-    columns = [scores.strings(name) for name in ("dataset", "compression", "pair", "frame")]
-    keys = [
-        None if row[2] is None else SEPARATOR.join(part or "" for part in row)
-        for row in zip(*columns, strict=True)
-    ]
-    return np.array([*keys, None], dtype=object)[:-1]
 
 
 def unexplained(

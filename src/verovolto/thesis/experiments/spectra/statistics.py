@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.groups import Sample, scored_rows
+from verovolto.evaluation.groups import Sample, pair_keys, scored_rows
 from verovolto.evaluation.paired import compare_scores
 from verovolto.features.spectrum import fit_typicality
 from verovolto.thesis.error_spectra import mean_spectra
@@ -27,7 +27,6 @@ from verovolto.thesis.experiments.spectra.bands import (
     MeasuredBands,
     SpectralComparison,
     compare_bands,
-    pair_keys,
     unexplained,
 )
 
