@@ -22,9 +22,9 @@ def tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def face(width: float, height: float | None = None, score: float = 0.99) -> Face:
+def face(width: float, height: float | None = None, score: float = 0.99, turn: int | None = 0) -> Face:
     box = (10.0, 20.0, 10.0 + width, 20.0 + (width if height is None else height))
-    return Face(box=box, score=score, landmarks=torch.zeros(5, 2))
+    return Face(box=box, score=score, landmarks=torch.zeros(5, 2), turn=turn)
 
 
 SHARP = tensor(draw_face(3, size=128))
@@ -35,10 +35,14 @@ def test_a_good_face_has_nothing_against_it() -> None:
     assert FaceFilter().reasons(face(100), SHARP) == ()
 
 
-@pytest.mark.parametrize(("small", "blurred", "doubtful"), list(itertools.product([False, True], repeat=3)))
-def test_each_reason_is_given_for_itself_and_in_order(small: bool, blurred: bool, doubtful: bool) -> None:
-    one = face(30 if small else 100, score=0.7 if doubtful else 0.99)
-    want = tuple(itertools.compress(REASONS, (small, blurred, doubtful)))
+@pytest.mark.parametrize(
+    ("small", "blurred", "turned", "doubtful"), list(itertools.product([False, True], repeat=4))
+)
+def test_each_reason_is_given_for_itself_and_in_order(
+    small: bool, blurred: bool, turned: bool, doubtful: bool
+) -> None:
+    one = face(30 if small else 100, score=0.7 if doubtful else 0.99, turn=None if turned else 2)
+    want = tuple(itertools.compress(REASONS, (small, blurred, turned, doubtful)))
     assert FaceFilter().reasons(one, BLURRED if blurred else SHARP) == want
 
 

@@ -74,7 +74,7 @@ def test_every_word_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
     reasons = (
         result.OUTSIDE_DOMAIN, result.TOO_MANY, *face_filter.REASONS, face_filter.NO_FACE, face_filter.NO_SCORE,
-        face_filter.OUTSIDE_FRAME,
+        face_filter.OUTSIDE_FRAME, face_filter.TOO_BRIEF,
     )  # fmt: skip
     rules = ("one face", "twice the mean", "videos")
     for word in (*result.VERDICTS, *reasons, *rules, "damaged", "unreadable"):

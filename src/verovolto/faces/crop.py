@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import UInt8
@@ -17,6 +18,8 @@ from verovolto.faces.detection.base import Face
 def crop_box(face: Face, image_size: tuple[int, int], rule: CropRule = FFPP) -> tuple[int, int, int, int]:
     """The square `(x0, y0, x1, y1)` in whole pixels that `rule` cuts for `face`; `x1`, `y1` are exclusive.
 
+    Of a face that does not stand upright (`Face.turn`) it is the square that the rule gives in the image turned.
+
     Args:
         face: a face found by `rule.detector`.
         image_size: `(height, width)` of the image, pixels.
@@ -26,6 +29,11 @@ def crop_box(face: Face, image_size: tuple[int, int], rule: CropRule = FFPP) -> 
     Raises:
         InputError: nothing of the crop lies inside the image.
     """
+    if face.turn:
+        shown = image_size if face.turn == 2 else image_size[::-1]
+        upright = replace(face.turned(face.turn, image_size), turn=0)
+        square = replace(face, box=crop_box(upright, shown, rule)).turned(-face.turn, shown).box
+        return int(square[0]), int(square[1]), int(square[2]), int(square[3])
     height, width = image_size
     larger = max(face.width, face.height)
     side = max(1, round(rule.scale * larger))
@@ -46,8 +54,9 @@ def crop_box(face: Face, image_size: tuple[int, int], rule: CropRule = FFPP) -> 
 def crop(image: UInt8[Tensor, "3 h w"], face: Face, rule: CropRule = FFPP) -> UInt8[Tensor, "3 s s"]:
     """Cut the face out of an image by a rule, at the image's own resolution.
 
-    Without alignment, and inside the image, the pixels are copied as they are. With `align` they are
-    resampled once (bilinear), and what the turned square needs from outside the image is reflected.
+    Without alignment, and inside the image, the pixels are copied as they are; a face that does not stand upright
+    (`Face.turn`) is turned by whole quarters, which changes none. With `align` they are resampled once (bilinear),
+    and what the turned square needs from outside the image is reflected.
 
     Args:
         image: uint8 `[3, H, W]`.
@@ -63,7 +72,13 @@ def crop(image: UInt8[Tensor, "3 h w"], face: Face, rule: CropRule = FFPP) -> UI
     box = crop_box(face, (int(image.shape[1]), int(image.shape[2])), rule)
     if rule.align:
         return _turned(image, box, eye_angle(face))
-    return _copied(image, box)
+    cut = _copied(image, box)
+    return quarter_turned(cut, face.turn) if face.turn else cut
+
+
+def quarter_turned(image: Tensor, turn: int) -> Tensor:
+    """The image `[C, H, W]` turned clockwise by so many quarters, contiguous."""
+    return torch.rot90(image, -turn, (1, 2)).contiguous()
 
 
 def eye_angle(face: Face) -> float:

@@ -18,13 +18,15 @@ from verovolto.faces.detection.base import CONFIDENT, Face, check_image
 
 TOO_SMALL = "too small"
 TOO_BLURRED = "too blurred"
+TURNED = "the face is turned"
 UNCERTAIN = "uncertain detection"
-REASONS = (TOO_SMALL, TOO_BLURRED, UNCERTAIN)
+REASONS = (TOO_SMALL, TOO_BLURRED, TURNED, UNCERTAIN)
 """All that a `FaceFilter` may object to, the most severe last: an uncertain detection may be no face at all."""
 
 # Why a face, or a whole frame, is not scored although no filter objects.
 OUTSIDE_FRAME = "crop outside the frame"
 NO_FACE = "no face found"
+TOO_BRIEF = "seen too briefly"
 DAMAGED_PHOTO = "the picture is damaged"
 NO_SCORE = "score that is no finite number"
 
@@ -72,6 +74,7 @@ class FaceFilter:
         passed = {
             TOO_SMALL: max(face.width, face.height) >= self.side,
             TOO_BLURRED: crop is None or sharpness(crop) >= self.sharpness,
+            TURNED: face.turn is not None,
             UNCERTAIN: face.score >= self.confidence,
         }
         return tuple(reason for reason in REASONS if not passed[reason])

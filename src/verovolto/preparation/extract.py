@@ -29,7 +29,16 @@ from verovolto.data.storage import BLOCK
 from verovolto.data.storage.parquet import shard_metadata, write_shard
 from verovolto.faces.crop import crop, crop_box
 from verovolto.faces.detection.base import Face, FaceDetector
-from verovolto.faces.filter import DAMAGED_PHOTO, NO_FACE, OUTSIDE_FRAME, TOO_SMALL, UNCERTAIN, FaceFilter
+from verovolto.faces.filter import (
+    DAMAGED_PHOTO,
+    NO_FACE,
+    OUTSIDE_FRAME,
+    TOO_SMALL,
+    TURNED,
+    UNCERTAIN,
+    FaceFilter,
+)
+from verovolto.faces.upright import UprightFaces
 from verovolto.media import Limits, Sampling, open_media
 from verovolto.media.sampling import evenly_spaced
 
@@ -40,7 +49,7 @@ ENCODING = "JPEG, quality 95, 4:4:4"
 
 COVERAGE_WORDS = {
     TOO_SMALL: "smaller than --smallest", UNCERTAIN: "below --confidence", OUTSIDE_FRAME: OUTSIDE_FRAME,
-    NO_FACE: "nothing found", DAMAGED_PHOTO: DAMAGED_PHOTO,
+    NO_FACE: "nothing found", DAMAGED_PHOTO: DAMAGED_PHOTO, TURNED: TURNED,
 }  # fmt: skip
 """How records and `coverage.json` spell the reasons why a frame gives no face."""
 
@@ -252,9 +261,10 @@ def crops_of(
     Raises:
         VerovoltoError: the item cannot be read at all.
     """
+    upright = UprightFaces(detector)
     for picture in _pictures(item, rules, tally):
         tally.frames += 1
-        kept, reason = choose(detector.detect(picture.image), rules)
+        kept, reason = choose(upright.detect(picture.image, picture.time), rules)
         stored = 0
         for face in kept:
             try:

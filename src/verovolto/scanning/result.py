@@ -37,19 +37,25 @@ TOO_MANY = "more faces than the calibration supports"
 
 @dataclass(frozen=True, kw_only=True)
 class FrameScore:
-    """One scored face of a track. `box` is `(x0, y0, x1, y1)` of the face detector, in pixels of the frame."""
+    """One scored face of a track.
+
+    Attributes:
+        box: `(x0, y0, x1, y1)` of the face detector, in pixels of the frame.
+        turned: how far the frame was turned clockwise so that the face stands upright, degrees.
+    """
 
     frame: int
     time_s: float
     score: float
     p_value: float
     box: tuple[float, float, float, float]
+    turned: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
             "frame": self.frame, "time_s": round(self.time_s, 4), "score": self.score, "p_value": self.p_value,
-            "box": [round(edge, 1) for edge in self.box],
+            "box": [round(edge, 1) for edge in self.box], "turned": self.turned,
         }  # fmt: skip
 
 

@@ -23,10 +23,11 @@ from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face, main_face, one_thread
 from verovolto.faces.filter import DAMAGED_PHOTO, NO_SCORE, OUTSIDE_FRAME
 from verovolto.faces.tracking import Tracker
+from verovolto.faces.upright import UprightFaces
 from verovolto.media import Frame, Photo, Video, open_media
 from verovolto.scanning.result import FileResult, FrameScore, KeyFrame, TrackResult
 from verovolto.scanning.settings import ScanContext
-from verovolto.scanning.verdict import decide_file, decide_tracks
+from verovolto.scanning.verdict import decide_file, decide_tracks, sighting_reasons
 
 KEY_FRAMES = 3
 """Frames kept of a track for the report, those of the highest scores."""
@@ -115,17 +116,38 @@ class TrackState:
     start_s: float
     end_s: float
     seen: int = 0
+    sure: int = 0
+    sure_start_s: float = 0.0
+    sure_end_s: float = 0.0
     rejected: Counter[str] = field(default_factory=Counter)
     frame_scores: list[FrameScore] = field(default_factory=list)
     conditions: list[Tensor] = field(default_factory=list)
     key_frames: list[tuple[float, int, KeyFrame]] = field(default_factory=list)
 
-    def result(self, number: int) -> TrackResult:
-        """The track with its number in the file; a verdict is still to be decided on."""
+    def see(self, time_s: float, sure: bool) -> None:
+        """Count a frame with the face, and whether the face detector is sure of it."""
+        self.seen += 1
+        self.end_s = time_s
+        if sure:
+            self.sure_start_s = self.sure_start_s if self.sure else time_s
+            self.sure_end_s = time_s
+            self.sure += 1
+
+    def result(self, number: int, sampled_s: float) -> TrackResult:
+        """The track with its number in the file; a verdict is still to be decided on.
+
+        `sampled_s` are the seconds from the first to the last frame of the file that was looked at.
+        """
         medians = torch.stack(self.conditions).median(0).values.tolist() if self.conditions else []
         return TrackResult(
             id=number,
             verdict="cannot tell",
+            reasons=sighting_reasons(
+                seen=self.seen,
+                sure=self.sure,
+                sure_s=self.sure_end_s - self.sure_start_s,
+                sampled_s=sampled_s,
+            ),
             seen=self.seen,
             rejected=dict(self.rejected.most_common()),
             start_s=self.start_s,
@@ -154,8 +176,10 @@ class FrameScorer:
 
     def __init__(self, context: ScanContext, *, damaged: bool = False) -> None:
         self.frames = 0
+        self._start_s = self._end_s = 0.0
         self._damaged = damaged  # a photo that is in part the decoder's guess: no evidence
         self._context = context
+        self._faces = UprightFaces(context.face_detector)
         self._tracker = Tracker()
         self._tracks: dict[int, TrackState] = {}
         self._pending: list[PendingFace] = []
@@ -163,9 +187,11 @@ class FrameScorer:
 
     def add(self, frame: Frame) -> None:
         """Look at the next frame."""
+        self._start_s = self._start_s if self.frames else frame.time_s
+        self._end_s = frame.time_s
         self.frames += 1
         settings = self._context.settings
-        faces = self._context.face_detector.detect(frame.image)
+        faces = self._faces.detect(frame.image, frame.time_s)
         if settings.faces == "largest":
             main = main_face(faces)
             faces = [] if main is None else [main]
@@ -173,8 +199,7 @@ class FrameScorer:
         small, scale = None, 1.0
         for track, face in zip(tracks, faces, strict=True):
             state = self._tracks.setdefault(track, TrackState(start_s=frame.time_s, end_s=frame.time_s))
-            state.seen += 1
-            state.end_s = frame.time_s
+            state.see(frame.time_s, face.score >= self._context.face_filter.confidence)
             cropped = self._crop(frame.image, face, state)
             if cropped is None:
                 continue
@@ -193,7 +218,8 @@ class FrameScorer:
     def tracks(self) -> list[TrackResult]:
         """The tracks with their scores, without verdicts; called once, at the end."""
         self._score()
-        return [state.result(number) for number, state in sorted(self._tracks.items())]
+        sampled_s = self._end_s - self._start_s
+        return [state.result(number, sampled_s) for number, state in sorted(self._tracks.items())]
 
     def _crop(self, image: Tensor, face: Face, state: TrackState) -> Tensor | None:
         """The crop of a face that passes the filter; else None, and the most severe reason is counted."""
@@ -229,6 +255,7 @@ class FrameScorer:
                     score=float(values[i]),
                     p_value=float(p_values[i]),
                     box=pending.face.box,
+                    turned=90 * (pending.face.turn or 0),
                 )
                 state.frame_scores.append(frame_score)
                 state.conditions.append(measured[i])

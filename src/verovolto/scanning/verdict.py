@@ -11,7 +11,7 @@ import numpy as np
 from verovolto.calibration.input_domain import Domain, outside_scores
 from verovolto.calibration.thresholds import Calibration, needed
 from verovolto.core.errors import InputError
-from verovolto.faces.filter import NO_FACE
+from verovolto.faces.filter import NO_FACE, TOO_BRIEF, UNCERTAIN
 from verovolto.scanning.result import (
     OUTSIDE_DOMAIN,
     TOO_MANY,
@@ -24,6 +24,31 @@ from verovolto.scanning.result import (
 
 _ROUNDING = 1e-9
 """Share by which a mean of p-values may lie above the rate that it equals: that of three times 0.05 does."""
+
+LEAST_S = 0.4
+"""Seconds for which a person of a video must be seen to be judged: pieces of background pass for a face in a frame or
+two. At 2 frames a second that is two frames in a row, whose distance may fall short of half a second."""
+
+SURE = 0.5
+"""The face detector must be sure of a person in more than this share of the frames where it sees one. On the four
+clips of FaceForensics++, at 2 to 25 frames a second, it is of a person in all, of background in at most half."""
+
+
+def sighting_reasons(*, seen: int, sure: int, sure_s: float, sampled_s: float) -> tuple[str, ...]:
+    """Why a track is not judged though some of its faces are good: it may be none. Empty when it is judged.
+
+    Nothing in it counts frames, so that a verdict does not hang on how many are looked at. A photo, or a video of which
+    a single frame is looked at, has no other frame that could confirm its faces.
+
+    Args:
+        seen: frames with the face.
+        sure: of them, those in which the face detector is sure of it.
+        sure_s: seconds from the first to the last of the latter.
+        sampled_s: seconds from the first to the last frame looked at; of a short video half of it is enough.
+    """
+    if sure <= SURE * seen:
+        return (UNCERTAIN,)
+    return (TOO_BRIEF,) if sure_s < min(LEAST_S, sampled_s / 2) else ()
 
 
 def twice_the_mean(p_values: Sequence[float]) -> float:
@@ -90,7 +115,7 @@ def decide_tracks(
     at most `false_alarm`: a real file is then called suspect with at most that probability, however many are in it.
 
     Args:
-        tracks: of one file.
+        tracks: of one file; one that has reasons already (`sighting_reasons`) is not judged.
         calibration: of the score that the frames have.
         domain: conditions among the faces calibrated on.
         false_alarm: share of real files that may be called suspect, in (0, 1).
@@ -114,6 +139,8 @@ def _described(track: TrackResult, calibration: Calibration, domain: Domain) -> 
     if not track.frame_scores:
         return replace(track, reasons=_most_common(Counter(track.rejected)) or (NO_FACE,))
     score = sum(frame_score.score for frame_score in track.frame_scores) / len(track.frame_scores)
+    if track.reasons:
+        return replace(track, score=score)
     outside = (*domain.outside(track.conditions), *outside_scores(score, calibration))
     return replace(track, score=score, reasons=tuple(f"{OUTSIDE_DOMAIN}: {why}" for why in outside))
 

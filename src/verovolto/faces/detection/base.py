@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -30,11 +30,14 @@ class Face:
         box: `(x0, y0, x1, y1)` in pixels of the image, `x0 < x1`, `y0 < y1`; it may reach past the border.
         score: the detector's confidence, in [0, 1].
         landmarks: float32 `[5, 2]`, `(x, y)` in pixels, in the order of `LANDMARKS`.
+        turn: quarter turns clockwise, 0 to 3, after which the image shows the face upright, as `faces.upright` found
+            it; the order of the landmarks is that of the turned image. None where no turn makes it upright.
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks: Float[Tensor, "5 2"]
+    turn: int | None = 0
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
@@ -58,8 +61,22 @@ class Face:
         """Centre `(x, y)` of the box, pixels."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
+    def turned(self, turn: int, size: tuple[int, int]) -> Face:
+        """The face in the pixels of its image turned clockwise.
+
+        Args:
+            turn: quarter turns.
+            size: `(height, width)` of the image as it is, pixels.
+        """
+        (x0, y0, x1, y1), points, (height, width) = self.box, self.landmarks, size
+        for _ in range(turn % 4):
+            x0, y0, x1, y1 = height - y1, x0, height - y0, x1
+            points = torch.stack((height - points[:, 1], points[:, 0]), dim=1)
+            height, width = width, height
+        return replace(self, box=(x0, y0, x1, y1), landmarks=points)
+
     def to_dict(self) -> dict[str, Any]:
-        """The face as JSON values (`box`, `score`, `landmarks`); `from_dict` gives it back."""
+        """The face as JSON values (`box`, `score`, `landmarks`); `from_dict` gives it back, standing upright."""
         points = [[float(x), float(y)] for x, y in self.landmarks.tolist()]
         return {"box": list(self.box), "score": self.score, "landmarks": points}
 
