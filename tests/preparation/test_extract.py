@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
 from tests.conftest import full_disk
-from tests.faces.bright import RULE, BrightSquares, clip, cut, photo
+from tests.faces.bright import RULE, BrightSquares, clip, cut, photo, picture
 from verovolto.core.errors import InputError
 from verovolto.data.decode import decode_image, encode_jpeg
 from verovolto.data.layouts import MediaItem
@@ -115,6 +115,18 @@ def test_a_box_outside_the_frame_is_counted(tmp_path: Path, extract: Extract) ->
 
     record, rows = extract(item(clip(tmp_path / "a.mp4", frames=2)), Astray())
     assert record.no_face == {"crop outside the frame": 2} and not rows
+
+
+def test_an_animation_among_photographs_gives_faces_of_its_frames(tmp_path: Path, extract: Extract) -> None:
+    drawn = [Image.fromarray(picture([(10 * at, 10, 30)])) for at in range(1, 4)]
+    drawn[0].save(tmp_path / "a.gif", save_all=True, append_images=drawn[1:], duration=500)
+    record, rows = extract(item(tmp_path / "a.gif", frames=(tmp_path / "a.gif",), source_video=None), fps=2)
+    assert record.frames == 3 and [(row["frame"], row["time"]) for row in rows] == [
+        (0, 0.0),
+        (1, 0.5),
+        (2, 1.0),
+    ]
+    assert len({row["face"] for row in rows}) == 3
 
 
 def test_extracted_frames_keep_their_numbers(tmp_path: Path, extract: Extract) -> None:

@@ -95,14 +95,14 @@ def image_size(encoded: bytes, *, name: str = "image") -> tuple[int, int]:
     if header is not None:
         return header[0], header[1]
     try:
-        with _opened(encoded) as image:
+        with opened_image(encoded) as image:
             return image.size
     except Exception as error:
         raise UnreadableImage(f"{name}: {_first_line(error)}") from error
 
 
 @contextmanager
-def _opened(encoded: bytes) -> Iterator[Image.Image]:
+def opened_image(encoded: bytes) -> Iterator[Image.Image]:
     """Open with Pillow, without its remarks on odd metadata and its own limit of pixels: ours are in place of it."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
@@ -124,7 +124,7 @@ def _by_metadata(image: Tensor, encoded: bytes) -> Tensor:
     if not any(mark in head for mark in _METADATA):
         return image
     try:
-        with _opened(encoded) as opened:
+        with opened_image(encoded) as opened:
             orientation, profile = _orientation(opened), opened.info.get("icc_profile")
     except Exception:  # metadata that Pillow cannot read: nobody can
         return image
@@ -148,7 +148,7 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
 
 def _decode_other(encoded: bytes, name: str, most: int, scale: int = 1) -> Tensor:
     try:
-        with _opened(encoded) as image:
+        with opened_image(encoded) as image:
             _check_pixels(*image.size, name, most)
             if scale > 1:
                 image.draft(image.mode, (math.ceil(image.width / scale), math.ceil(image.height / scale)))

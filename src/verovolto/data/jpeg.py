@@ -132,6 +132,14 @@ def segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
         at = _scan_end(encoded, end) if marker == _SOS else end
 
 
+def end(encoded: bytes) -> int:
+    """Where the picture ends that a stream begins with: after its end mark, or where something is out of place."""
+    at = len(encoded)
+    for marker, _, after in segments(encoded):
+        at = (_scan_end(encoded, after) if marker == _SOS else after) + 2
+    return min(at, len(encoded))
+
+
 _AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
 

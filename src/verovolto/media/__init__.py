@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from verovolto.media.animation import open_animation
 from verovolto.media.decode_report import DecodeReport, Frame
 from verovolto.media.photo import Photo, open_photo
 from verovolto.media.sampling import Sampling
@@ -28,6 +29,8 @@ __all__ = [
 def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Video:
     """Open a photo or a video, told apart by content.
 
+    What moves in a photo's format (animated GIF, WebP, PNG, AVIF; JPEGs one after the other) is a video.
+
     Both have `frames(sampling)`, an iterator of `Frame`, and afterwards a `report`. A photo is decoded here;
     of a video only the first frame.
 
@@ -43,6 +46,9 @@ def open_media(path: str | Path, *, limits: Limits | None = None) -> Photo | Vid
     path, limits = Path(path), limits or Limits()
     file_type = file_type_of(path)
     if file_type.category == "photo":
+        animation = open_animation(path, file_type, limits)
+        if animation is not None:
+            return animation
         return open_photo(path, file_type, limits)
     size = path.stat().st_size
     if limits.video_bytes is not None and size > limits.video_bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -88,6 +88,18 @@ class FromTicks:
         new = reached > self._next
         self._next = reached
         return new
+
+
+def selector_of(sampling: Sampling, time_base: Fraction, ticks: Callable[[], Sequence[int]]) -> FrameSelector:
+    """What selects the frames of a video.
+
+    `ticks` gives the time stamps of all its frames, and is called where a number of them is asked for.
+    """
+    if sampling.fps is not None:
+        return FirstOfSlot(Fraction(sampling.fps), time_base)
+    if sampling.count is not None:
+        return FromTicks(evenly_spaced(ticks(), sampling.count))
+    return EveryFrame()
 
 
 def slot_of(ticks: int, fps: Fraction, time_base: Fraction) -> int:

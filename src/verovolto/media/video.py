@@ -28,15 +28,7 @@ from verovolto.data.colour import tone_mapped
 from verovolto.media.container import is_cut_off, reason, video_stream
 from verovolto.media.decode_report import DecodeCounter, DecodeReport, Frame
 from verovolto.media.orientation import Orientation, orientation_of
-from verovolto.media.sampling import (
-    EveryFrame,
-    FirstOfSlot,
-    FrameSelector,
-    FromTicks,
-    Sampling,
-    Timestamps,
-    evenly_spaced,
-)
+from verovolto.media.sampling import Sampling, Timestamps, selector_of
 from verovolto.media.types import COPY_AGAIN, FileType, Limits, UnreadableMedia
 
 
@@ -116,7 +108,7 @@ class Video:
         converter = _FrameConverter(self.info.pixel_aspect, self._limits.frame_pixels)
         with video_stream(self.path, self.file_type, self._limits, threads=threads) as (container, stream):
             timestamps = _timestamps(stream)
-            selector = self._selector(sampling or Sampling(), timestamps.time_base)
+            selector = selector_of(sampling or Sampling(), timestamps.time_base, self._ticks)
             for raw, tick, sound in _decode(container, stream, counter, timestamps, self._limits.seconds):
                 if not sound or not selector.take(tick):
                     continue
@@ -125,13 +117,6 @@ class Video:
                     counter.sampled += 1
                     yield Frame(index=counter.decoded - 1, time_s=counter.last_s, image=image)
         self.report = counter.result()
-
-    def _selector(self, sampling: Sampling, time_base: Fraction) -> FrameSelector:
-        if sampling.fps is not None:
-            return FirstOfSlot(Fraction(sampling.fps), time_base)
-        if sampling.count is not None:
-            return FromTicks(evenly_spaced(self._ticks(), sampling.count))
-        return EveryFrame()
 
     def _ticks(self) -> array[int]:
         """Time stamps of all frames in order of time, read from the packets: 8 bytes a frame."""

@@ -39,7 +39,7 @@ from verovolto.faces.filter import (
     FaceFilter,
 )
 from verovolto.faces.upright import UprightFaces
-from verovolto.media import Limits, Sampling, open_media
+from verovolto.media import Limits, Photo, Sampling, Video, open_media
 from verovolto.media.sampling import evenly_spaced
 
 Status = Literal["ok", "damaged", "unreadable"]
@@ -295,9 +295,12 @@ def choose(faces: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
 
 def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
     if item.frames is None:
-        yield from _of_video(item.path, rules, tally)
+        yield from _of_video(open_media(item.path, limits=rules.limits), rules, tally)
     elif item.source_video is None and len(item.frames) == 1:
         media = open_media(item.frames[0], limits=rules.limits)
+        if isinstance(media, Video):
+            yield from _of_video(media, rules, tally)
+            return
         if media.report is not None and media.report.damage:  # in part the decoder's guess: no face for a set
             tally.damage += media.report.damage
             tally.frames += 1
@@ -309,8 +312,7 @@ def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture
         yield from _of_frames(item.frames, rules, tally)
 
 
-def _of_video(path: Path, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
-    media = open_media(path, limits=rules.limits)
+def _of_video(media: Photo | Video, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
     for frame in media.frames(rules.sampling):
         yield _Picture(image=frame.image, frame=frame.index, time=frame.time_s)
     if media.report is not None:
