@@ -40,20 +40,22 @@ class Certainty:
 
     Attributes:
         beyond_doubt: score, in [0, 1], that no face reaches which is not upright and has the landmarks of one that is.
+        alone: score from which on a face counts that is found in a turn alone.
         margin: by how much the doubt, `-log10(1 - score)`, must be smaller one way up than any other.
     """
 
     beyond_doubt: float
+    alone: float
     margin: float
 
 
 CERTAINTIES = {
-    "mtcnn": Certainty(beyond_doubt=0.9999, margin=0.5),
-    "centerface": Certainty(beyond_doubt=0.8, margin=0.05),
+    "mtcnn": Certainty(beyond_doubt=0.9999, alone=0.995, margin=0.5),
+    "centerface": Certainty(beyond_doubt=0.8, alone=0.8, margin=0.05),
 }
 """Measured on the photographs above. Upside down MTCNN reaches 0.9996, and 3 in 4 upright faces 0.9999; CenterFace
-reaches 0.79 where its landmarks are mistaken, and 3 in 4 upright faces 0.81. Of another detector the landmarks are
-believed."""
+reaches 0.79 where its landmarks are mistaken, and 3 in 4 upright faces 0.81. What MTCNN takes for a face in the
+background of clips stays below 0.99. Of another detector the landmarks are believed."""
 
 
 def roll(face: Face) -> float:
@@ -106,12 +108,17 @@ class UprightFaces:
             return faces
         rivals = [face for turn in turns for face in self._detect_turned(image, turn)]
         found = self._resolved(faces, rivals)
-        if len(turns) == 3:
+        self._settled = [replace(each, face=self._moved(each.face, found)) for each in self._settled]
+        if len(turns) == 3 and time_s is not None:
             self._searched_s = now
-            if time_s is not None:
-                new = [_Settled(time_s=now, face=face) for face in found if self._sure(face)]
-                self._settled += [each for each in new if each.face.turn is not None]
+            new = [_Settled(time_s=now, face=face) for face in found if self._sure(face)]
+            self._settled += [each for each in new if each.face.turn is not None]
         return found
+
+    def _moved(self, before: Face, found: Sequence[Face]) -> Face:
+        """Where a face that was seen `before` is now; where it was, if it is not found."""
+        here = [f for f in found if f.turn == before.turn and self._sure(f) and _same_place(before, f)]
+        return here[0] if here else before
 
     def _turns(self, faces: Sequence[Face], now: float) -> tuple[int, ...]:
         """The turns in which the image has to be looked at besides the one that it has."""
@@ -163,9 +170,10 @@ class UprightFaces:
         return bool(known) and not any(known) and face.turn is not None
 
     def _expected(self, face: Face) -> bool:
-        """Whether a face that was found in a turn alone is one: beyond doubt, or seen there before."""
-        known = (each.face.turn == face.turn and _same_place(face, each.face) for each in self._settled)
-        return self._beyond_doubt(face) or (self._sure(face) and any(known))
+        """Whether a face that was found in a turn alone is one: by its score, or seen there before."""
+        assert self._certainty is not None
+        known = any(each.face.turn == face.turn and _same_place(face, each.face) for each in self._settled)
+        return face.score >= self._certainty.alone or (known and self._sure(face))
 
     def _beyond_doubt(self, face: Face) -> bool:
         assert self._certainty is not None
