@@ -21,12 +21,12 @@ LEVELS = (
     {"training"},
     {"scanning", "evaluation"},
     {"report", "experimental"},
-    {"thesis", "demo"},
+    {"thesis", "demo", "service"},
     {"commands"},
     {"cli"},
 )
 """The rooms, from the ground up: each may import those of the levels below it alone."""
-ALONE = {"demo": {"commands"}, "thesis": {"commands"}}
+ALONE = {"demo": {"commands"}, "thesis": {"commands"}, "service": {"commands"}}
 """Rooms that nobody may import but the ones named: the product knows nothing of them."""
 REGISTRY = "detectors/registry.py"
 PROGRAM = {"verovolto", "__main__"}

@@ -49,6 +49,7 @@ app.command(
     help="Reproduce the thesis, as published and soundly.",
 )
 app.command(f"{_COMMANDS}.models:models", name="models", help="List the models.")
+app.command(f"{_COMMANDS}.serve:serve", name="serve", help="Serve a page and an API that scan.")
 app.command(f"{_COMMANDS}.demo:demo", name="demo", help="Run the whole job on embedded photographs.")
 data.command(f"{_COMMANDS}.data:info", name="info", help="Count what a face set holds.")
 data.command(f"{_COMMANDS}.data:convert", name="convert", help="Write a face set as Parquet shards.")

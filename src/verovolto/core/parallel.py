@@ -146,7 +146,7 @@ def _start(work: Callable[[J], R]) -> _Worker[J]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-    with _one_thread():
+    with one_thread_each():
         process.start()
     theirs.close()  # the other end's death is seen only when nobody else holds it
     return _Worker(process=process, pipe=ours)
@@ -183,7 +183,7 @@ def _dismiss(worker: _Worker[Any]) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Let processes started meanwhile see one thread for linear algebra: libraries read it when they load."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))

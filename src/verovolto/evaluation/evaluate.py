@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import spearmanr
 
+from verovolto.calibration.likelihood_ratio import of_faces
 from verovolto.calibration.thresholds import (
     FALSE_ALARMS,
     Calibration,
@@ -36,11 +37,14 @@ from verovolto.evaluation.groups import (
     find_pairs,
     scored_rows,
 )
+from verovolto.evaluation.likelihood import cllr_statistics, least_cllr
 from verovolto.evaluation.metrics import Positive, counts, decision_rates, divide, ranking_statistics
 
 Protocol = Literal["sound", "thesis"]
 SCHEMA_VERSION = 1
 NOMINAL_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+LIKELIHOOD_RATE = 0.05
+"""False-alarm rate at which likelihood ratios are stated for the cost of them."""
 UNKNOWN_VIDEOS = "the source videos are not known, so there is no video level"
 GROUPS = ("method", "compression", "dataset")
 
@@ -88,6 +92,7 @@ def evaluate_scores(
         "coverage": coverage(scores),
         "interval": sample.resamples.metadata(),
         **evaluator.score(score),
+        **_likelihood(sample, score, calibration.get(score)),
         "calibration": _calibration(sample, score, calibration.get(score), strict),
         "levels": _levels(sample, score, resamples, seed),
         "other_scores": {name: evaluator.score(name) for name in scores.scores if name != score},
@@ -162,6 +167,20 @@ class _Evaluator:
 
 def _to_dicts(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _likelihood(sample: Sample, score: str, calibration: Calibration | None) -> dict[str, Any]:
+    """The cost of the likelihood ratios that a scan would state, and the least that this ranking allows."""
+    values = sample.scores.values(score)
+    rows = np.flatnonzero(np.isfinite(values))
+    values, fake = values[rows], sample.fake[rows]
+    if not fake.any() or fake.all():
+        return {name: Estimate(value=None).to_dict() for name in ("cllr", "cllr_min")}
+    ratios = None if calibration is None else of_faces(calibration, values, LIKELIHOOD_RATE)
+    stated = Estimate(value=None)
+    if ratios is not None:
+        stated = with_intervals(cllr_statistics(ratios, fake), sample.resamples, rows)["cllr"]
+    return {"cllr": stated.to_dict(), "cllr_min": Estimate(value=least_cllr(values, fake)).to_dict()}
 
 
 def _calibration(

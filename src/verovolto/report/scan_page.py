@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -35,6 +35,9 @@ _BOX, _BOX_EDGE = (221, 107, 32), (26, 32, 44)
 _CONTEXT = 360  # pixels of its longer side
 _PARTS = ("torch", "torchvision", "av", "pillow", "numpy")
 
+Show = Callable[[np.ndarray], str]
+"""Keeps a picture, uint8 `[h, w, 3]`, and gives the address by which a page finds it."""
+
 COLOURS = ("#1a202c", "#6b46c1", "#b83280", "#0f766e", "#975a16", "#2b6cb0")
 """Of the tracks, in turn; orange and red are left to the verdicts."""
 MARKERS = "osD^vP"
@@ -54,7 +57,10 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
     ranked, total = by_severity(scan.files), len(scan.files) + scan.not_reached
     figures: dict[str, bytes] = {}
     sections = [
-        _section(file, place, scan, figures, hide=hide_faces) for place, file in enumerate(ranked[:FILES], 1)
+        _section(
+            file, place, scan, figures, lambda pixels: _picture(pixels, hide=hide_faces), hide=hide_faces
+        )
+        for place, file in enumerate(ranked[:FILES], 1)
     ]
     templates = environment()
     templates.filters["printable"] = words.printable
@@ -101,34 +107,79 @@ def _row(file: FileResult, place: int) -> dict[str, Any]:
     }
 
 
-def _section(
-    file: FileResult, place: int, scan: Scan, figures: dict[str, bytes], *, hide: bool
-) -> dict[str, Any]:
-    """The section of a file; its timeline is added to `figures`."""
-    judged = sorted(file.judged, key=lambda track: (_p(track), track.id))
-    shown = judged[:TRACKS]
-    top = galleries.top_of(
-        [
-            key_frame.anomaly_map
-            for track in shown
-            for key_frame in track.key_frames
-            if key_frame.anomaly_map is not None
-        ]
-    )
-    timeline = _timeline(file, judged, scan.operating_point)
-    if timeline is not None:
-        figures[f"timeline_{place:02d}"] = timeline
+def scan_view(scan: Scan, *, show: Show, hide_faces: bool = False) -> dict[str, Any]:
+    """What a page of a scan says, as JSON values: that of the service is made of it.
+
+    Args:
+        scan: with the pictures of its tracks, or without.
+        show: keeps the pictures.
+        hide_faces: see `build_scan_page`.
+    """
+    place = {id(file): number for number, file in enumerate(scan.files)}
+    ranked = by_severity(scan.files)
     return {
-        "place": place,
+        "lead": words.headline(scan.files[0]) if len(scan.files) == 1 else words.counts_line(scan),
+        "tone": _tone(ranked[0]) if ranked else "unknown",
+        "operating_point": words.operating_point_lines(scan.operating_point),
+        "closing": words.CLOSING,
+        "files": [
+            {
+                **_texts(file),
+                "medium": place[id(file)],
+                "kind": file.medium,
+                "verdict": words.verdict_of(file),
+                "faces": _faces(file, scan, show, hide=hide_faces),
+            }
+            for file in ranked
+        ],
+        "unreadable": [
+            {"medium": place[id(file)], "path": file.path, "why": words.listed(file.problems)}
+            for file in scan.files
+            if file.verdict is None
+        ],
+        "about": [[key, value] for key, value in _about(scan)],
+    }
+
+
+def _texts(file: FileResult) -> dict[str, Any]:
+    """What is said of a file as a whole."""
+    return {
         "path": file.path,
         "tone": _tone(file),
         "headline": words.headline(file),
         "facts": words.facts(file),
         "damage": words.damage_line(file),
-        "timeline": None if timeline is None else data_uri(timeline),
-        "faces": [_face(track, file, scan, top, hide=hide) for track in shown],
-        "more": [words.p_figure(_p(track)) for track in judged[TRACKS:]],
         "unjudged": "; ".join(words.unjudged_lines(file)),
+    }
+
+
+def _ranked(file: FileResult) -> list[TrackResult]:
+    """The judged tracks, smallest p-values first."""
+    return sorted(file.judged, key=lambda track: (_p(track), track.id))
+
+
+def _faces(file: FileResult, scan: Scan, show: Show, *, hide: bool) -> list[dict[str, Any]]:
+    """What is shown of the tracks that get pictures; their anomaly maps share one colour scale."""
+    shown = _ranked(file)[:TRACKS]
+    maps = [key_frame.anomaly_map for track in shown for key_frame in track.key_frames]
+    top = galleries.top_of([each for each in maps if each is not None])
+    return [_face(track, file, scan, top, show, hide=hide) for track in shown]
+
+
+def _section(
+    file: FileResult, place: int, scan: Scan, figures: dict[str, bytes], show: Show, *, hide: bool
+) -> dict[str, Any]:
+    """The section of a file; its timeline is added to `figures`."""
+    judged = _ranked(file)
+    timeline = _timeline(file, judged, scan.operating_point)
+    if timeline is not None:
+        figures[f"timeline_{place:02d}"] = timeline
+    return {
+        **_texts(file),
+        "place": place,
+        "timeline": None if timeline is None else data_uri(timeline),
+        "faces": _faces(file, scan, show, hide=hide),
+        "more": [words.p_figure(_p(track)) for track in judged[TRACKS:]],
     }
 
 
@@ -147,27 +198,30 @@ def _p(track: TrackResult) -> float:
     return 1.0 if track.p_value is None else track.p_value
 
 
-def _face(track: TrackResult, file: FileResult, scan: Scan, top: float, *, hide: bool) -> dict[str, Any]:
+def _face(
+    track: TrackResult, file: FileResult, scan: Scan, top: float, show: Show, *, hide: bool
+) -> dict[str, Any]:
     """What the page shows of a judged track."""
+    video = file.medium == "video"
     return {
-        "title": f"Face {track.id}" + (f", {words.span(track)}" if file.medium == "video" else ""),
+        "track": track.id,
+        "title": f"Face {track.id}" + (f", {words.span(track)}" if video else ""),
         "verdict": track.verdict,
         "tone": _tone(track),
         "lines": words.track_lines(track, file, scan.operating_point, scan.settings.get("domain", {})),
-        "cards": [
-            _card(key_frame, top, video=file.medium == "video", hide=hide) for key_frame in track.key_frames
-        ],
+        "cards": [_card(key_frame, top, show, video=video, hide=hide) for key_frame in track.key_frames],
     }
 
 
-def _card(key_frame: KeyFrame, top: float, *, video: bool, hide: bool) -> dict[str, str]:
+def _card(key_frame: KeyFrame, top: float, show: Show, *, video: bool, hide: bool) -> dict[str, Any]:
     """A key frame: the frame with the face marked, and the strip of crop, anomaly map and both."""
     frame_score = key_frame.frame_score
     when = f"{words.clock(frame_score.time_s, tenths=True)} · frame {frame_score.frame} · " if video else ""
     return {
-        "context": _picture(_context(key_frame, hide=hide), hide=hide),
-        "strip": _picture(_strip(key_frame, top, hide=hide), hide=hide),
+        "context": show(_context(key_frame, hide=hide)),
+        "strip": show(_strip(key_frame, top, hide=hide)),
         "caption": f"{when}score {frame_score.score:.4g} · p\u00a0=\u00a0{words.p_figure(frame_score.p_value)}",
+        "time_s": frame_score.time_s,
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.cells import cell_len
 
+from verovolto.calibration.likelihood_ratio import LikelihoodRatio
 from verovolto.scanning.result import VERDICTS, FileResult, OperatingPoint, Scan, TrackResult
 
 CLOSING = (
@@ -72,6 +73,8 @@ def track_lines(
         domain: lowest and highest value of each condition among the faces calibrated on, where measured.
     """
     lines = [rule_line(track, operating_point, len(file.judged))]
+    if track.likelihood_ratio is not None:
+        lines.append(likelihood_line(track.likelihood_ratio))
     if track.reasons:
         lines.append(f"Nothing can be told: {reasons_text(track.reasons)}.")
     if file.medium == "video":
@@ -97,6 +100,20 @@ def rule_line(track: TrackResult, operating_point: OperatingPoint, people: int) 
     }[track.rule]
     others = f"; times {people}, the number of faces judged, it is {p_text(track.p_adjusted)}"
     return f"{p_text(track.p_value)}: {how}{others if people > 1 else ''}."
+
+
+def likelihood_line(ratio: LikelihoodRatio) -> str:
+    """What a verdict weighs, in words first; its interval counts each person once."""
+    return (
+        f"What it weighs: {ratio.words} (likelihood ratio {_ratio(ratio.value)}, {_ratio(ratio.low)} to "
+        f"{_ratio(ratio.high)}): {percent(ratio.fakes)} of {number(ratio.known, 'known fake')} look like this, and "
+        f"{percent(ratio.reals)} of real files."
+    )
+
+
+def _ratio(value: float) -> str:
+    """Two digits."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def operating_point_lines(operating_point: OperatingPoint) -> list[str]:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from verovolto import __version__
+from verovolto.calibration.likelihood_ratio import of_others, of_suspects
+from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.io import JSON_NAME, find_folder
 from verovolto.media import Limits
 from verovolto.media.file_facts import Fingerprint, file_facts
-from verovolto.scanning.result import CHANGED, FileResult
+from verovolto.scanning.result import CHANGED, FileResult, TrackResult
 
 _PACKAGES = ("torch", "torchvision", "av", "pillow", "numpy")
 _LICENCES = ("WEIGHTS_LICENSE.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
@@ -41,6 +43,27 @@ def with_evidence(path: Path, limits: Limits, scan: Callable[[], FileResult]) ->
     return FileResult(
         path=result.path, medium=result.medium, status=CHANGED, problems=(problem,), facts=result.facts
     )
+
+
+def weighed(result: FileResult, calibration: Calibration, false_alarm: float) -> FileResult:
+    """The result with what each verdict weighs beside it.
+
+    Frames that were merged by their p-values are set against single known fakes: how many videos of fakes would look
+    like this was not measured.
+    """
+    people = len(result.judged)
+    return replace(
+        result, tracks=tuple(_weighed(track, people, calibration, false_alarm) for track in result.tracks)
+    )
+
+
+def _weighed(track: TrackResult, people: int, calibration: Calibration, false_alarm: float) -> TrackResult:
+    known = calibration.videos if track.rule == "videos" else calibration
+    if known is None or track.p_value is None or track.verdict == "cannot tell":
+        return track
+    if track.verdict == "suspect":
+        return replace(track, likelihood_ratio=of_suspects(known, track.p_value, people))
+    return replace(track, likelihood_ratio=of_others(known, false_alarm, people))
 
 
 def _short(fingerprint: Fingerprint | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from verovolto import __version__
+from verovolto.calibration.likelihood_ratio import LikelihoodRatio
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.detectors.io import digest_of
 from verovolto.faces.filter import UNCERTAIN
@@ -96,6 +97,7 @@ class TrackResult:
         frame_scores: the scored faces, in order of time.
         conditions: median sharpness, brightness and contrast (`calibration.input_domain`).
         key_frames: highest scores first; empty without pictures.
+        likelihood_ratio: what the verdict weighs; None without a verdict, or where no fakes are known.
     """
 
     id: int
@@ -112,6 +114,7 @@ class TrackResult:
     frame_scores: tuple[FrameScore, ...] = ()
     conditions: Mapping[str, float] = field(default_factory=dict)
     key_frames: tuple[KeyFrame, ...] = ()
+    likelihood_ratio: LikelihoodRatio | None = None
 
     @property
     def doubtful(self) -> bool:
@@ -122,7 +125,9 @@ class TrackResult:
         """As JSON values, without pictures."""
         return {
             "id": self.id, "verdict": self.verdict, "reasons": list(self.reasons), "p_value": self.p_value,
-            "p_adjusted": self.p_adjusted, "score": self.score, "rule": self.rule, "frames_seen": self.seen,
+            "p_adjusted": self.p_adjusted,
+            "likelihood_ratio": None if self.likelihood_ratio is None else self.likelihood_ratio.to_dict(),
+            "score": self.score, "rule": self.rule, "frames_seen": self.seen,
             "frames_judged": len(self.frame_scores), "passed_over": dict(self.rejected),
             "start_s": round(self.start_s, 4), "end_s": round(self.end_s, 4),
             "conditions": {name: round(value, 4) for name, value in self.conditions.items()},

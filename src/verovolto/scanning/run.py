@@ -21,7 +21,7 @@ from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Limits
 from verovolto.media.file_facts import FileFacts, Fingerprint
 from verovolto.scanning.discovery import MediaPath, find_media
-from verovolto.scanning.evidence import RunClock, detector_evidence, with_evidence
+from verovolto.scanning.evidence import RunClock, detector_evidence, weighed, with_evidence
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
@@ -187,11 +187,12 @@ def _result(
 ) -> FileResult:
     if file.problem is not None:
         return unreadable(str(file.path), file.problem)
-    return with_evidence(
+    result = with_evidence(
         file.path,
         context.settings.limits,
         lambda: scan_file(file.path, context, threads=threads, on_progress=on_progress),
     )
+    return weighed(result, context.calibration, context.settings.false_alarm)
 
 
 class _Results:
