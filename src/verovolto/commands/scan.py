@@ -35,8 +35,10 @@ def scan(
     face_detector: str | None = None,
     to_json: Annotated[str | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
     report: Path | None = None,
+    form: Literal["page", "examiner"] = "page",
     bundle: Path | None = None,
     no_faces: bool = False,
+    trust_anchors: Path | None = None,
     max_megapixels: float | None = None,
     max_megabytes: float | None = None,
     workers: int | None = None,
@@ -73,10 +75,14 @@ def scan(
         Write the result as JSON into this file; - for standard output, in place of the table (docs/scan.md).
     report
         Write an HTML page with the key frames into this folder.
+    form
+        Of the report: a page, or that of an examiner, to be printed and signed.
     bundle
         Write the JSON and the page with their digests into this zip; verovolto verify checks it.
     no_faces
         Show nobody in the report: faces and frames become mosaics.
+    trust_anchors
+        PEM file of certificates whose C2PA signatures are trusted (docs/evidence.md).
     max_megapixels
         Largest photo and video frame, millions of pixels; a larger JPEG is read at a part of its size.
         [default: 67 for photos, 33 for frames]
@@ -107,8 +113,9 @@ def scan(
         face_detector=face_detector,
         max_megapixels=max_megapixels,
         max_megabytes=max_megabytes,
+        trust_anchors=trust_anchors,
     )
-    output = ScanOutput(json=to_json, report=report, bundle=bundle, hide_faces=no_faces)
+    output = ScanOutput(json=to_json, report=report, bundle=bundle, hide_faces=no_faces, form=form)
     command = shlex.join([*request.words(), *output.words()])
     with ProgressDisplay() as progress:
         task = progress.add_task("scanning", total=None)

@@ -99,7 +99,7 @@ def serve(
     )
     app = create_app(settings)
     shown = f"[{host}]" if ":" in host else host
-    print(f"verovolto serves http://{shown}:{port}/ (Ctrl-C stops it)", flush=True)
+    print(f"the page: http://{shown}:{port}/ (Ctrl-C stops the service)", flush=True)
     uvicorn.run(
         app, host=host, port=port, log_level="warning", limit_concurrency=512, timeout_graceful_shutdown=5
     )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from verovolto.core.files import atomic_path, write_text
+from verovolto.report.examiner import build_examiner_report
 from verovolto.report.html import Page
 from verovolto.report.scan_page import build_scan_page
 from verovolto.scanning.result import Scan
 
 RESULT, REPORT, SUMS = "result.json", "report", "SHA256SUMS"
 """What lies in a bundle: the JSON, the folder of the report, and the digests as `sha256sum -c` reads them."""
+Form = Literal["page", "examiner"]
+BUILDERS: Mapping[Form, Callable[..., Page]] = {"page": build_scan_page, "examiner": build_examiner_report}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -28,12 +32,14 @@ class ScanOutput:
         report: folder of the HTML page.
         bundle: the zip of both.
         hide_faces: whether the page shows mosaics.
+        form: `page`, or `examiner`: the order of a forensic report, to be printed and signed.
     """
 
     json: str | None = None
     report: Path | None = None
     bundle: Path | None = None
     hide_faces: bool = False
+    form: Form = "page"
 
     @property
     def pictures(self) -> bool:
@@ -45,6 +51,7 @@ class ScanOutput:
         words = [] if self.json is None else ["--json", self.json]
         words += [] if self.report is None else ["--report", str(self.report)]
         words += [] if self.bundle is None else ["--bundle", str(self.bundle)]
+        words += [] if self.form == "page" else ["--form", self.form]
         return words + (["--no-faces"] if self.hide_faces else [])
 
     def write(self, scan: Scan, command: str) -> Path | None:
@@ -54,7 +61,7 @@ class ScanOutput:
             write_text(Path(str(self.json)), text)
         if not self.pictures:
             return None
-        page = build_scan_page(scan, command=command, hide_faces=self.hide_faces)
+        page = BUILDERS[self.form](scan, command=command, hide_faces=self.hide_faces)
         written = None if self.report is None else page.write(self.report)
         if self.bundle is not None:
             write_bundle(self.bundle, bundle_members(text, page))

@@ -58,7 +58,7 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
     figures: dict[str, bytes] = {}
     sections = [
         _section(
-            file, place, scan, figures, lambda pixels: _picture(pixels, hide=hide_faces), hide=hide_faces
+            file, place, scan, figures, lambda pixels: picture_uri(pixels, hide=hide_faces), hide=hide_faces
         )
         for place, file in enumerate(ranked[:FILES], 1)
     ]
@@ -149,6 +149,7 @@ def _texts(file: FileResult) -> dict[str, Any]:
         "headline": words.headline(file),
         "facts": words.facts(file),
         "damage": words.damage_line(file),
+        "provenance": words.provenance_line(file.provenance),
         "unjudged": "; ".join(words.unjudged_lines(file)),
     }
 
@@ -257,7 +258,7 @@ def _decoded(encoded: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _picture(pixels: np.ndarray, *, hide: bool) -> str:
+def picture_uri(pixels: np.ndarray, *, hide: bool) -> str:
     """As a `data:` address. JPEG keeps a page of many faces small; a mosaic is smaller, and exact, as PNG."""
     if hide:
         return data_uri(galleries.png(pixels))

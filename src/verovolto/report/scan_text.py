@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.cells import cell_len
 
 from verovolto.calibration.likelihood_ratio import LikelihoodRatio
+from verovolto.media.provenance import Provenance
 from verovolto.scanning.result import VERDICTS, FileResult, OperatingPoint, Scan, TrackResult
 
 CLOSING = (
@@ -114,6 +115,24 @@ def likelihood_line(ratio: LikelihoodRatio) -> str:
 def _ratio(value: float) -> str:
     """Two digits."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def provenance_line(said: Provenance | None) -> str | None:
+    """What a file says of itself, which anybody can write; None where nothing is known of it."""
+    if said is None:
+        return None
+    own = [
+        said.camera and f"camera {said.camera}",
+        said.software and f"software {said.software}",
+        said.created and f"time {said.created}",
+        "a position is in it" if said.has_position else None,
+    ]
+    parts = ["; ".join(part for part in own if part) or "nothing about camera, software or time"]
+    if said.c2pa is not None:
+        more = ", ".join(part for part in (said.c2pa.signer, said.c2pa.made_by, said.c2pa.why) if part)
+        nothing = ", which proves nothing" if said.c2pa.state == "none" else ""
+        parts.append(f"C2PA: {said.c2pa.state}{nothing}{f' ({more})' if more else ''}")
+    return printable(f"The file says of itself: {'. '.join(parts)}.")
 
 
 def operating_point_lines(operating_point: OperatingPoint) -> list[str]:
@@ -314,18 +333,23 @@ def _false_alarms(operating_point: OperatingPoint) -> list[str]:
     lines = [
         f"False alarms: a file whose faces are all unaltered and like those calibrated on is called suspect with a "
         f"probability of at most {rate}, however many faces it holds.",
-        f"Calibrated on {number(operating_point.faces, 'held-out real face')}{_clusters(operating_point)}"
-        + (
-            "."
-            if operating_point.videos is None
-            else f", and on {number(operating_point.videos, 'video')} of them."
-        ),
+        f"Calibrated on {calibrated_text(operating_point)}.",
     ]
     if operating_point.clusters < operating_point.faces:
         lines[-1] += (
             " Faces of one cluster are alike, so that the rate is known less well than their number suggests."
         )
     return lines
+
+
+def calibrated_text(operating_point: OperatingPoint) -> str:
+    """`250 held-out real faces in 54 clusters by identity`."""
+    videos = (
+        ""
+        if operating_point.videos is None
+        else f", and on {number(operating_point.videos, 'video')} of them"
+    )
+    return f"{number(operating_point.faces, 'held-out real face')}{_clusters(operating_point)}{videos}"
 
 
 def _clusters(operating_point: OperatingPoint) -> str:

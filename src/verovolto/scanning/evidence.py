@@ -16,24 +16,27 @@ from verovolto import __version__
 from verovolto.calibration.likelihood_ratio import of_others, of_suspects
 from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.io import JSON_NAME, find_folder
-from verovolto.media import Limits
 from verovolto.media.file_facts import Fingerprint, file_facts
+from verovolto.media.provenance import provenance_of
 from verovolto.scanning.result import CHANGED, FileResult, TrackResult
+from verovolto.scanning.settings import ScanSettings
 
 _PACKAGES = ("torch", "torchvision", "av", "pillow", "numpy")
 _LICENCES = ("WEIGHTS_LICENSE.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
 
 
-def with_evidence(path: Path, limits: Limits, scan: Callable[[], FileResult]) -> FileResult:
+def with_evidence(path: Path, settings: ScanSettings, scan: Callable[[], FileResult]) -> FileResult:
     """What `scan` makes of the file, with what identifies it; no verdict where it changed meanwhile.
 
     Args:
         path: of the file.
-        limits: what opening it may cost.
+        settings: what opening it may cost, and whose signatures are trusted.
         scan: decodes and judges it.
     """
     before = Fingerprint.of(path)
-    result = replace(scan(), facts=file_facts(path, before, limits))
+    facts = file_facts(path, before, settings.limits)
+    said = None if facts.container is None else provenance_of(path, settings.limits, settings.trust_anchors)
+    result = replace(scan(), facts=facts, provenance=said)
     after = Fingerprint.of(path)
     if before == after:
         return result

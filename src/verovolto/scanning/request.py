@@ -30,6 +30,7 @@ class ScanRequest:
         face_detector: what finds the faces; None for the one that the crop rule refers to.
         max_megapixels: largest photo and frame, millions of pixels; None for the defaults.
         max_megabytes: largest file, millions of bytes; None for the defaults.
+        trust_anchors: certificates in PEM whose C2PA signatures are trusted.
     """
 
     paths: tuple[Path, ...]
@@ -43,6 +44,7 @@ class ScanRequest:
     face_detector: str | None = None
     max_megapixels: float | None = None
     max_megabytes: float | None = None
+    trust_anchors: Path | None = None
 
     def words(self) -> list[str]:
         """The command line that asks for the same."""
@@ -54,7 +56,8 @@ class ScanRequest:
         words += ["--crop", self.crop] if self.crop else []
         words += ["--face-detector", self.face_detector] if self.face_detector else []
         words += [] if self.max_megapixels is None else ["--max-megapixels", f"{self.max_megapixels:g}"]
-        return words + ([] if self.max_megabytes is None else ["--max-megabytes", f"{self.max_megabytes:g}"])
+        words += [] if self.max_megabytes is None else ["--max-megabytes", f"{self.max_megabytes:g}"]
+        return words + ([] if self.trust_anchors is None else ["--trust-anchors", str(self.trust_anchors)])
 
     def run(
         self,
@@ -84,6 +87,7 @@ class ScanRequest:
             crop=self.crop,
             face_detector=self.face_detector,
             limits=Limits.of(megapixels=self.max_megapixels, megabytes=self.max_megabytes),
+            trust_anchors=self.trust_anchors,
             pictures=pictures,
             workers=workers,
             threads=threads,

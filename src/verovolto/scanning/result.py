@@ -17,6 +17,7 @@ from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.detectors.io import digest_of
 from verovolto.faces.filter import UNCERTAIN
 from verovolto.media.file_facts import FileFacts
+from verovolto.media.provenance import Provenance
 
 SCHEMA_VERSION = 1
 PICTURED = 50
@@ -157,6 +158,7 @@ class FileResult:
         frames: frames looked at.
         tracks: in order of first sight; those of doubtful detections alone come last.
         facts: what identifies the file.
+        provenance: what the file says of itself; None where it does not open. The verdict does not depend on it.
     """
 
     path: str
@@ -175,6 +177,7 @@ class FileResult:
     frames: int = 0
     tracks: tuple[TrackResult, ...] = ()
     facts: FileFacts = field(default_factory=FileFacts)
+    provenance: Provenance | None = None
 
     @property
     def severity(self) -> tuple[int, float]:
@@ -204,7 +207,7 @@ class FileResult:
             "height": self.height, "stored_size": None if self.stored_size is None else list(self.stored_size),
             "pixel_aspect": None if self.pixel_aspect is None else round(self.pixel_aspect, 6),
             "tone_mapped": self.transfer, "duration_s": self.duration_s, "frames_looked_at": self.frames,
-            **self.facts.to_dict(),
+            **self.facts.to_dict(), "provenance": None if self.provenance is None else self.provenance.to_dict(),
             "tracks": [track.to_dict() for track in self.tracks],
         }  # fmt: skip
 

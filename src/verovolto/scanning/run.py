@@ -42,6 +42,7 @@ def scan(
     crop: str | None = None,
     face_detector: str | None = None,
     limits: Limits | None = None,
+    trust_anchors: Path | None = None,
     pictures: bool = False,
     workers: int | None = 0,
     threads: int = 1,
@@ -64,6 +65,7 @@ def scan(
             JSON file.
         face_detector: `mtcnn` or `centerface`; None for the one that the detector's training faces were cropped with.
         limits: what a file may cost; see `media.Limits`.
+        trust_anchors: certificates in PEM whose C2PA signatures are trusted; None for none.
         pictures: keep the key frames with their anomaly maps.
         workers: processes, one thread each, where `detector` is no object; 0 for none but this one, None for one a
             core if there are several files.
@@ -90,6 +92,7 @@ def scan(
         faces=faces,
         smallest=smallest,
         limits=limits or Limits(),
+        trust_anchors=trust_anchors,
         pictures=pictures,
     )
     if workers is not None and workers < 0:
@@ -189,7 +192,7 @@ def _result(
         return unreadable(str(file.path), file.problem)
     result = with_evidence(
         file.path,
-        context.settings.limits,
+        context.settings,
         lambda: scan_file(file.path, context, threads=threads, on_progress=on_progress),
     )
     return weighed(result, context.calibration, context.settings.false_alarm)

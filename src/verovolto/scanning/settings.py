@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from verovolto.calibration.thresholds import Calibration
@@ -31,6 +32,7 @@ class ScanSettings:
         sharpness: see `FaceFilter`.
         confidence: score of the face detector below which a face is not scored, in [0, 1]; None for the detector's own.
         limits: what a file may cost.
+        trust_anchors: certificates in PEM whose C2PA signatures are trusted; None for none.
         pictures: keep the key frames with their anomaly maps, for a report.
     """
 
@@ -43,6 +45,7 @@ class ScanSettings:
     sharpness: float = FaceFilter.sharpness
     confidence: float | None = None
     limits: Limits = field(default_factory=Limits)
+    trust_anchors: Path | None = None
     pictures: bool = False
 
     def __post_init__(self) -> None:

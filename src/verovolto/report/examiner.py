@@ -1,0 +1,105 @@
+"""The examiner's form of a scan's report: a document to be signed, with what was found, how, and how far it goes.
+
+It says what the scan's page says, in the order of a forensic report, and leaves to people what is theirs: the question,
+the conclusion, the signatures.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from scipy.stats import beta
+
+from verovolto import __version__
+from verovolto.report import scan_text as words
+from verovolto.report.html import Page, environment
+from verovolto.report.scan_page import picture_uri, scan_view
+from verovolto.scanning.result import OperatingPoint, Scan
+
+LIMITS = (
+    "The detector knows real faces of one kind and was tried on known forgeries of one kind. Of forgeries made in "
+    "other ways, and of pictures unlike those that it was calibrated on, the figures of this report may say nothing.",
+    "It looks at faces alone: neither at sound, nor at the scene, nor at whether the picture shows what it is said to.",
+    "A file that was compressed, cut or filmed off a screen may have lost the traces that the detector looks for.",
+    "A p-value is not the probability that a face is real; one minus it is not the probability that it is forged.",
+    "Digests show that the files are those that were examined. They say nothing of what happened to them before.",
+)
+_ABOUT = ("seed", "weights", "trained_on", "leaky", "contaminated")
+
+
+def build_examiner_report(scan: Scan, *, command: str, hide_faces: bool = False) -> Page:
+    """Fill the template.
+
+    Args:
+        scan: with the pictures of its tracks, or without.
+        command: that gives the result again.
+        hide_faces: see `report.scan_page.build_scan_page`.
+    """
+    view = scan_view(scan, show=lambda pixels: picture_uri(pixels, hide=hide_faces), hide_faces=hide_faces)
+    values = scan.to_dict()
+    for file in view["files"]:
+        file["item"] = file["medium"] + 1
+    templates = environment()
+    templates.filters["printable"] = words.printable
+    html = templates.get_template("examiner.html.j2").render(
+        version=__version__,
+        python=platform.python_version(),
+        view=view,
+        result=values,
+        validation=validation(scan.operating_point),
+        training={key: value for key, value in scan.detector.get("about", {}).items() if key in _ABOUT},
+        not_examined=_not_examined(scan, values["media"]),
+        limits=LIMITS,
+        command=words.printable(command),
+        hide_faces=hide_faces,
+    )
+    return Page(html=html)
+
+
+def share_interval(hits: int, of: int) -> tuple[float, float]:
+    """95 % interval of a share, exact (Clopper & Pearson, Biometrika 26, 1934).
+
+    >>> [round(end, 3) for end in share_interval(0, 10)]
+    [0.0, 0.308]
+    """
+    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, of - hits + 1))
+    high = 1.0 if hits == of else float(beta.ppf(0.975, hits + 1, of - hits))
+    return low, high
+
+
+def validation(operating_point: OperatingPoint) -> list[tuple[str, str]]:
+    """The figures that stand behind the verdicts, with the numbers that they rest on."""
+    lines = [
+        ("false alarms, by construction", f"at most {words.percent(operating_point.false_alarm)} of files"),
+        ("calibrated on", words.calibrated_text(operating_point)),
+    ]
+    for method, each in operating_point.missed.items():
+        low, high = share_interval(each.missed, each.of)
+        interval = f"{words.percent(low)} to {words.percent(high)} if all were independent"
+        share = f"{words.percent(each.share)} ({each.missed} of {each.of}; 95 % interval {interval})"
+        lines.append((f"known fakes missed: {words.printable(method)}", share))
+    if not operating_point.missed:
+        lines.append(("known fakes missed", "nobody knows: there were none to try it on"))
+    return lines
+
+
+def _not_examined(scan: Scan, media: list[Mapping[str, Any]]) -> list[str]:
+    """Everything that has no verdict, with its reason."""
+    lines = [
+        f"Item {number}: {words.listed(medium['problems'])}"
+        for number, medium in enumerate(media, 1)
+        if medium["verdict"] is None
+    ]
+    for number, file in enumerate(scan.files, 1):
+        lines += [f"Item {number}: {line}" for line in words.unjudged_lines(file)]
+        if file.medium == "video" and scan.settings.get("fps"):
+            lines.append(
+                f"Item {number}: {file.frames} frames were looked at, {scan.settings['fps']:g} a second; "
+                "those between them were not"
+            )
+    lines += [words.printable(line) for line in scan.left_out]
+    if scan.not_reached:
+        lines.append(f"{words.number(scan.not_reached, 'file')}: the scan was stopped before")
+    return lines
