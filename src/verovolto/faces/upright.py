@@ -10,15 +10,14 @@ quarters as well, and the way up is the one in which the detector is surest of t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
-from torchvision.ops import nms
 
 from verovolto.faces.crop import quarter_turned
 from verovolto.faces.detection.base import Face, FaceDetector, best_first
+from verovolto.faces.tiles import detect_faces, distinct
 
 LEVEL = 30.0
 """Degrees up to which a face that leans to a side counts as upright: nothing is changed about it. Of 143 upright
@@ -29,9 +28,6 @@ HOLD_S = 5.0
 
 _SAME_PLACE = 1 / 3
 """Of a box's larger side: detections whose centres are nearer than this are of the same face."""
-
-_OVERLAP = 0.3
-"""Intersection over union above which two boxes, found in different turns, show the same face."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +94,7 @@ class UprightFaces:
             image: uint8 `[3, H, W]`, the next frame.
             time_s: of the frame in its video, seconds; None where there is none, and nothing is remembered then.
         """
-        faces = [replace(face, turn=_believed(face)) for face in self._detector.detect(image)]
+        faces = [replace(face, turn=_believed(face)) for face in detect_faces(self._detector, image)]
         if self._certainty is None:
             return faces
         now = math.inf if time_s is None else time_s
@@ -134,7 +130,7 @@ class UprightFaces:
     def _detect_turned(self, image: Tensor, turn: int) -> list[Face]:
         shown = quarter_turned(image, turn)
         size = int(shown.shape[1]), int(shown.shape[2])
-        found = [replace(face.turned(-turn, size), turn=turn) for face in self._detector.detect(shown)]
+        found = [replace(face.turned(-turn, size), turn=turn) for face in detect_faces(self._detector, shown)]
         return [face for face in found if abs(roll(face)) <= LEVEL]
 
     def _resolved(self, faces: Sequence[Face], rivals: Sequence[Face]) -> list[Face]:
@@ -145,7 +141,7 @@ class UprightFaces:
             for face in sure
         ]
         free = [r for r in rivals if self._expected(r) and not any(_same_place(r, face) for face in sure)]
-        found = [*decided, *_distinct(free)]
+        found = [*decided, *distinct(free)]
         rest = [
             face for face in faces if not self._sure(face) and not any(_same_place(face, f) for f in found)
         ]
@@ -197,13 +193,3 @@ def _same_place(face: Face, other: Face) -> bool:
 def _certainty(score: float) -> float:
     """`-log10(1 - score)`: how many nines a score has."""
     return -math.log10(max(1.0 - score, 1e-8))
-
-
-def _distinct(faces: Iterable[Face]) -> list[Face]:
-    """The faces without those that another one of a higher score overlaps."""
-    given = list(faces)
-    if not given:
-        return []
-    boxes = torch.tensor([face.box for face in given])
-    keep = nms(boxes, torch.tensor([face.score for face in given]), _OVERLAP)
-    return [given[i] for i in keep.tolist()]
