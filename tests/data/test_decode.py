@@ -213,6 +213,37 @@ def test_another_colour_profile_is_brought_to_srgb(kind: str) -> None:
     assert np.abs(found - np.asarray(reference))[8::16, 8::16].max() <= 5
 
 
+def with_cicp(png: bytes, primaries: int, transfer: int) -> bytes:
+    """A PNG that states its colours by their code points."""
+    chunk = b"cICP" + bytes((primaries, transfer, 0, 1))
+    return png[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+
+
+def test_colours_that_a_png_states_by_code_points() -> None:
+    wide = encode(Image.fromarray(as_p3(PATCHES)), "PNG")
+    found = decode_image(with_cicp(wide, 12, 13)).permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(found - PATCHES).max() <= 5 < np.abs(as_p3(PATCHES).astype(int) - PATCHES).max()
+    plain = encode(Image.fromarray(PATCHES), "PNG")
+    assert np.array_equal(decode_image(with_cicp(plain, 1, 13)).permute(1, 2, 0).numpy(), PATCHES)
+    mapped = colour.tone_mapped(PATCHES.astype(np.uint16) * 257, "HLG")
+    assert np.array_equal(decode_image(with_cicp(plain, 9, 18)).permute(1, 2, 0).numpy(), mapped)
+
+
+def test_adobe_rgb_that_exif_alone_states() -> None:
+    """Cameras write no profile: EXIF says that it is not sRGB, and the interoperability index which it is."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 0xFFFF
+    options = {"quality": 95, "subsampling": 0}
+    image = Image.fromarray(PATCHES)
+    plain = decode_image(encode(image, "JPEG", **options))
+    assert torch.equal(decode_image(encode(image, "JPEG", exif=exif, **options)), plain)
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    found = decode_image(encode(image, "JPEG", exif=exif, **options)).numpy().astype(int)
+    profile = colour.rgb_profile(colour.ADOBE_RGB, gamma=colour.ADOBE_GAMMA)
+    expected = decode_image(encode(image, "JPEG", icc_profile=profile, **options)).numpy().astype(int)
+    assert np.array_equal(found, expected) and np.abs(found - plain.numpy()).max() > 10
+
+
 def test_profiles_with_orientation_grey_and_cmyk() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -112,6 +112,17 @@ def test_video_of_high_dynamic_range_is_tone_mapped(tmp_path: Path, transfer: in
     assert opened(write_video(tmp_path / "b.mp4")).info.transfer is None
 
 
+def test_wide_colours_of_a_video_are_brought_to_srgb(tmp_path: Path) -> None:
+    """BT.2020 primaries, of ordinary dynamic range."""
+    levels = np.array((0.60, 0.45, 0.40))
+    video = opened(hdr(tmp_path / "a.mp4", levels, 14))
+    assert video.info.transfer is None
+    found = next(video.frames()).image[:, 32, 32].numpy().astype(int)
+    light = colour.srgb_to_linear(levels) @ colour.conversion(colour.BT2020).T
+    expected = colour.linear_to_srgb(light.clip(0, 1)) * 255
+    assert np.abs(found - expected).max() <= 8 < np.abs(levels * 255 - expected).max()
+
+
 def test_sound_that_lasts_longer_is_no_damage(tmp_path: Path) -> None:
     for suffix in ("mkv", "flv", "mp4"):
         path = tmp_path / f"a.{suffix}"

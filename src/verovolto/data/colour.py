@@ -16,9 +16,14 @@ TOLERANCE = 3
 SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 DISPLAY_P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 BT2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
+ADOBE_RGB = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 """Primaries of red, green and blue, CIE 1931 (x, y)."""
 
 D65 = (0.3127, 0.3290)
+ADOBE_GAMMA = 563 / 256
+_OF_CODE = {9: BT2020, 11: DISPLAY_P3, 12: DISPLAY_P3}
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics of high dynamic range, by their code points (ITU-T H.273)."""
 _D50 = np.array((0.9642, 1.0, 0.8249))
 _BRADFORD = np.array(((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296)))
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
@@ -91,6 +96,12 @@ def rgb_profile(
     head = struct.pack(">I4xI4s4s4s12x4s", size, 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
     illuminant = struct.pack(">3i", *(round(value * 65536) for value in _D50))
     return head.ljust(68, b"\0") + illuminant + bytes(48) + table + body
+
+
+@lru_cache(maxsize=8)
+def profile_of_code(primaries: int) -> bytes | None:
+    """The ICC profile of colour primaries by their code point (ITU-T H.273); None for those of sRGB or unknown."""
+    return rgb_profile(_OF_CODE[primaries]) if primaries in _OF_CODE else None
 
 
 def conversion(primaries: Sequence[Sequence[float]]) -> np.ndarray:

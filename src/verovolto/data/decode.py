@@ -17,7 +17,17 @@ from torch import Tensor
 
 from verovolto.core.errors import DamagedImage, UnreadableImage
 from verovolto.data import jpeg
-from verovolto.data.colour import D65, SRGB, rgb_profile, to_srgb
+from verovolto.data.colour import (
+    ADOBE_GAMMA,
+    ADOBE_RGB,
+    D65,
+    HDR_TRANSFERS,
+    SRGB,
+    profile_of_code,
+    rgb_profile,
+    to_srgb,
+    tone_mapped,
+)
 
 MAX_PIXELS = 1 << 26
 """Largest image that is decoded (67 million pixels): a few kilobytes can claim to be gigabytes of pixels."""
@@ -25,6 +35,7 @@ MAX_PIXELS = 1 << 26
 READS_AVIF = bool(features.check("avif"))
 _FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "BMP", "GIF", "TIFF", *(["AVIF"] if READS_AVIF else []))
 _ORIENTATION = 0x0112
+_EXIF_IFD, _INTEROP_IFD, _COLOUR_SPACE, _NOT_SRGB = 0x8769, 0xA005, 0xA001, 0xFFFF
 _TRANSPOSED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -108,6 +119,8 @@ def opened_image(encoded: bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
             warnings.simplefilter("ignore")
+            if image.format == "PNG":
+                image.info["cicp"] = _png_colour_code(encoded)
             yield image
     finally:
         Image.MAX_IMAGE_PIXELS = limit
@@ -125,7 +138,7 @@ def _by_metadata(image: Tensor, encoded: bytes) -> Tensor:
         return image
     try:
         with opened_image(encoded) as opened:
-            orientation, profile = _orientation(opened), opened.info.get("icc_profile")
+            orientation, profile = _orientation(opened), _profile(opened)
     except Exception:  # metadata that Pillow cannot read: nobody can
         return image
     if orientation is None and profile is None:
@@ -178,6 +191,16 @@ def _png_damage(encoded: bytes) -> str | None:
     return None
 
 
+def _png_colour_code(encoded: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer function that a PNG states by their code points (chunk cICP; PNG 3, 11.3.2.6)."""
+    at = 8
+    while at + 12 <= len(encoded) and encoded[at + 4 : at + 8] not in (b"IDAT", b"IEND"):
+        if encoded[at + 4 : at + 8] == b"cICP":
+            return encoded[at + 8], encoded[at + 9]
+        at += 12 + _number(encoded[at : at + 4])
+    return None
+
+
 def _number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
@@ -215,12 +238,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
     if image.mode == "CMYK":
         return to_srgb(image, profile)
+    primaries, transfer = image.info.get("cicp") or (0, 0)
+    if primaries == 9 and transfer in HDR_TRANSFERS:
+        levels = np.asarray(image.convert("RGB")).astype(np.uint16) * 257
+        return Image.fromarray(tone_mapped(levels, HDR_TRANSFERS[transfer]))
     return to_srgb(image.convert("L" if grey else "RGB"), profile)
 
 
 def _profile(image: Image.Image) -> bytes | None:
-    """The colour profile that an image carries or, as PNG may, states in numbers; None for sRGB."""
+    """The colour profile that an image carries or, as PNG and EXIF may, states otherwise; None for sRGB."""
     info: dict[Any, Any] = image.info
+    if info.get("cicp"):  # has the last word
+        return profile_of_code(info["cicp"][0])
+    if not info.get("icc_profile") and _says_adobe_rgb(image):
+        return rgb_profile(ADOBE_RGB, gamma=ADOBE_GAMMA)
     if info.get("icc_profile") or "srgb" in info or not ("gamma" in info or "chromaticity" in info):
         return info.get("icc_profile") or None
     numbers = info.get("chromaticity") or (*D65, *(edge for xy in SRGB for edge in xy))
@@ -231,6 +262,18 @@ def _profile(image: Image.Image) -> bytes | None:
         return rgb_profile((numbers[2:4], numbers[4:6], numbers[6:8]), white=numbers[:2], gamma=gamma)
     except (ArithmeticError, ValueError, np.linalg.LinAlgError):
         return None
+
+
+def _says_adobe_rgb(image: Image.Image) -> bool:
+    """Whether EXIF says that the colours are those of Adobe RGB (DCF 2.0): no sRGB, and the option file's mark."""
+    try:
+        exif = image.getexif()
+        return (
+            exif.get_ifd(_EXIF_IFD).get(_COLOUR_SPACE) == _NOT_SRGB
+            and str(exif.get_ifd(_INTEROP_IFD).get(1, "")).strip("\0 ") == "R03"
+        )
+    except Exception:  # Pillow raises nearly anything on hostile metadata
+        return False
 
 
 def _check_pixels(width: int, height: int, name: str, most: int) -> None:

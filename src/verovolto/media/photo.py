@@ -18,7 +18,7 @@ from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
 from verovolto.data import jpeg
-from verovolto.data.colour import BT2020, DISPLAY_P3, rgb_profile, to_srgb
+from verovolto.data.colour import profile_of_code, to_srgb
 from verovolto.data.decode import READS_AVIF, decode_image, image_size
 from verovolto.media.decode_report import DecodeReport, Frame
 from verovolto.media.sampling import Sampling
@@ -177,9 +177,7 @@ def _heif_profile(info: dict[str, Any]) -> bytes | None:
     """The ICC profile of a HEIC; where it states code points instead (ITU-T H.273), one made of its primaries."""
     if info.get("icc_profile"):
         return bytes(info["icc_profile"])
-    primaries = (info.get("nclx_profile") or {}).get("color_primaries")
-    space = {9: BT2020, 11: DISPLAY_P3, 12: DISPLAY_P3}.get(int(primaries or 0))
-    return None if space is None else rgb_profile(space)
+    return profile_of_code(int((info.get("nclx_profile") or {}).get("color_primaries") or 0))
 
 
 def rgb_on_black(pixels: UInt8[np.ndarray, "h w *c"]) -> UInt8[np.ndarray, "h w 3"]:

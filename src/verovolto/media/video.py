@@ -21,10 +21,11 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+from PIL import Image
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.data.colour import tone_mapped
+from verovolto.data.colour import HDR_TRANSFERS, profile_of_code, to_srgb, tone_mapped
 from verovolto.media.container import is_cut_off, reason, video_stream
 from verovolto.media.decode_report import DecodeCounter, DecodeReport, Frame
 from verovolto.media.orientation import Orientation, orientation_of
@@ -184,7 +185,7 @@ def _info(container: InputContainer, stream: VideoStream, first: VideoFrame, lim
         declared_frames=stream.frames if stream.frames > 0 else None,
         stored_size=orientation.size(first.width, first.height),
         pixel_aspect=aspect,
-        transfer=_TRANSFERS.get(int(first.color_trc)),
+        transfer=HDR_TRANSFERS.get(int(first.color_trc)),
     )
 
 
@@ -352,9 +353,6 @@ class _BufferPool:
         self._free = memory
 
 
-_TRANSFERS = {16: "PQ", 18: "HLG"}
-"""Transfer characteristics of high dynamic range, by their code points (ITU-T H.273)."""
-
 _BAND = 64
 """Rows that are copied at once, of all three colours before the next: so many stay in the processor's cache until they
 are pulled apart."""
@@ -378,20 +376,24 @@ differently and leaves the last columns empty. Of other formats colours are blen
 def _rgb_planes(frame: VideoFrame, converter: VideoReformatter, size: tuple[int, int]) -> list[np.ndarray]:
     """Red, green and blue of a frame brought to a size, uint8 `[H, W]` each, as views; the pixels of PyAV's `rgb24`."""
     width, height = size
-    if int(frame.color_trc) in _TRANSFERS:
+    if int(frame.color_trc) in HDR_TRANSFERS:
         [packed] = converter.reformat(
             frame, width, height, "rgb48le", interpolation="BICUBIC", threads=1
         ).planes
         levels = np.frombuffer(cast(bytes, packed), "<u2").reshape(-1, packed.line_size // 2)
         rgb = tone_mapped(
-            levels[:height, : 3 * width].reshape(height, width, 3), _TRANSFERS[int(frame.color_trc)]
+            levels[:height, : 3 * width].reshape(height, width, 3), HDR_TRANSFERS[int(frame.color_trc)]
         )
         return [rgb[..., channel] for channel in range(3)]
-    if size != (frame.width, frame.height):
+    profile = profile_of_code(int(frame.color_primaries))
+    if profile is not None or size != (frame.width, frame.height):
         [packed] = converter.reformat(
             frame, width, height, "rgb24", interpolation="BICUBIC", threads=1
         ).planes
         pixels = _lines(packed)[:height, : 3 * width]
+        if profile is not None:
+            shown = Image.fromarray(np.ascontiguousarray(pixels).reshape(height, width, 3))
+            pixels = np.asarray(to_srgb(shown, profile)).reshape(height, 3 * width)
         return [pixels[:, channel::3] for channel in range(3)]
     stored = frame.format.name
     blocks = width % 16 == 0 and height % 2 == 0
