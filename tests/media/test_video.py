@@ -15,9 +15,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.media.drawing import CODECS, CORNER, write_video
+from tests.media.drawing import CODECS, CORNER, picture, write_video
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.media import DecodeReport, Frame, Limits, Sampling, UnreadableMedia, Video, open_media
+from verovolto.media.decode_report import DecodeCounter
 
 
 def read(
@@ -155,6 +156,62 @@ def test_a_truncated_matroska_is_measured_by_its_duration(tmp_path: Path) -> Non
     _, frames, report = read(path)
     assert 40 < len(frames) < 60
     assert abs(report.missing - (100 - report.decoded_frames)) <= 1 and report.damage
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("flv", "libx264"), ("ts", "libx264"), ("m2ts", "libx264"), ("mpg", "mpeg2video"), ("ogg", "libvpx")],
+)
+@pytest.mark.parametrize("share", [0.41, 0.6, 0.77])
+def test_every_container_that_breaks_off_is_damaged(
+    tmp_path: Path, suffix: str, codec: str, share: float
+) -> None:
+    path = write_video(tmp_path / f"a.{suffix}", codec=codec, frames=60, noisy=True)
+    _, whole, report = read(path)
+    assert len(whole) == 60 and not report.damage
+    path.write_bytes(path.read_bytes()[: round(path.stat().st_size * share)])
+    _, frames, report = read(path)
+    assert 0 < len(frames) < 60 and report.damage
+
+
+def test_a_still_picture_at_the_end_is_no_damage(tmp_path: Path) -> None:
+    """A screen recording: nothing changes any more, and the last frame stands for 20 seconds."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        frames = [av.VideoFrame.from_ndarray(picture(number), "rgb24") for number in range(5)]
+        packets = [packet for frame in (*frames, None) for packet in stream.encode(frame)]
+        packets[-1].duration = 20 * 25
+        container.mux(packets)
+    video, found, report = read(tmp_path / "a.mp4")
+    assert (video.info.duration_s or 0) > 20 and len(found) == 5
+    assert not report.damage and not report.missing
+
+
+def test_frames_that_an_avi_drops_are_no_damage(tmp_path: Path) -> None:
+    """For each there is an entry without data in its index, which says that the picture stays."""
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(30):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture(number), "rgb24")):
+                packet.pts = packet.dts = 4 * (packet.pts or 0)
+                container.mux(packet)
+        container.mux(stream.encode())
+    video, frames, report = read(tmp_path / "a.avi")
+    assert len(frames) == 30 and not report.damage and not report.missing
+    assert (video.info.declared_frames or 0) > 100, "the header counts those too"
+
+
+def test_two_fields_may_lie_in_packets_of_their_own() -> None:
+    """Cameras that record fields (PAFF) give half a picture in a packet."""
+    counter = DecodeCounter(declared_frames=200, packets=200)
+    for number in range(100):
+        counter.count(number / 25, sound=True)
+    assert not counter.result().damage and not counter.result().missing
+    nothing = DecodeCounter(packets=200)
+    nothing.count(0.0, sound=True)
+    assert "of 200 packets of pictures only 1 gave one" in nothing.result().damage
 
 
 def test_a_video_cut_off_before_its_index_says_so(tmp_path: Path) -> None:

@@ -141,24 +141,25 @@ def _by_structure(head: bytes) -> FileType | None:
         return FileType(category="photo", format="ppm")
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES:
         return FileType(category="photo", format="bmp")
-    return FileType(category="video", format="mpegts") if _is_transport_stream(head) else None
+    return FileType(category="video", format="mpegts") if transport_packets(head) else None
 
 
-def _is_transport_stream(head: bytes) -> bool:
-    """Packets of 188 bytes, or 192 with a time code before each, or 204 with a check after (ISO/IEC 13818-1).
+def transport_packets(head: bytes) -> tuple[int, int] | None:
+    """Where the first packet of a transport stream begins, and how long its packets are; None for another file.
 
-    A recording may begin inside a packet: then more of them have to follow.
+    They are of 188 bytes, or 192 with a time code before each, or 204 with a check after (ISO/IEC 13818-1). A recording
+    may begin inside a packet: then more of them have to follow.
     """
     for step in (188, 192, 204):
-        if len(head) > 4 + 2 * step and any(
-            all(head[at + i * step] == 0x47 for i in range(3)) for at in (0, 4)
-        ):
-            return True
+        before = 4 if step == 192 else 0
+        for at in (0, 4):
+            if len(head) > 4 + 2 * step and all(head[at + i * step] == 0x47 for i in range(3)):
+                return (at - before) % step, step
         for at in range(min(step, len(head))):
             marks = head[at::step]
             if len(marks) >= 8 and marks.count(0x47) == len(marks):
-                return True
-    return False
+                return (at - before) % step, step
+    return None
 
 
 def _is_raw(head: bytes, suffix: str) -> bool:

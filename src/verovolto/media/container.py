@@ -13,6 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from verovolto.core.errors import VerovoltoError
+from verovolto.data.file_types import HEAD_BYTES, transport_packets
 from verovolto.media.types import COPY_AGAIN, FileType, Limits, UnreadableMedia
 
 _DEMUXERS = {"mp4": "mov", "mpeg": "mpeg", "mpegts": "mpegts"}
@@ -87,6 +88,9 @@ def is_cut_off(path: Path, file_type: FileType) -> bool:
         "avi": _riff_end,
         "asf": _asf_end,
         "ivf": _ivf_end,
+        "flv": _flv_end,
+        "ogg": _ogg_end,
+        "mpegts": _transport_end,
     }.get(file_type.format)
     try:
         with path.open("rb") as handle:
@@ -163,6 +167,41 @@ def _ivf_end(handle: BinaryIO, size: int) -> int:
         handle.seek(at)
         at += 12 + int.from_bytes(handle.read(4), "little")
     return at
+
+
+def _flv_end(handle: BinaryIO, size: int) -> int:
+    """Where the last tag of sound, picture or data ends; the size of each stands before it, and once more behind."""
+    handle.seek(5)
+    at = int.from_bytes(handle.read(4), "big") + 4
+    while at < size:
+        handle.seek(at)
+        head = handle.read(11)
+        if head[0] & 0x1F not in (8, 9, 18):
+            return size
+        at += 11 + int.from_bytes(head[1:4], "big") + 4
+    return at
+
+
+def _ogg_end(handle: BinaryIO, size: int) -> int:
+    """Where the last page ends (RFC 3533, 6): each lists the sizes of its segments."""
+    at = 0
+    while at < size:
+        handle.seek(at)
+        head = handle.read(27)
+        if not b"OggS".startswith(head[:4]) and head[:4] != b"OggS":
+            return size
+        if len(head) < 27:
+            return size + 1
+        sizes = handle.read(head[26])
+        at += 27 + head[26] + sum(sizes)
+    return at
+
+
+def _transport_end(handle: BinaryIO, size: int) -> int:
+    """Where the last packet ends: all are of one length."""
+    handle.seek(0)
+    packets = transport_packets(handle.read(HEAD_BYTES))
+    return size if packets is None else size + (packets[0] - size) % packets[1]
 
 
 def _cannot_open(path: Path, file_type: FileType, why: str) -> UnreadableMedia:

@@ -77,6 +77,13 @@ def test_unreadable_images_are_left_out_and_named(faces_folder: Path, tmp_path: 
         convert_set(faces, tmp_path / "strict", shard_rows=100, max_unreadable=0.0)
 
 
+def test_a_class_that_cannot_be_read_at_all_is_an_error(faces_folder: Path, tmp_path: Path) -> None:
+    for path in (faces_folder / "images").glob("fake_*.jpg"):
+        path.write_bytes(b"\xff\xd8 broken")
+    with pytest.raises(DataError, match="no image of the class fake can be read"):
+        convert_set(FaceSet.open(faces_folder), tmp_path / "out", shard_rows=100, max_unreadable=0.9)
+
+
 def test_parquet_converts_to_other_shards(faces_folder: Path, tmp_path: Path) -> None:
     convert_set(FaceSet.open(faces_folder), tmp_path / "a", shard_rows=100)
     convert_set(FaceSet.open(tmp_path / "a"), tmp_path / "b", shard_rows=200)

@@ -61,7 +61,7 @@ def convert_set(
         on_progress: called with the number of rows done since the last call.
 
     Raises:
-        DataError: if more images cannot be read, or if `out` holds anything else.
+        DataError: if more images cannot be read, or all of a class, or if `out` holds anything else.
         InputError: for options out of range.
     """
     if shard_rows < BLOCK or not 0 <= max_unreadable <= 1:
@@ -90,6 +90,7 @@ def convert_set(
         else:
             unreadable += _write(faces, rows, path, {**meta, "shard": index}, on_progress)
         _check_share(unreadable, len(faces), max_unreadable)
+    _check_classes(faces, out)
     return Conversion(
         shards=count, resumed=resumed, faces=len(faces) - len(unreadable), unreadable=tuple(unreadable)
     )
@@ -141,6 +142,15 @@ def _check_share(unreadable: list[str], total: int, limit: float) -> None:
             + "; ".join(unreadable[:3]),
             hint="mend the set, or allow more with --max-unreadable",
         )
+
+
+def _check_classes(faces: FaceSet, out: Path) -> None:
+    """No class of the set may be lost through images that cannot be read: they may be all of it."""
+    before, after = (
+        set(part.columns("label")["label"].unique().to_pylist()) for part in (faces, FaceSet.open(out))
+    )
+    if lost := sorted(str(label) for label in before - after):
+        raise DataError(f"{out}: no image of the class {', '.join(lost)} can be read", hint="mend the set")
 
 
 def _check_out(out: Path, meta: dict[str, Any]) -> None:
