@@ -107,6 +107,12 @@ def test_bad_calibration_values_are_refused(values: list[float]) -> None:
         Calibration(score="rmse", values=np.array(values), clusters=1, cluster="face")
 
 
+def test_the_smallest_rate_that_there_is_is_refused_in_words() -> None:
+    calibration = Calibration.of([1.0, 2.0], score="s", clusters=2, cluster="face")
+    with pytest.raises(CalibrationError, match="cannot support"):
+        calibration.threshold(5e-324)
+
+
 def test_unsupported_rates_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     held_out = calibration(np.arange(20.0))
     with caplog.at_level(logging.WARNING):

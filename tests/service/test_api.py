@@ -122,6 +122,7 @@ def test_an_idempotency_key(client: TestClient, clip: bytes) -> None:
         ({"files": ["0" * 64]}, "not-found"),
         ({"files": "FILE", "false_alarm": 0.0}, "invalid"),
         ({"files": "FILE", "false_alarm": 0.0001}, "false-alarm-not-supported"),
+        ({"files": "FILE", "false_alarm": 5e-324}, "false-alarm-not-supported"),
         ({"files": "FILE", "fps": -1}, "invalid"),
         ({"files": "FILE", "detector": "/etc"}, "invalid"),
         ({"files": "FILE", "detectr": "bright"}, "invalid"),

@@ -214,7 +214,8 @@ def _ascending(scores: ArrayLike) -> np.ndarray:
 
 def needed(false_alarm: float) -> int:
     """Fewest held-out real faces that support a false-alarm rate: the least n with rate * (n + 1) >= 1."""
-    return max(1, math.ceil(1.0 / false_alarm - _ROUNDING) - 1)
+    wanted = min(1.0 / false_alarm, 1e18)  # of the smallest numbers that there are the inverse is none
+    return max(1, math.ceil(wanted - _ROUNDING) - 1)
 
 
 def flagged(scores: ArrayLike, threshold: float, *, strict: bool = False) -> np.ndarray:
