@@ -110,3 +110,26 @@ def test_forms_are_those_of_the_fakes() -> None:
     assert not forms_of(["519", "id0_0000", "0000", "a_b"])
     assert people_of("519", forms_of(["519_515"]), fake=False) is not None
     assert people_of("519_515", FORMS, fake=False) is None
+
+
+def test_a_manifest_that_names_nobody_is_read_by_the_names_of_its_videos(
+    tmp_path: Path, image: bytes
+) -> None:
+    rows = [("a", "real", "519"), ("b", "fake", "519_515"), ("c", "real", "515"), ("d", "real", "634")]
+    put(tmp_path, [f"{name}.jpg" for name, _, _ in rows], image)
+    lines = [f"{name}.jpg,{label},{video}" for name, label, video in rows]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(["path,label,source_video", *lines]))
+    table = FaceSet.open(tmp_path).columns("target_identity", "donor_identity", "source_video")
+    assert table.to_pydict() == {
+        "target_identity": ["519", "519", "515", "634"],
+        "donor_identity": [None, "515", None, None],
+        "source_video": ["519", "519_515", "515", "634"],
+    }
+    manifest.write_text(
+        "\n".join(["path,label,source_video,identity", *(f"{line},p{i}" for i, line in enumerate(lines))])
+    )
+    named = FaceSet.open(tmp_path).columns("target_identity", "donor_identity").to_pydict()
+    assert named == {"target_identity": ["p0", "p1", "p2", "p3"], "donor_identity": [None] * 4}, (
+        "it has the last word"
+    )

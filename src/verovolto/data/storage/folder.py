@@ -130,7 +130,7 @@ def open_manifest(manifest: Path) -> FolderSource:
         raw = raw.append_column("face", paths)
     table = conform(raw, column_names(raw.column_names), where=where)
     check_faces(table["face"], where=where)
-    return FolderSource(manifest.parent, table, paths)
+    return FolderSource(manifest.parent, _with_named_people(table), paths)
 
 
 def find_manifest(folder: Path) -> Path | None:
@@ -219,6 +219,36 @@ def _with_people(faces: list[_Face]) -> list[_Face]:
             )
         result.append(face)
     return result
+
+
+def _with_named_people(table: pa.Table) -> pa.Table:
+    """A manifest's table with the people that the names of its videos tell, where it names nobody itself."""
+    given = ("target_identity", "donor_identity", "source_video")
+    if any(name in table.column_names and table[name].null_count < len(table) for name in given[:2]):
+        return table
+    if "source_video" not in table.column_names:
+        return table
+    videos, labels = table["source_video"].to_pylist(), table["label"].to_pylist()
+    forms = forms_of({str(v) for v, label in zip(videos, labels, strict=True) if v and label == "fake"})
+    if not forms:
+        return table
+    people = [
+        people_of(video, forms, fake=label == "fake") if video else None
+        for video, label in zip(videos, labels, strict=True)
+    ]
+    found = {
+        "target_identity": [each and each.target for each in people],
+        "donor_identity": [each and each.donor for each in people],
+        "source_video": [
+            each.source_video if each and not each.target else video
+            for each, video in zip(people, videos, strict=True)
+        ],
+    }
+    for name, values in found.items():
+        column = pa.array(values, COLUMNS[name])
+        at = table.schema.get_field_index(name)
+        table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
+    return table
 
 
 def _frame(name: str) -> int | None:
