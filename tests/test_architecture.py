@@ -31,7 +31,19 @@ ALONE = {"demo": {"commands"}, "thesis": {"commands"}, "service": {"commands"}}
 REGISTRY = "detectors/registry.py"
 PROGRAM = {"verovolto", "__main__"}
 """The package itself, which names what it exports, and `python -m`."""
-HEAVY = ("torch", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "PIL", "rich", "pytorch_lightning")
+HEAVY = (
+    "torch",
+    "numpy",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "PIL",
+    "rich",
+    "pytorch_lightning",
+    "fastapi",
+    "uvicorn",
+)
 LIGHT = {"cli.py", "__init__.py", "core/errors.py", "core/files.py"}
 
 EXTRAS = {"av", "pillow_heif", "onnx", "c2pa"}

@@ -13,7 +13,7 @@ import pytest
 import verovolto
 
 PACKAGE = Path(verovolto.__file__).parent
-HEAVY = "torch", "numpy", "pyarrow"
+HEAVY = "torch", "numpy", "pyarrow", "fastapi"
 
 
 @pytest.mark.parametrize("name", verovolto.__all__)

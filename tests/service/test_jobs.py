@@ -23,6 +23,7 @@ from verovolto.service.uploads import Uploads
 OPTIONS = {"false_alarm": 0.05, "fps": 2.0, "faces": "all", "detector": "bright", "no_faces": False}
 
 
+@pytest.mark.slow
 def test_a_queue_with_a_bound(tmp_path: Path, clip: bytes) -> None:
     with serving(tmp_path, queue=2) as client:
         file = put(client, clip)
@@ -43,6 +44,7 @@ def test_a_queue_with_a_bound(tmp_path: Path, clip: bytes) -> None:
         assert client.get(f"/v1/files/{file}").status_code == 200  # the others needed it
 
 
+@pytest.mark.slow
 def test_ends_that_nobody_wants(tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk, a bug, a process that is killed: each fails with its code, and the next scan is done."""
     monkeypatch.setattr("verovolto.service.runner.TRIES", 1)
@@ -56,6 +58,7 @@ def test_ends_that_nobody_wants(tmp_path: Path, clip: bytes, monkeypatch: pytest
         assert wait_for(client, ask(client, file))["state"] == "done"
 
 
+@pytest.mark.slow
 def test_a_scan_that_takes_too_long_is_cut_off(tmp_path: Path, clip: bytes) -> None:
     with serving(tmp_path, time_limit_s=0.3) as client:
         info = wait_for(client, ask(client, {"id": put(client, clip), "name": "slow.mp4"}))

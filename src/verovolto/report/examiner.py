@@ -47,7 +47,7 @@ def build_examiner_report(scan: Scan, *, command: str, hide_faces: bool = False)
         version=__version__,
         python=platform.python_version(),
         view=view,
-        result=values,
+        result={**values, "settings": rounded(values["settings"])},
         validation=validation(scan.operating_point),
         training={key: value for key, value in scan.detector.get("about", {}).items() if key in _ABOUT},
         not_examined=_not_examined(scan, values["media"]),
@@ -56,6 +56,19 @@ def build_examiner_report(scan: Scan, *, command: str, hide_faces: bool = False)
         hide_faces=hide_faces,
     )
     return Page(html=html)
+
+
+def rounded(value: Any) -> Any:
+    """JSON values with four significant digits of every fraction, as people read them.
+
+    >>> rounded({"a": [0.761344850063324, 3]})
+    {'a': [0.7613, 3]}
+    """
+    if isinstance(value, Mapping):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def share_interval(hits: int, of: int) -> tuple[float, float]:
