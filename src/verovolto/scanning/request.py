@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from verovolto.core.files import as_text
+from verovolto.detectors.base import load_detector
 from verovolto.media import Limits
 from verovolto.scanning.result import Scan
-from verovolto.scanning.run import OnProgress, scan
+from verovolto.scanning.run import Load, OnProgress, scan
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST
 
 
@@ -66,6 +67,7 @@ class ScanRequest:
         command: str,
         workers: int | None = 0,
         threads: int = 1,
+        load: Load = load_detector,
         on_progress: OnProgress | Callable[[float, int], None] = lambda done, total: None,
     ) -> Scan:
         """Scan; see `scanning.run.scan` for what it raises.
@@ -75,6 +77,7 @@ class ScanRequest:
             command: for the record of the run.
             workers: see `scanning.run.scan`.
             threads: see `scanning.run.scan`.
+            load: see `scanning.run.scan`.
             on_progress: see `scanning.run.OnProgress`.
         """
         result = scan(
@@ -92,6 +95,7 @@ class ScanRequest:
             workers=workers,
             threads=threads,
             command=command,
+            load=load,
             on_progress=on_progress,
         )
         shown = {as_text(str(path)): name for path, name in self.names.items()}

@@ -28,6 +28,7 @@ from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext,
 
 OnProgress = Callable[[float, int], None]
 """Called with the files done, the share of the one at work included, and with all there are."""
+Load = Callable[[Path], Detector]
 
 _METADATA = ("seed", "weights", "trained_on", "leaky", "contaminated")
 
@@ -47,6 +48,7 @@ def scan(
     workers: int | None = 0,
     threads: int = 1,
     command: str | None = None,
+    load: Load = load_detector,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scan:
     """Find, track and judge the faces in photos and videos: what `verovolto scan` prints, as objects.
@@ -71,6 +73,7 @@ def scan(
             core if there are several files.
         threads: of the video decoder where there are no workers.
         command: that gives the result again, for its record.
+        load: opens the detector's folder, where that is given.
         on_progress: see `OnProgress`.
 
     Returns:
@@ -99,8 +102,9 @@ def scan(
         raise InputError(f"--workers cannot be negative: {workers}")
     files = [Path(path) for path in paths]
     return scan_files(
-        detector, files, settings, workers=workers, threads=threads, command=command, on_progress=on_progress
-    )
+        detector, files, settings, workers=workers, threads=threads, command=command, load=load,
+        on_progress=on_progress,
+    )  # fmt: skip
 
 
 def scan_files(
@@ -111,6 +115,7 @@ def scan_files(
     workers: int | None = 0,
     threads: int = 1,
     command: str | None = None,
+    load: Load = load_detector,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Scan:
     """Scan files and folders, mixed, as the settings say; see `scan`.
@@ -122,6 +127,7 @@ def scan_files(
         workers: see `scan`.
         threads: see `scan`.
         command: see `scan`.
+        load: see `scan`.
         on_progress: see `OnProgress`.
 
     Raises:
@@ -129,7 +135,7 @@ def scan_files(
         CalibrationError: a false-alarm rate that the detector cannot support.
     """
     clock, folder = RunClock.start(), detector if isinstance(detector, Path) else None
-    opened = load_detector(detector) if isinstance(detector, Path) else detector
+    opened = load(detector) if isinstance(detector, Path) else detector
     context = open_context(opened, settings)
     left_out = Problems()
     files = list(find_media(paths, left_out))

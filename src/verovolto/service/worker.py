@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,9 +21,11 @@ from PIL import Image
 
 from verovolto.core.errors import VerovoltoError
 from verovolto.core.files import atomic_path, write_json, write_text
+from verovolto.detectors.base import Detector, load_detector
 from verovolto.report.scan_output import ScanOutput
 from verovolto.report.scan_page import scan_view
 from verovolto.report.scan_text import text_result
+from verovolto.scanning.evidence import detector_evidence
 from verovolto.scanning.request import ScanRequest
 from verovolto.scanning.result import Scan
 
@@ -51,11 +54,21 @@ def scan_task(task: ScanTask, on_progress: OnProgress) -> None:
     """
     asked = ScanOutput(json=RESULT, report=Path("report"), bundle=Path(BUNDLE), hide_faces=task.no_faces)
     command = shlex.join([*task.request.words(), *asked.words()])
-    scan = task.request.run(pictures=True, command=command, on_progress=on_progress)
+    scan = task.request.run(pictures=True, command=command, load=load_once, on_progress=on_progress)
     written = ScanOutput(report=task.folder / "report", bundle=task.folder / BUNDLE, hide_faces=task.no_faces)
     written.write(scan, command)
     write_view(scan, task.folder, hide_faces=task.no_faces)
     ScanOutput(json=str(task.folder / RESULT)).write(scan, command)
+
+
+def load_once(folder: Path) -> Detector:
+    """The detector of a folder, kept for the next scan while the folder has the same digest."""
+    return _loaded(folder, detector_evidence(folder)["digest"])
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, digest: str | None) -> Detector:
+    return load_detector(folder)
 
 
 def write_view(scan: Scan, folder: Path, *, hide_faces: bool) -> None:
