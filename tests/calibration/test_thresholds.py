@@ -171,3 +171,34 @@ def test_pooled_percentile_is_labelled_as_the_thesis_s() -> None:
 def test_strict_lets_the_threshold_itself_fail() -> None:
     assert flagged([1.0, 2.0, 3.0], 2.0).tolist() == [False, False, True]
     assert flagged([1.0, 2.0, 3.0], 2.0, strict=True).tolist() == [False, True, True]
+
+
+class TestSources:
+    """Several collections of real faces: what is promised holds in each."""
+
+    @given(st.integers(0, 999), st.sampled_from([0.05, 0.1, 0.2]))
+    def test_no_source_is_flagged_more_often_than_promised(self, seed: int, rate: float) -> None:
+        random = np.random.default_rng(seed)
+        sources = {
+            name: random.normal(place, 1, size)
+            for name, place, size in (("a", 0.0, 60), ("b", 2.0, 25), ("c", -1.0, 90))
+        }
+        known = Calibration.of(
+            np.concatenate([*sources.values()]), score="s", clusters=3, cluster="face", sources=sources
+        )
+        threshold = known.threshold(rate)
+        for values in sources.values():
+            assert (values > threshold).mean() <= rate
+            alone = Calibration.of(values, score="s", clusters=1, cluster="face")
+            assert alone.threshold(rate) <= threshold
+        tried = random.normal(size=200) * 3
+        assert ((known.p_values(tried) <= rate) == (tried > threshold)).all()
+
+    def test_the_smallest_source_says_what_can_be_promised(self) -> None:
+        known = Calibration.of(
+            np.arange(120.0), score="s", clusters=2, cluster="face",
+            sources={"a": np.arange(100.0), "b": np.arange(20.0)},
+        )  # fmt: skip
+        assert known.smallest == 20 and refused_rates(known) == {0.01: 99}
+        with pytest.raises(CalibrationError, match="20 held-out real faces of a source cannot support"):
+            known.threshold(0.01)

@@ -306,3 +306,31 @@ def test_real_media_are_accused_at_most_at_the_rate(
     assert alarms <= media * rate + 4 * math.sqrt(media * rate * (1 - rate))
     if frames == 1 or with_videos:  # the promise is kept, and not by never saying anything
         assert alarms >= media * rate * 0.5
+
+
+class TestSources:
+    """A calibration on several collections of real faces."""
+
+    LOW, HIGH = np.arange(1.0, 100.0), np.arange(101.0, 200.0)
+    KNOWN = Calibration.of(
+        np.concatenate([LOW, HIGH]), score="rmse", clusters=2, cluster="face", sources={"a": LOW, "b": HIGH}
+    )
+
+    def test_the_worst_source_decides(self) -> None:
+        assert judged(track(150.0, known=self.KNOWN), known=self.KNOWN).verdict == "no sign found"
+        assert judged(track(199.5, known=self.KNOWN), known=self.KNOWN).verdict == "suspect"
+
+    def test_frames_are_judged_by_their_mean_score(self) -> None:
+        [person] = judged(track(150.0, 260.0, known=self.KNOWN), known=self.KNOWN).tracks
+        assert person.rule == "mean score" and person.score == 205.0
+        assert person.p_value == 0.01 and person.verdict == "suspect"
+
+
+def test_a_face_unlike_all_real_ones_is_out_of_the_domain() -> None:
+    domain = Domain(ranges={**DOMAIN.ranges, "distance": (0.0, 2.0)})
+    far = judged(track(50.0, conditions={**INSIDE, "distance": 2.1}), domain=domain)
+    assert far.verdict == "cannot tell" and far.reasons == (
+        f"{OUTSIDE_DOMAIN}: unlike every kind of face calibrated on",
+    )
+    near = judged(track(50.0, conditions={**INSIDE, "distance": 2.0}), domain=domain)
+    assert near.verdict == "no sign found"

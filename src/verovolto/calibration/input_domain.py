@@ -21,6 +21,12 @@ from verovolto.data.transforms import laplacian_variance, luma, resize
 from verovolto.faces.filter import WORKING_SIDE
 
 CONDITIONS = ("sharpness", "brightness", "contrast")
+DISTANCE = "distance"
+"""The detector's own measure of how far a face lies from all real faces, whatever it is, where it has one."""
+
+DISTANCE_RATE = 0.01
+"""Share of real faces that may lie further than the domain reaches, in each of the sources calibrated on."""
+
 MARGIN = 0.1
 """Share of a range by which it is widened: its ends are those of a few hundred faces, and the next may lie beyond."""
 
@@ -43,7 +49,10 @@ def conditions(batch: FaceBatch) -> dict[str, Float[Tensor, " b"]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """Lowest and highest value of each condition among held-out real faces; empty where nobody measured."""
+    """Lowest and highest value of each condition among held-out real faces; empty where nobody measured.
+
+    `distance`, where the detector measures it, has 0 and the limit at which `DISTANCE_RATE` of real faces are left out.
+    """
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -61,7 +70,7 @@ class Domain:
         """
         ranges = {}
         for name, pair in written.items():
-            if not (name in CONDITIONS and isinstance(pair, list | tuple) and len(pair) == 2):
+            if not (name in (*CONDITIONS, DISTANCE) and isinstance(pair, list | tuple) and len(pair) == 2):
                 raise DetectorError(
                     f"the range of {name!r} is not one of {', '.join(CONDITIONS)} with two ends"
                 )
@@ -80,6 +89,10 @@ class Domain:
         """
         phrases = []
         for name, (low, high) in self.ranges.items():
+            if name == DISTANCE:
+                if measured.get(name, 0.0) > high:
+                    phrases.append("unlike every kind of face calibrated on")
+                continue
             margin = MARGIN * (high - low)
             if measured[name] < low - margin:
                 phrases.append(f"{name} below that of the faces calibrated on")

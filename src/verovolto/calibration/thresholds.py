@@ -42,6 +42,8 @@ class Calibration:
         cluster: Kind of these groups: "identity", "source video" or "face".
         fakes: Scores of known fakes by method, ascending, on which no one-class threshold depends.
         videos: The same for videos, where some have several frames: each value is the mean over the frames of one.
+        sources: The scores of the real faces of each collection, ascending, where there are several: what is promised
+            then holds for each of them alone, so for the worst. Empty where all are of one.
 
     Raises:
         CalibrationError: When values are missing, not one-dimensional, not sorted or not finite.
@@ -60,13 +62,15 @@ class Calibration:
     cluster: str
     fakes: Mapping[str, np.ndarray] = field(default_factory=dict)
     videos: Calibration | None = None
+    sources: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self._checked(self.values))
         if not self.values.size:
             raise CalibrationError(f"no held-out real scores of {self.score!r} to calibrate on")
-        fakes = {method: self._checked(values) for method, values in self.fakes.items()}
-        object.__setattr__(self, "fakes", fakes)
+        for name in ("fakes", "sources"):
+            checked = {key: self._checked(values) for key, values in getattr(self, name).items()}
+            object.__setattr__(self, name, checked)
 
     def _checked(self, values: ArrayLike) -> np.ndarray:
         values = np.asarray(values, dtype=np.float64)
@@ -84,6 +88,7 @@ class Calibration:
         clusters: int,
         cluster: str,
         fakes: Mapping[str, ArrayLike] | None = None,
+        sources: Mapping[str, ArrayLike] | None = None,
     ) -> Calibration:
         """Calibration from scores in any order.
 
@@ -93,36 +98,50 @@ class Calibration:
             clusters: Number of independent groups of these faces.
             cluster: Kind of these groups.
             fakes: Scores of known fakes by method.
+            sources: Scores of these faces by their collection.
         """
-        by_method = {method: _ascending(values) for method, values in (fakes or {}).items()}
-        return Calibration(
-            score=score, values=_ascending(scores), clusters=clusters, cluster=cluster, fakes=by_method
+        by_method, by_source = (
+            {key: _ascending(values) for key, values in (of or {}).items()} for of in (fakes, sources)
         )
+        return Calibration(
+            score=score, values=_ascending(scores), clusters=clusters, cluster=cluster, fakes=by_method,
+            sources=by_source,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return int(self.values.size)
+
+    @property
+    def smallest(self) -> int:
+        """How many faces the smallest source has; all, where there is but one."""
+        return min(map(len, self._each))
+
+    @property
+    def _each(self) -> tuple[np.ndarray, ...]:
+        """The scores of which each alone must keep a promise."""
+        return tuple(self.sources.values()) or (self.values,)
 
     def threshold(self, false_alarm: float) -> float:
         """Score above which a real face falls with probability at most `false_alarm`, in (0, 1).
 
         The k-th largest of the n values, k = floor(false_alarm * (n + 1)): the split-conformal quantile (Lei
         et al., J. Am. Stat. Assoc. 113, 2018, sec. 2.2), exact for exchangeable faces whatever their
-        distribution.
+        distribution. Of several sources the largest such score: the rate then holds in each.
 
         Raises:
             CalibrationError: When k is 0, with the n that the rate would need.
         """
         if not 0.0 < false_alarm < 1.0:
             raise CalibrationError(f"a false-alarm rate lies between 0 and 1, not {false_alarm:g}")
-        n = len(self)
-        k = math.floor(false_alarm * (n + 1) + _ROUNDING)
-        if k == 0:
+        n = self.smallest
+        of_source = " of a source" if self.sources else ""
+        if math.floor(false_alarm * (n + 1) + _ROUNDING) == 0:
             raise CalibrationError(
-                f"{n} held-out real faces cannot support a false-alarm rate of {false_alarm:g}",
+                f"{n} held-out real faces{of_source} cannot support a false-alarm rate of {false_alarm:g}",
                 hint=f"it needs at least {needed(false_alarm)} of them, or ask for a rate of at least "
                 f"{1 / (n + 1):.3g}",
             )
-        return float(self.values[n - k]) if k <= n else -math.inf
+        return max(_quantile(values, false_alarm) for values in self._each)
 
     def at_rate(self, false_alarm: float, chosen_on: str = "held-out real faces") -> Threshold:
         """The threshold of a false-alarm rate as a `Threshold`. Raises as `threshold`."""
@@ -139,11 +158,15 @@ class Calibration:
         """Conformal p-values, float64 in (0, 1], of scores of any shape: (1 + #{values >= s}) / (n + 1).
 
         P(p <= a) <= a for a real face exchangeable with the calibration's (Vovk et al., Algorithmic Learning
-        in a Random World, 2005, prop. 2.4). NaN stays NaN: no score, no p-value.
+        in a Random World, 2005, prop. 2.4). Of several sources the largest p-value. NaN stays NaN: no score, no
+        p-value.
         """
         scores = np.asarray(scores, dtype=np.float64)
-        at_least = len(self) - np.searchsorted(self.values, scores, side="left")
-        return np.asarray(np.where(np.isnan(scores), np.nan, (1.0 + at_least) / (len(self) + 1.0)))
+        largest = np.zeros(scores.shape)
+        for values in self._each:
+            at_least = len(values) - np.searchsorted(values, scores, side="left")
+            largest = np.maximum(largest, (1.0 + at_least) / (len(values) + 1.0))
+        return np.asarray(np.where(np.isnan(scores), np.nan, largest))
 
     def missed(self, false_alarm: float) -> dict[str, Missed]:
         """How many of the known fakes pass at the threshold of `false_alarm`, by method. Raises as `threshold`."""
@@ -208,6 +231,12 @@ class Threshold:
         return Threshold(**{**written, "value": float(written["value"])})
 
 
+def _quantile(values: np.ndarray, false_alarm: float) -> float:
+    """The k-th largest of ascending values, k = floor(rate * (n + 1)); -inf where all may lie above."""
+    k = math.floor(false_alarm * (len(values) + 1) + _ROUNDING)
+    return float(values[len(values) - k]) if k <= len(values) else -math.inf
+
+
 def _ascending(scores: ArrayLike) -> np.ndarray:
     return np.sort(np.asarray(scores, dtype=np.float64).ravel())
 
@@ -237,7 +266,7 @@ def find_threshold(thresholds: Iterable[Threshold], score: str, false_alarm: flo
 
 def refused_rates(calibration: Calibration, false_alarms: Sequence[float] = FALSE_ALARMS) -> dict[float, int]:
     """The rates that the sample cannot support, each with the number of real faces it would need."""
-    return {rate: needed(rate) for rate in false_alarms if len(calibration) < needed(rate)}
+    return {rate: needed(rate) for rate in false_alarms if calibration.smallest < needed(rate)}
 
 
 def one_class_thresholds(
@@ -256,7 +285,7 @@ def one_class_thresholds(
             calibration.score,
             rate,
             size,
-            len(calibration),
+            calibration.smallest,
         )
     at_rates = [calibration.at_rate(rate, chosen_on) for rate in false_alarms if rate not in refused]
     p80 = Threshold(

@@ -102,5 +102,11 @@ def write_toml(path: Path, values: Mapping[str, Any]) -> None:
     """Write values by name as TOML; those that are None are left out, paths become strings."""
     import tomli_w
 
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items() if v is not None}
+    plain = {name: _plain(value) for name, value in values.items() if value is not None}
     write_text(path, tomli_w.dumps(plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value

@@ -17,8 +17,10 @@ from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.decode import decode_image
 from verovolto.data.schema import COLUMNS
 from verovolto.data.storage import Rows, Source, SplitSource, read_split_file
-from verovolto.data.storage.folder import MANIFESTS, find_manifest, open_folder, open_manifest
+from verovolto.data.storage.folder import open_folder, open_manifest
+from verovolto.data.storage.joined import JoinedSource
 from verovolto.data.storage.parquet import open_parquet, parquet_files
+from verovolto.data.tables import MANIFESTS, find_manifest
 
 _HASHED = [name for name in COLUMNS if name not in ("box", "image_bytes")]
 _HASH_ROWS = 1 << 16
@@ -58,6 +60,18 @@ class FaceSet:
         labels, missing files, a newer schema, an unfinished conversion.
         """
         return FaceSet(_open_source(Path(path)))
+
+    @staticmethod
+    def join(sets: Sequence[FaceSet]) -> FaceSet:
+        """Several sets as one, their rows one set after the other; `dataset` is the set's name where it is unknown.
+
+        Raises `DataError` for none, and for sets whose crops were cut by different rules.
+        """
+        return FaceSet(JoinedSource(sets))
+
+    def with_splits(self, split: pa.Array) -> FaceSet:
+        """The same rows in other splits: `split` `[n]`, strings, null for none."""
+        return FaceSet(SplitSource(JoinedSource([self]), split, path=self.path))
 
     @property
     def name(self) -> str:

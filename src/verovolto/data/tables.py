@@ -19,6 +19,13 @@ _WIDE = {
 }  # fmt: skip
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?\s*")
 
+MANIFESTS = ("manifest.csv", "metadata.csv")
+
+
+def find_manifest(folder: Path) -> Path | None:
+    """`manifest.csv`, else `metadata.csv`, of a folder."""
+    return next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+
 
 def read_text(path: Path) -> str:
     """A text file in UTF-8, without byte-order mark.

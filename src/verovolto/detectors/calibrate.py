@@ -8,12 +8,13 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from verovolto.calibration.input_domain import Domain, conditions
+from verovolto.calibration.input_domain import DISTANCE, DISTANCE_RATE, Domain, conditions
 from verovolto.calibration.thresholds import (
     FALSE_ALARMS,
     Calibration,
     Threshold,
     every_supervised_threshold,
+    needed,
     one_class_thresholds,
     refused_rates,
 )
@@ -27,16 +28,20 @@ from verovolto.detectors.score_faces import read_batch, score_faces
 SEVERAL_FRAMES = 4
 """Median number of frames a real video from which a calibration on videos is made beside that on faces."""
 
+FEWEST_OF_SOURCE = 39
+"""Real faces that a source needs for a place of its own in the calibration: at 5 % one or two of them lie higher."""
+
 UNRECORDED = "method not recorded"
 _BATCH = 64
 
 D = TypeVar("D", bound=Detector)
 
 
-def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
+def calibrated(detector: D, held_out: FaceSet, *, seed: int | None, named: str = "val/calibrate") -> D:
     """The detector with the conformal calibration of every score, its named thresholds and its domain.
 
-    `held_out` is the `calibrate` half of the validation faces; `seed` cut it, and is recorded. Its reals give
+    `held_out` is the `calibrate` half of the validation faces, or what `named` says; `seed` cut it, and is recorded.
+    Its reals give
     the one-class thresholds; its fakes, where there are any, the share of fakes missed and the supervised
     thresholds, which are labelled so. A score besides the default one that is infinite on some face stays without a
     calibration. Raises `CalibrationError` when `held_out` holds no real face, or the default score is no number.
@@ -57,12 +62,12 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int) -> D:
         known = groups.calibration(name, values)
         detector.calibration[name] = known
         refused = refused_rates(known)
-        thresholds += groups.thresholds(known, values, refused)
+        thresholds += groups.thresholds(known, values, refused, named)
     detector.thresholds = thresholds
-    detector.domain = _domain(held_out, np.flatnonzero(groups.real))
+    detector.domain = _domain(held_out, np.flatnonzero(groups.real), detector.calibration.get(DISTANCE))
     detector.metadata["calibrated_on"] = {
-        "split": "val/calibrate", "real": int(groups.real.sum()), "fake": int(groups.fake.sum()),
-        "clusters": groups.clusters, "cluster": groups.cluster, "halved_by_seed": seed,
+        "split": named, "real": int(groups.real.sum()), "fake": int(groups.fake.sum()),
+        "clusters": groups.clusters, "cluster": groups.cluster, "halved_by_seed": seed, **groups.sizes(),
         "refused_rates": [{"false_alarm": rate, "needs": size} for rate, size in refused.items()],
     }  # fmt: skip
     return detector
@@ -76,6 +81,7 @@ class _Groups:
     fake: np.ndarray
     methods: np.ndarray
     videos: np.ndarray
+    sources: np.ndarray
     clusters: int
     cluster: str
 
@@ -87,15 +93,22 @@ class _Groups:
         return _Groups(
             real=real,
             fake=(label == "fake") & readable,
-            methods=_methods(table.table),
+            methods=_texts(table.table, "method", UNRECORDED),
             videos=video_keys(table.table),
+            sources=_texts(table.table, "dataset", ""),
             clusters=len(np.unique(ids)),
             cluster=name_of_clusters(ids) if len(ids) else "face",
         )
 
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How many reals there are of each source, where there are several."""
+        names, counts = np.unique(self.sources[self.real], return_counts=True)
+        return {"sources": dict(zip(names.tolist(), counts.tolist(), strict=True))} if len(names) > 1 else {}
+
     def calibration(self, name: str, values: np.ndarray) -> Calibration:
         """Of the faces and, where there are several frames of most videos, of the videos."""
         faces = self._of(name, values, self.real, self.fake, self.methods)
+        faces = replace(faces, sources=self._by_source(values))
         _, counts = np.unique(self.videos[self.real], return_counts=True)
         if np.median(counts) < SEVERAL_FRAMES:
             return faces
@@ -108,6 +121,16 @@ class _Groups:
             np.bincount(video[rows], minlength=len(keys)).astype(bool) for rows in (self.real, self.fake)
         )
         return replace(faces, videos=self._of(name, means, real, fake, self.methods[first]))
+
+    def _by_source(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """The scores of the reals of each source, where there are several with faces enough to keep a promise."""
+        names, counts = np.unique(self.sources[self.real], return_counts=True)
+        enough = [str(name) for name, count in zip(names, counts, strict=True) if count >= FEWEST_OF_SOURCE]
+        if len(names) < 2 or not enough:
+            return {}
+        return {
+            name: np.sort(values[self.real & (self.sources == name)]).astype(np.float64) for name in enough
+        }
 
     def _of(
         self,
@@ -123,30 +146,35 @@ class _Groups:
         )
 
     def thresholds(
-        self, known: Calibration, values: np.ndarray, refused: dict[float, int]
+        self, known: Calibration, values: np.ndarray, refused: dict[float, int], named: str
     ) -> list[Threshold]:
         """Those of reals alone at every supported rate, and those that need fakes."""
         supported = [rate for rate in FALSE_ALARMS if rate not in refused]
         reals, fakes = self.real.sum(), self.fake.sum()
-        found = one_class_thresholds(known, supported, f"{reals} real faces of val/calibrate")
+        found = one_class_thresholds(known, supported, f"{reals} real faces of {named}")
         if fakes:
-            chosen_on = f"{reals} real and {fakes} fake faces of val/calibrate"
+            chosen_on = f"{reals} real and {fakes} fake faces of {named}"
             found += every_supervised_threshold(
                 values[self.real], values[self.fake], score=known.score, chosen_on=chosen_on
             )
         return found
 
 
-def _methods(table: pa.Table) -> np.ndarray:
-    """The forgery method of each row, `[n]`."""
-    return np.asarray([value or UNRECORDED for value in table.column("method").to_pylist()], dtype=np.str_)
+def _texts(table: pa.Table, column: str, unknown: str) -> np.ndarray:
+    """A column of strings, `[n]`."""
+    return np.asarray([value or unknown for value in table.column(column).to_pylist()], dtype=np.str_)
 
 
-def _domain(faces: FaceSet, rows: np.ndarray) -> Domain:
-    """Under which conditions the faces of some rows were seen."""
+def _domain(faces: FaceSet, rows: np.ndarray, distance: Calibration | None) -> Domain:
+    """Under which conditions the faces of some rows were seen, and how far they lie from those trained on."""
     reals = faces.take(rows)
     parts = []
     for start in range(0, len(reals), _BATCH):
         _, batch = read_batch(reals, start, min(start + _BATCH, len(reals)))
         parts.append(conditions(batch))
-    return Domain.of({name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]})
+    domain = Domain.of({name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]})
+    if distance is None:
+        return domain
+    few = distance.smallest < needed(DISTANCE_RATE)
+    limit = float(distance.values[-1]) if few else distance.threshold(DISTANCE_RATE)
+    return Domain(ranges={**domain.ranges, DISTANCE: (0.0, limit)})

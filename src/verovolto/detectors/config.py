@@ -91,6 +91,9 @@ class TrainConfig:
     """Run folder. A run that was stopped goes on where it was."""
     train_split: str = "train"
     """Split to train on; its reals alone are used."""
+    reals: tuple[Path, ...] = ()
+    """Face sets of other collections whose real faces are learned from and calibrated on as well, each as much as the
+    first. Sets without splits are cut in two by their people."""
     val_split: str = "val"
     """Split whose people are cut in two: one half selects the epoch, the other calibrates the thresholds."""
     crop_rule: str | None = None

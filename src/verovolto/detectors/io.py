@@ -120,8 +120,9 @@ def detector_folder(given: Path | str | None = None) -> Path:
 def calibration_tensors(calibration: Calibration, key: str) -> dict[str, Tensor]:
     """Its scores, under names that begin with `key`."""
     tensors = {key: torch.from_numpy(np.ascontiguousarray(calibration.values))}
-    for method, values in calibration.fakes.items():
-        tensors[f"{key}/fakes/{method}"] = torch.from_numpy(np.ascontiguousarray(values))
+    for kind in ("fakes", "sources"):
+        for name, values in getattr(calibration, kind).items():
+            tensors[f"{key}/{kind}/{name}"] = torch.from_numpy(np.ascontiguousarray(values))
     videos = calibration.videos
     return tensors if videos is None else tensors | calibration_tensors(videos, f"{key}/videos")
 
@@ -131,6 +132,8 @@ def calibration_metadata(calibration: Calibration) -> dict[str, Any]:
     written: dict[str, Any] = {
         "clusters": calibration.clusters, "cluster": calibration.cluster, "fakes": [*calibration.fakes]
     }  # fmt: skip
+    if calibration.sources:
+        written["sources"] = [*calibration.sources]
     videos = calibration.videos
     return written if videos is None else written | {"videos": calibration_metadata(videos)}
 
@@ -156,5 +159,6 @@ def read_calibration(
         clusters=written["clusters"],
         cluster=written["cluster"],
         fakes={method: tensors[f"{key}/fakes/{method}"].numpy() for method in written.get("fakes", ())},
+        sources={name: tensors[f"{key}/sources/{name}"].numpy() for name in written.get("sources", ())},
         videos=None if videos is None else read_calibration(score, videos, tensors, f"{key}/videos"),
     )

@@ -14,6 +14,7 @@ MAHALANOBIS, PADIM, PATCHCORE = "mahalanobis", "padim", "patchcore"
 ERROR_TYPICALITY = "error-typicality"
 
 BackboneName = Literal["lite0", "lite1", "lite2"]
+DiscriminantBackbone = Literal["lite0", "lite1", "lite2", "clip-vit-b16"]
 Bottleneck = Literal["flat", "spatial", "pooled"]
 SecondEncoder = Literal["shared", "separate"]
 Flips = Literal["none", "h", "hv"]

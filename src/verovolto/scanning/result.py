@@ -29,9 +29,9 @@ VERDICTS: tuple[Verdict, ...] = ("suspect", "no sign found", "cannot tell")
 
 Status = Literal["ok", "damaged", "unreadable", "changed during scan"]
 CHANGED: Status = "changed during scan"
-Rule = Literal["one face", "twice the mean", "videos"]
+Rule = Literal["one face", "twice the mean", "mean score", "videos"]
 """How the frames of a track become one p-value: there is but one; twice their mean; the mean score of the frames
-against those of held-out real videos."""
+against single faces of each source calibrated on; their mean score against those of held-out real videos."""
 
 OUTSIDE_DOMAIN = "out of the training domain"
 TOO_MANY = "more faces than the calibration supports"

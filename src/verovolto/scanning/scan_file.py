@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from verovolto.calibration.input_domain import CONDITIONS, conditions
+from verovolto.calibration.input_domain import CONDITIONS, DISTANCE, conditions
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.core.files import as_text
 from verovolto.data.decode import encode_jpeg
@@ -153,7 +153,7 @@ class TrackState:
             start_s=self.start_s,
             end_s=self.end_s,
             frame_scores=tuple(self.frame_scores),
-            conditions=dict(zip(CONDITIONS, medians, strict=False)),
+            conditions=dict(zip((*CONDITIONS, DISTANCE), medians, strict=False)),
             key_frames=tuple(entry[2] for entry in sorted(self.key_frames, reverse=True)),
         )
 
@@ -243,7 +243,10 @@ class FrameScorer:
             scores = self._context.detector.score_batch(crops, anomaly_map=self._context.settings.pictures)
             values = scores.score.double().numpy()
             p_values = self._context.calibration.p_values(values)
-            measured = torch.stack([*conditions(crops).values()], dim=1)
+            measured = conditions(crops)
+            if DISTANCE in scores.columns:
+                measured[DISTANCE] = scores[DISTANCE]
+            by_face = torch.stack([*measured.values()], dim=1)
             for i, pending in enumerate(batch):
                 state = self._tracks[pending.track]
                 if not math.isfinite(values[i]):  # it would exceed nothing, and so pass for harmless
@@ -258,7 +261,7 @@ class FrameScorer:
                     turned=90 * (pending.face.turn or 0),
                 )
                 state.frame_scores.append(frame_score)
-                state.conditions.append(measured[i])
+                state.conditions.append(by_face[i])
                 if pending.context is not None:
                     anomaly_map = None if scores.anomaly_map is None else scores.anomaly_map[i]
                     self._keep(state, pending, pending.context, frame_score, anomaly_map)

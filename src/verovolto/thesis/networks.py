@@ -24,7 +24,7 @@ from verovolto.thesis.plan import Context, Plan, Protocol
 from verovolto.training import fit
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import configure
-from verovolto.training.fit import load_training_data
+from verovolto.training.data import load_training_data
 
 SCORED = ("val", "test", "probe")
 _MARKS = ("leaky", "contaminated")

@@ -38,6 +38,7 @@ def configure(*, model: str, data: Path, out: Path, **options: Any) -> TrainConf
             raise unused(name, model, f"the option {name}")
     method = kind(**{name: value for name, value in options.items() if name in own})
     common = {name: value for name, value in options.items() if name not in own}
+    common["reals"] = tuple(Path(each) for each in common.get("reals") or ())
     return TrainConfig(model=model, data=data, out=out, method=method, **common)
 
 

@@ -18,13 +18,10 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from verovolto.core.errors import DataError, InputError
+from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
 from verovolto.core.parallel import cores
 from verovolto.core.progress import OnProgress, ProgressDisplay
-from verovolto.data.crop_rule import read_rule
-from verovolto.data.faceset import FaceSet
-from verovolto.data.splits import check_disjoint, halve
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.calibrate import calibrated
 from verovolto.detectors.config import GradientConfig, TrainConfig
@@ -33,6 +30,7 @@ from verovolto.detectors.io import JSON_NAME
 from verovolto.detectors.registry import method
 from verovolto.networks import Precision
 from verovolto.training.config import configure
+from verovolto.training.data import load_training_data
 from verovolto.training.run_metadata import (
     as_begun,
     check_folder,
@@ -44,7 +42,6 @@ from verovolto.training.run_metadata import (
 )
 
 _ENGINE = "verovolto.training.engine"  # imported when a network is trained: Lightning takes seconds
-_FEWEST_CHOOSE = 2
 
 
 def fit(
@@ -222,49 +219,3 @@ def _fast_precision(device: str) -> Precision:
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "32"
-
-
-def load_training_data(config: TrainConfig, *, leaky: bool = False) -> TrainingData:
-    """Open the data and cut the validation people in two. Only reals are trained on and selected on.
-
-    Args:
-        config: names the set, its splits and the seed.
-        leaky: let splits share people and videos.
-
-    Raises:
-        SplitError: they do, and may not.
-        DataError: there are too few faces.
-    """
-    faces = FaceSet.open(config.data)
-    known = faces.columns("split", "dataset", "target_identity", "donor_identity", "source_video")
-    check_disjoint(known, leaky=leaky)
-    train = faces.select(split=config.train_split, label="real")
-    if config.limit is not None and config.limit < len(train):
-        drawn = np.random.default_rng(config.seed).choice(len(train), config.limit, replace=False)
-        train = train.take(np.sort(drawn))
-    val = faces.select(split=config.val_split)
-    choose = halve(val.columns(), seed=config.seed)
-    chosen = val.take(np.flatnonzero(choose)).select(label="real")
-    if len(train) < _FEWEST_CHOOSE or len(chosen) < _FEWEST_CHOOSE:
-        raise DataError(
-            f"{config.data} has too few real faces: {len(train)} to train on, {len(chosen)} to choose on",
-            hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
-        )
-    held_out = val.take(np.flatnonzero(~choose))
-    return TrainingData(
-        train=train, choose=chosen, calibrate=held_out, fingerprint=faces.fingerprint(),
-        crop_rule=_crop_rule(faces, config.crop_rule),
-    )  # fmt: skip
-
-
-def _crop_rule(faces: FaceSet, given: str | None) -> dict[str, Any] | None:
-    """The rule that the set names, else the one given; refused where the two differ."""
-    if given is None:
-        return faces.crop_rule
-    rule = read_rule(given, flag="--crop-rule").to_dict()
-    if faces.crop_rule not in (None, rule):
-        raise InputError(
-            f"--crop-rule {given} is not the rule that {faces.path} was cropped by: {faces.crop_rule}",
-            hint="leave the flag out",
-        )
-    return rule

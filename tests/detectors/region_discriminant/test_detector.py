@@ -13,21 +13,20 @@ from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.face_batch import Preprocessing, to_batch
-from verovolto.detectors.region_discriminant.detector import SCORE, FeatureDetector, LinearHead, head_size
+from verovolto.detectors.region_discriminant.detector import SCORE, FeatureDetector, LinearHead
+from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.features.regions import REGIONS
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
 
-LAYERS = (0, 2)
+SPEC = FeatureSpec(backbone="lite0", layers=(0, 2), regions=REGIONS)
 FACE = torch.tensor([[20.0, 20], [44, 20], [32, 32], [22, 48], [42, 48]])
 
 
 def made(**head: object) -> FeatureDetector:
-    size = head_size("lite0", LAYERS, REGIONS)
+    size = len(SPEC)
     random = torch.Generator().manual_seed(0)
     given = {
-        "backbone": "lite0",
-        "layers": LAYERS,
-        "regions": REGIONS,
+        "spec": SPEC,
         "landmarks": FACE,
         "side": 64,
         "slope": torch.randn(size, generator=random),

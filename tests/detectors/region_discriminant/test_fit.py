@@ -10,21 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import write_set
+from tests.conftest import draw_face, write_set
 from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.core.workdir import CHUNK, compute_chunks
 from verovolto.data.crop_rule import TIGHT
+from verovolto.detectors import calibrate
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant import fit as discriminant
-from verovolto.detectors.region_discriminant.detector import (
-    REGIONS,
-    FeatureDetector,
-    head_size,
-    layers_of,
-)
+from verovolto.detectors.region_discriminant.detector import FeatureDetector
+from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.training.config import configure
+from verovolto.training.data import load_training_data
 from verovolto.training.fit import run
 
 
@@ -128,13 +126,48 @@ def test_unreadable_faces_past_the_share_stop_it(tmp_path: Path) -> None:
     assert metadata["unreadable"] == 1
 
 
+def test_reals_of_other_sets_are_sources_of_their_own(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "FEWEST_OF_SOURCE", 2)
+    other = write_set(tmp_path / "other", train=10, people=4)
+    out = train(config(small, tmp_path / "run", reals=[other]))
+    detector = Detector.load(out)
+    assert detector.metadata["sources"] == {small.name: 12, "other": 10}
+    known = detector.calibration["discriminant"]
+    assert {name: len(values) for name, values in known.sources.items()} == {small.name: 4, "other": 4}
+    assert len(known) == 8 and detector.metadata["calibrated_on"]["sources"] == {small.name: 4, "other": 4}
+    assert detector.metadata["trained_on"]["name"] == f"{small.name} + other"
+    assert train(config(small, tmp_path / "run", reals=[other])) == out
+    with pytest.raises(TrainingError, match="reals was"):
+        train(config(small, tmp_path / "run"))
+
+
+def test_a_set_without_splits_is_cut_by_its_people(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "plain" / "real"
+    for person in range(6):
+        for frame in range(2):
+            path = folder / f"{person}" / f"{frame}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw_face(person).save(path)
+    data = load_training_data(config(small, tmp_path / "run", reals=[tmp_path / "plain"]))
+    parts = [data.train, data.choose, data.calibrate]
+    people = [
+        {
+            row["source_video"]
+            for row in each.columns("dataset", "source_video").to_pylist()
+            if row["dataset"] == "plain"
+        }
+        for each in parts
+    ]
+    assert len(people[0]) == 3 and len(people[1] | people[2]) == 3 and not people[0] & (people[1] | people[2])
+
+
 def test_another_trunk_and_another_size(small: Path, tmp_path: Path) -> None:
     out = train(config(small, tmp_path / "run", trunk="lite2", size=64))
     detector = Detector.load(out)
-    assert isinstance(detector, FeatureDetector) and detector.head.backbone == "lite2"
-    assert detector.preprocessing.size == 64 and len(detector.head.slope) == head_size(
-        "lite2", layers_of("lite2"), REGIONS
-    )
+    assert isinstance(detector, FeatureDetector) and detector.head.spec == FeatureSpec.default("lite2")
+    assert detector.preprocessing.size == 64 and len(detector.head.slope) == len(FeatureSpec.default("lite2"))
     assert detector.metadata["weights"] == "lite2, ImageNet, frozen"
     anomaly_map = detector.explain([np.zeros((50, 50, 3), np.uint8)]).anomaly_map
     assert anomaly_map is not None and anomaly_map.shape == (1, 56, 56)

@@ -32,7 +32,8 @@ from verovolto.experimental.blend.fit import LEFT_OUT, TRAINED_ON
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs
 from verovolto.training import fit as frame
 from verovolto.training.config import configure
-from verovolto.training.fit import load_training_data, resolved, run
+from verovolto.training.data import load_training_data
+from verovolto.training.fit import resolved, run
 
 
 def config(data: Path, out: Path, **changes: Any) -> TrainConfig:

@@ -5,8 +5,9 @@
 [train/ | val/ | test/]{real, fake, <method>}/x.jpg                 a photograph
 [train/ | val/ | test/]{real, fake, <method>}/<video>/0001.png      frames of a video
 ```
-`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, only names in the form of
-a known collection tell (`FORMS`).
+`fake/Deepfakes/...` names the method as well. What the forgeries were made of, and of whom, names in the form of
+a known collection tell (`FORMS`), or a `manifest.csv` (or `metadata.csv`) beside the folders, whose column
+`path` names photographs and videos and whose other columns are those of a face set.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, media_of
 from verovolto.data.layouts import Layout, MediaItem, People, celebdf, ffpp, uadfv
@@ -30,8 +31,11 @@ from verovolto.data.layouts.disk import (
     SPLIT_FOLDERS,
     entries,
 )
+from verovolto.data.schema import physical_name
+from verovolto.data.tables import find_manifest, read_csv
 
 OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
+_LISTED = ("split", "dataset", "method", "compression", "source_video", "target_identity", "donor_identity")
 OTHER_FOLDER = "folders beside train/, val/, test/ (left out)"
 Form = Callable[[str, bool], People | None]
 """From a name and whether it is a fake's to its people; None for a name of another form."""
@@ -61,10 +65,31 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
     classes = list(_classes(root, problems))
     fakes = (item for each in classes if each.label == "fake" for item in _all_items(each, Problems()))
     forms = forms_of(map(_own_name, fakes))
+    listed = _listed(root)
     for each in classes:
         problems.expected.add(each.label)
         for item in _all_items(each, problems):
-            yield _with_people(item, forms)
+            place = item.path.relative_to(root).as_posix()
+            yield replace(_with_people(item, forms), **listed.get(place, {}))
+
+
+def _listed(root: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest beside the folders knows of each photograph and video, by its path below `root`."""
+    manifest = find_manifest(root)
+    if manifest is None:
+        return {}
+    table = read_csv(manifest)
+    path = next((name for name in ("path", "file_name") if name in table.column_names), None)
+    known = {name: physical_name(name, table.column_names) for name in _LISTED}
+    if path is None:
+        return {}
+    columns = {name: table[column].to_pylist() for name, column in known.items() if column is not None}
+    return {
+        str(place).strip().replace("\\", "/"): {
+            name: values[row] for name, values in columns.items() if values[row]
+        }
+        for row, place in enumerate(table[path].to_pylist())
+    }
 
 
 def _all_items(each: _Class, problems: Problems) -> Iterator[MediaItem]:

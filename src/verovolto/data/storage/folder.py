@@ -34,7 +34,6 @@ from verovolto.data.schema import COLUMNS, check_faces, check_names, column_name
 from verovolto.data.storage import BLOCK, Rows
 from verovolto.data.tables import read_csv, separator_hint, shown
 
-MANIFESTS = ("manifest.csv", "metadata.csv")
 NOT_IN_SETS = "videos and HEIC photos (left out of the set: `verovolto prepare` reads them)"
 
 
@@ -131,11 +130,6 @@ def open_manifest(manifest: Path) -> FolderSource:
     table = conform(raw, column_names(raw.column_names), where=where)
     check_faces(table["face"], where=where)
     return FolderSource(manifest.parent, _with_named_people(table), paths)
-
-
-def find_manifest(folder: Path) -> Path | None:
-    """`manifest.csv`, else `metadata.csv`, of a folder."""
-    return next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

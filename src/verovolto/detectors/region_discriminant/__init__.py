@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from verovolto.detectors.config import Limits, MethodConfig
-from verovolto.networks import DISCRIMINANT, BackboneName
+from verovolto.networks import DISCRIMINANT, DiscriminantBackbone
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIMINANT,)):
     """How a region discriminant is fitted."""
 
-    at_least: ClassVar[Limits] = {"size": 4, "forgeries": 1, "wear": 0.0}
+    at_least: ClassVar[Limits] = {"size": 4, "forgeries": 1, "wear": 0.0, "sources": 0.0}
     above_0: ClassVar[tuple[str, ...]] = ("shrinkage",)
 
     size: int | None = None
     """Side of the input in pixels, a multiple of 32. Default: the backbone's own."""
-    trunk: BackboneName = "lite0"
-    """The frozen EfficientNet-Lite whose features are used."""
+    trunk: DiscriminantBackbone = "lite0"
+    """The frozen network whose features are used."""
     forgeries: int = 3000
     """Forgeries made of the training reals."""
     shrinkage: float = 3.0
@@ -27,3 +27,6 @@ class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIM
     wear: float = 1.0
     """Weight of benign corruptions (low resolution, blur, noise, light, compression), 0 or more. Without it the ranking
     is a little better, and small or compressed faces are taken for fakes."""
+    sources: float = 1.0
+    """Weight of what differs between the sources of real faces (the set and those of --reals), 0 or more. Without it
+    faces of other collections are taken for fakes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,10 @@ def fisher(
     kinds: Sequence[str],
     worn: Floats,
     *,
+    sources: Sequence[str] | NDArray[Any] = (),
     shrinkage: float = SHRINKAGE,
     wear: float = 1.0,
+    source_weight: float = 1.0,
 ) -> Discriminant:
     """Direction in which forging moves a face, measured against how real faces differ anyhow.
 
@@ -42,7 +45,9 @@ def fisher(
     forgery and its own source, so that a person's looks cancel and no kind counts for more than another. `S` is the sum
     of two second moments: of the reals and of what is left of the differences once their kind's mean is taken away (how
     people differ, and how forgeries of a kind do); and of what wear does to a real face, mean and all, since nothing of
-    it is a sign of forgery.
+    it is a sign of forgery. Where the reals come from several sources (collections), each has the same weight in all
+    this, whatever its number, and what leads from one source to another is no sign of forgery either: the distances of
+    the sources' means from the mean of all are added to `S`.
 
     Args:
         reals: features of untouched real faces `[n, D]`.
@@ -50,25 +55,59 @@ def fisher(
         kinds: of each difference, `[m]`.
         worn: features of worn real faces minus those of the same untouched `[k, D]` (see
             `synthesis.pseudo_fakes.corruptions`).
+        sources: the collection of each real, `[n]`; empty where all are of one.
         wear: how much of what wear does is counted, 0 or more; at 0 nothing.
+        source_weight: how much of what leads from source to source is counted, 0 or more; at 0 nothing.
         shrinkage: above 0; the larger, the less a direction along which reals hardly differ is trusted.
 
     Raises:
         InputError: fewer than two reals, no difference, shapes that do not fit, or a shrinkage not above 0.
     """
     _check(reals, differences, worn, kinds, shrinkage, wear)
-    origin, scale = reals.mean(0), reals.std(0) + 1e-3
+    sources = sources if len(sources) else [""] * len(reals)
+    weights, shift = source_weights(sources), _shifts(reals, sources)
+    origin, scale = _moments(reals, weights)
     standard = (reals - origin) / scale
     moves, names = differences / scale, np.asarray(kinds)
     means = {kind: moves[names == kind].mean(0) for kind in dict.fromkeys(kinds)}
     target = np.mean(list(means.values()), axis=0)
     spread = moves - np.stack([means[kind] for kind in kinds])
     # Every second one, as many as there are untouched reals at most: pairs are to tell how kinds spread, not to rule.
-    people = np.concatenate([standard, spread[::2][: len(standard)]])
-    rows = np.concatenate([people / np.sqrt(len(people)), worn / scale * np.sqrt(wear / len(worn))])
+    people = np.concatenate([standard * np.sqrt(weights)[:, None], spread[::2][: len(standard)]])
+    rows = np.concatenate(
+        [
+            people / np.sqrt(len(people)),
+            worn / scale * np.sqrt(wear / len(worn)),
+            shift / scale * np.sqrt(source_weight / max(len(shift), 1)),
+        ]
+    )
     direction = _solve(rows, target, shrinkage)
     slope = direction / scale / max(float((standard @ direction).std()), 1e-12)
     return Discriminant(slope=slope.astype(np.float32), origin=origin.astype(np.float32))
+
+
+def source_weights(sources: Sequence[str] | NDArray[Any]) -> NDArray[np.float32]:
+    """Weights of faces, `[n]` of mean 1, that give all the sources they are of the same."""
+    names, of_row, counts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
+    return np.asarray(len(of_row) / (len(names) * counts[of_row]), dtype=np.float32)
+
+
+def _shifts(reals: Floats, sources: Sequence[str] | NDArray[Any]) -> Floats:
+    """Each source's mean from that of all, `[k, D]`; of one source nothing."""
+    names, of_row = np.unique(np.asarray(sources), return_inverse=True)
+    if len(names) == 1:
+        return np.zeros((0, reals.shape[1]), dtype=np.float32)
+    means = np.stack([reals[of_row == number].mean(0) for number in range(len(names))])
+    return np.asarray(means - means.mean(0), dtype=np.float32)
+
+
+def _moments(reals: Floats, weights: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Weighted mean and standard deviation of each column; the latter a little above 0."""
+    if (weights == 1).all():  # to the last digit what the plain ones are
+        return reals.mean(0), reals.std(0) + np.float32(1e-3)
+    mean = np.average(reals, axis=0, weights=weights)
+    spread = np.sqrt(np.average((reals - mean) ** 2, axis=0, weights=weights)) + 1e-3
+    return mean.astype(np.float32), spread.astype(np.float32)
 
 
 def _solve(rows: NDArray[np.floating], target: NDArray[np.floating], shrinkage: float) -> NDArray[np.float64]:

