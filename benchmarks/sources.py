@@ -1,32 +1,52 @@
-"""Many sources of real faces: the features of all faces, kept and continued, and designs compared on them.
+"""Many sources of real faces: the features of all faces, kept and continued, and what a detector makes of them.
 
     python benchmarks/sources.py features WORK --faces FACES [--data DFDC] [--seed 0]
-    python benchmarks/sources.py study WORK
+    python benchmarks/sources.py study WORK --faces FACES --detector RUN [--fairface MANIFEST]
 
 `FACES` holds the sets that `verovolto prepare` made of the collections, all by the rule `dfdc`: `fairface-dfdc`,
 `celeba-dfdc`, `real-clips-dfdc` (learned from and calibrated on), `celebdf-clips-dfdc`, `ffpp-clips-dfdc` and
-`ffpp-crops-dfdc` (only ever tested on). A pass of the backbone costs half a second a face on one core, all else little.
+`ffpp-crops-dfdc` (only ever tested on). A pass of the backbone costs a quarter of a second a face on one core, all else
+little. `study` prints tables: what the detector flags of each source, by group of people, with and without each source
+in training and calibration.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 
+from verovolto.calibration.thresholds import Calibration
 from verovolto.core.workdir import compute_chunks
 from verovolto.data.faceset import FaceSet
+from verovolto.data.splits import video_keys
+from verovolto.data.tables import read_csv
+from verovolto.detectors.base import load_detector
 from verovolto.detectors.config import TrainConfig
-from verovolto.detectors.region_discriminant.fit import FitSteps, Measured, OfReals
+from verovolto.detectors.region_discriminant.detector import FeatureDetector
+from verovolto.detectors.region_discriminant.fit import FitSteps, Measured, OfReals, fit_head, sources_of
+from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
 from verovolto.training.fit import TrainingRun, resolved
 
+RATE = 0.05
+Array = NDArray[Any]
+Held = tuple[pa.Table, NDArray[np.float32]]
+CALIBRATED = {
+    "dfdc-faces": "dfdc/val", "fairface": "fairface-dfdc/val", "celeba": "celeba-dfdc/val",
+    "real-clips": "real-clips-dfdc",
+}  # fmt: skip
 SOURCES = ("fairface-dfdc", "celeba-dfdc", "real-clips-dfdc")
 HELD_OUT = (
     "dfdc/val", "celebdf-clips-dfdc", "ffpp-clips-dfdc", "real-clips-dfdc", "celeba-dfdc/val", "fairface-dfdc/val",
@@ -68,6 +88,14 @@ class Study:
         with self.steps.run:  # type: ignore[attr-defined]
             return self.steps.measured()
 
+    def sources_of_pairs(self) -> Array:
+        """The collection of the face that each forgery is made of."""
+        of_face, pool = sources_of(self.steps.data.train), self.steps.face_pool
+        numbers = range(self.steps.options.forgeries)
+        return np.asarray(
+            [of_face[drawn_face(pool, number, seed=self.seed)] for number in numbers], dtype=object
+        )
+
     def held_out(self, name: str) -> tuple[pa.Table, NDArray[np.float32]]:
         """Rows and features of faces that nothing is fitted to: `SET/SPLIT`, or a whole set; `dfdc` is `data`."""
         name, _, split = name.partition("/")
@@ -81,6 +109,87 @@ class Study:
         return faces.columns(), found.astype(np.float32)
 
 
+def study(given: argparse.Namespace) -> None:
+    """Print the tables."""
+    work = Study(given.work, given.faces, given.data, given.seed)
+    detector = load_detector(given.detector)
+    assert isinstance(detector, FeatureDetector), "a region discriminant"
+    found = {name: work.held_out(name) for name in HELD_OUT}
+    _table_of_sets(detector, found)
+    if given.fairface:
+        _table_of_groups(detector, found["fairface-dfdc/val"], given.fairface)
+    _table_without(work, detector, found)
+
+
+def _scored(detector: FeatureDetector, features: Array) -> tuple[Array, Array]:
+    """Score and distance of faces by their features (all that were kept)."""
+    spec = detector.head.spec
+    x = torch.from_numpy(features[:, spec.positions(spec.kept)])
+    distance = x.new_zeros(len(x)) if detector.distance is None else detector.distance(x[:, spec.of_distance])
+    return ((x - detector.head.origin) @ detector.head.slope).numpy(), distance.numpy()
+
+
+def _table_of_sets(detector: FeatureDetector, found: Mapping[str, Held]) -> None:
+    threshold = detector.calibration[detector.default_score].threshold(RATE)
+    limit = detector.domain.ranges["distance"][1]
+    print("| faces | AUROC | by video | reals flagged | fakes missed | reals, fakes out of the domain |")
+    print("|---|---|---|---|---|---|")
+    for name, (table, features) in found.items():
+        score, distance = _scored(detector, features)
+        real = np.asarray(table["label"].to_pylist()) == "real"
+        keys, of_video = np.unique(video_keys(table), return_inverse=True)
+        means = np.bincount(of_video, score) / np.bincount(of_video)
+        real_video = np.bincount(of_video, real) > 0
+        shares = [share(score[real] > threshold), "", share(distance[real] > limit), ""]
+        rank = ["", ""]
+        if not real.all():
+            shares[1], shares[3] = share(score[~real] <= threshold), share(distance[~real] > limit)
+            rank[0] = f"{roc_auc_score(~real, score):.3f}"
+            rank[1] = f"{roc_auc_score(~real_video, means):.3f}" if len(keys) < len(score) else ""
+        print(f"| {name} | {rank[0]} | {rank[1]} | {shares[0]} | {shares[1]} | {shares[2]}, {shares[3]} |")
+
+
+def _table_of_groups(detector: FeatureDetector, held: Held, manifest: Path) -> None:
+    table, features = held
+    people = {row["path"]: row for row in read_csv(manifest).to_pylist()}
+    rows = [people[video] for video in table["video"].to_pylist()]
+    flagged = _scored(detector, features)[0] > detector.calibration[detector.default_score].threshold(RATE)
+    print("\n| group | faces | flagged |\n|---|---|---|")
+    for column in ("race", "gender", "age"):
+        of = np.asarray([row[column] for row in rows])
+        for group in np.unique(of):
+            print(f"| {column} {group} | {(of == group).sum()} | {share(flagged[of == group])} |")
+
+
+def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, Held]) -> None:
+    """What is flagged of a source that takes no part: neither its reals, nor forgeries of them, nor in calibrating."""
+    spec = detector.head.spec
+    measured = work.measured().part(spec)
+    of_pairs = work.sources_of_pairs()
+    learned = set(work.steps.data.train.columns("source_video")["source_video"].to_pylist())
+    reals = {}
+    for source, name in CALIBRATED.items():
+        table, features = found[name]
+        rows = np.asarray(table["label"].to_pylist()) == "real"
+        if source == "real-clips":
+            rows &= ~np.isin(np.asarray(table["source_video"].to_pylist(), dtype=object), list(learned))
+        reals[source] = features[rows][:, spec.positions(spec.kept)]
+    print("\n| source left out | flagged of its reals |\n|---|---|")
+    for source, features in reals.items():
+        part = measured.without(source, of_pairs)
+        head = fit_head(part, shrinkage=3.0, wear=3.0, source_weight=1.0)
+        others = {name: (x - head.origin) @ head.slope for name, x in reals.items() if name != source}
+        everybody = np.concatenate([*others.values()])
+        known = Calibration.of(everybody, score="", clusters=1, cluster="face", sources=others)
+        print(f"| {source} | {share((features - head.origin) @ head.slope > known.threshold(RATE))} |")
+
+
+def share(flags: NDArray[np.bool_]) -> str:
+    """A share with its 95 % interval (Clopper and Pearson), faces taken as independent."""
+    interval = binomtest(int(flags.sum()), len(flags)).proportion_ci(0.95, method="exact")
+    return f"{flags.mean():.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -91,11 +200,16 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--detector", type=Path)
+    parser.add_argument("--fairface", type=Path)
     given = parser.parse_args()
-    study = Study(given.work, given.faces, given.data, given.seed)
-    study.measured()
+    if given.what == "study":
+        study(given)
+        return
+    work = Study(given.work, given.faces, given.data, given.seed)
+    work.measured()
     for name in HELD_OUT:
-        study.held_out(name)
+        work.held_out(name)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,6 @@ def test_a_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pyte
 
 
 def test_where_it_is_missing_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starter, "FOLDER", tmp_path)
+    monkeypatch.setattr(starter, "FOLDER", tmp_path / "default")
     with pytest.raises(DetectorError, match="verovolto train"):
         Detector.default()

@@ -26,10 +26,14 @@ SCHEMA_VERSION = 1
 JSON_NAME, WEIGHTS_NAME = "detector.json", "model.safetensors"
 
 DEFAULT = "default"
-"""What it is called on the command line."""
+"""What the detector that is used where none is named is called on the command line."""
 
-FOLDER = Path(__file__).parent / "default"
-"""Its weights, model card and licence: the terms of the data it learned from go with the weights."""
+SHIPPED = (DEFAULT, "free", "lite0")
+"""Detectors that come along: the default one, one that learned from freely licensed faces alone, the former default."""
+
+FOLDER = Path(__file__).parent / DEFAULT
+"""Weights, model card and licence of the default one; those of the others lie beside it. The terms of the data that a
+detector learned from go with its weights."""
 
 
 def write_folder(folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
@@ -103,18 +107,21 @@ def digest_of(description: Mapping[str, Any]) -> str:
 
 
 def detector_folder(given: Path | str | None = None) -> Path:
-    """The folder of a detector: the one given, or that of the starter for None and `default`.
+    """The folder of a detector: the one given, or that of a detector that comes along, by its name (`SHIPPED`).
 
-    A folder of your own that is called `default` comes first. Raises `DetectorError` where the starter is missing.
+    A folder of your own that is called the same comes first. Raises `DetectorError` where the one meant is missing.
     """
-    if given is not None and (str(given) != DEFAULT or Path(given).exists()):
-        return Path(given)
-    if not (FOLDER / JSON_NAME).is_file():
+    name = DEFAULT if given is None else str(given)
+    if name not in SHIPPED or (given is not None and Path(given).exists()):
+        return Path(name)
+    folder = FOLDER.with_name(name)
+    if not (folder / JSON_NAME).is_file():
+        what = "no detector is given, and none comes" if given is None else f"no detector {name} comes"
         raise DetectorError(
-            "no detector is given, and none comes with this version",
+            f"{what} with this version",
             hint="train one on real faces with verovolto train, and give its folder",
         )
-    return FOLDER
+    return folder
 
 
 def calibration_tensors(calibration: Calibration, key: str) -> dict[str, Tensor]:

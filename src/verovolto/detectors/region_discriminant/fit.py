@@ -211,6 +211,14 @@ class Measured:
             worn=self.worn[:, at],
         )
 
+    def without(self, source: str, of_pairs: NDArray[Any]) -> Measured:
+        """As if a source had taken no part; `of_pairs` `[m]` names the source of each forgery."""
+        reals, pairs = self.sources != source, of_pairs != source
+        return replace(
+            self, reals=self.reals[reals], sources=self.sources[reals], differences=self.differences[pairs],
+            kinds=[kind for kind, kept in zip(self.kinds, pairs, strict=True) if kept],
+        )  # fmt: skip
+
 
 def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight: float) -> Discriminant:
     """Fisher's discriminant of what was measured; see `fisher`."""
