@@ -40,11 +40,19 @@ D = TypeVar("D", bound=Detector)
 def calibrated(detector: D, held_out: FaceSet, *, seed: int | None, named: str = "val/calibrate") -> D:
     """The detector with the conformal calibration of every score, its named thresholds and its domain.
 
-    `held_out` is the `calibrate` half of the validation faces, or what `named` says; `seed` cut it, and is recorded.
-    Its reals give
-    the one-class thresholds; its fakes, where there are any, the share of fakes missed and the supervised
+    Reals give the one-class thresholds; fakes, where there are any, the share of fakes missed and the supervised
     thresholds, which are labelled so. A score besides the default one that is infinite on some face stays without a
-    calibration. Raises `CalibrationError` when `held_out` holds no real face, or the default score is no number.
+    calibration.
+
+    Args:
+        detector: it is changed, and returned.
+        held_out: faces that it has not learned from, such as the `calibrate` half of the validation faces. Where their
+            reals are of several sources, what is promised holds in each.
+        seed: that cut them, for the record; None where nothing was cut.
+        named: what they are, in words.
+
+    Raises:
+        CalibrationError: `held_out` holds no real face, or the default score is no number.
     """
     table = score_faces(detector, held_out, quiet=True)
     readable = table.strings("status") == "ok"

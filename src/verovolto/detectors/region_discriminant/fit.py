@@ -221,7 +221,14 @@ class Measured:
 
 
 def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight: float) -> Discriminant:
-    """Fisher's discriminant of what was measured; see `fisher`."""
+    """Fisher's discriminant of what was measured.
+
+    Args:
+        measured: features of untouched, forged and corrupted faces.
+        shrinkage: see `fisher`.
+        wear: see `fisher`.
+        source_weight: see `fisher`.
+    """
     return fisher(
         measured.reals, measured.differences, measured.kinds, measured.worn,
         sources=measured.sources, shrinkage=shrinkage, wear=wear, source_weight=source_weight,
