@@ -78,7 +78,7 @@ class TestStarter:
     def test_it_separates_fakes_from_reals_of_people_it_never_saw(
         self, scores: dict[str, np.ndarray]
     ) -> None:
-        assert auroc(scores["test fake"], scores["test real"]) > 0.62
+        assert auroc(scores["test fake"], scores["test real"]) > 0.8
 
     def test_nothing_of_single_faces_is_in_its_folder(self) -> None:
         names = {path.name for path in FOLDER.iterdir()}
@@ -87,8 +87,12 @@ class TestStarter:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         heads = {name: shape for name, shape in shapes.items() if name.startswith("head.")}
         assert set(heads) == {"head.slope", "head.origin", "head.landmarks"}
-        others = {name for name in shapes if not name.startswith(("head.", "calibration."))}
+        others = {name for name in shapes if not name.startswith(("head.", "calibration.", "distance."))}
         assert not others, "calibrations hold one number a held-out face, and no more"
+        assert {name for name in shapes if name.startswith("distance.")} == {
+            "distance.origin", "distance.scale", "distance.directions", "distance.typical"
+        }  # fmt: skip
+        assert shapes["distance.directions"][0] <= 128, "principal components of thousands of faces"
         assert all(len(shape) == 1 for name, shape in shapes.items() if name.startswith("calibration."))
 
 

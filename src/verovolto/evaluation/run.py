@@ -111,7 +111,7 @@ def evaluate(
     >>> sorted(result.metrics["auroc"])
     ['high', 'low', 'value']
     >>> result.scores.scores
-    ('discriminant',)
+    ('discriminant', 'distance')
     >>> result.write(folder)  # metrics.json and scores.parquet
     """
     settings = settings or EvaluationSettings(**options)
