@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
+
+if TYPE_CHECKING:
+    from verovolto.evaluation.preflight import EvaluationSettings
 
 
 def evaluate(
@@ -34,7 +37,8 @@ def evaluate(
     """Score a face set and report how well its scores separate reals from fakes.
 
     Either a detector and `--data`, or `--scores` with a table made by any program. Writes `scores.parquet`,
-    `metrics.json`, `report.html` and `figures/` into the folder `--out`.
+    `metrics.json`, `report.html` and `figures/` into the folder `--out`. Of a set that holds real faces alone it says
+    what share is flagged, by collection, and writes the first two.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ def evaluate(
         With --robustness: how many of the faces to corrupt, half of them real, drawn by the seed.
     """
     from verovolto.evaluation.preflight import EvaluationSettings
+    from verovolto.evaluation.reals_only import reals_alone
     from verovolto.evaluation.run import evaluate as evaluate_detector
     from verovolto.evaluation.run import evaluate_table
     from verovolto.report.evaluation_page import summary, write_report
@@ -99,8 +104,22 @@ def evaluate(
         evaluation = evaluate_table(scores, split, settings=settings)
     elif detector is None or data is None:
         raise InputError("nothing to evaluate", hint="give a run folder and --data, or --scores FILE")
+    elif reals_alone(data, split):
+        print("\n".join(_reals(detector, data, split, settings, out)))
+        return
     else:
         evaluation = evaluate_detector(detector, data, split, settings=settings, workdir=out)
     report = write_report(evaluation, out)
     print(summary(evaluation.metrics, false_alarm))
     print(f"report: {report.resolve()}")
+
+
+def _reals(detector: Path, data: Path, split: str, settings: EvaluationSettings, out: Path) -> list[str]:
+    from verovolto.data.faceset import FaceSet
+    from verovolto.detectors.base import load_detector
+    from verovolto.detectors.io import detector_folder
+    from verovolto.evaluation.reals_only import evaluate_reals, write_reals
+
+    whole = FaceSet.open(data)
+    faces = whole if split == "all" else whole.select(split=split)
+    return write_reals(evaluate_reals(load_detector(detector_folder(detector)), faces, settings), out)

@@ -1,0 +1,99 @@
+"""A set of real faces alone: how many of them a detector flags. Nothing can be said of fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from verovolto import __version__
+from verovolto.calibration.thresholds import FALSE_ALARMS, Calibration, flagged
+from verovolto.core.errors import InputError
+from verovolto.core.files import write_json
+from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import ScoreTable
+from verovolto.detectors.base import Detector
+from verovolto.detectors.score_faces import score_faces
+from verovolto.evaluation.groups import clusters_of
+from verovolto.evaluation.preflight import EvaluationSettings, check_crop
+
+LEVEL = 0.95
+
+
+def reals_alone(data: Path, split: str) -> bool:
+    """Whether a split of a set, `all` for all of it, holds faces labelled real and no others."""
+    whole = FaceSet.open(data)
+    faces = whole if split == "all" else whole.select(split=split)
+    return set(faces.columns("label")["label"].unique().to_pylist()) == {"real"}
+
+
+def evaluate_reals(detector: Detector, faces: FaceSet, settings: EvaluationSettings) -> dict[str, Any]:
+    """The share of real faces above each threshold of the calibration, for all and by collection.
+
+    Args:
+        detector: a calibrated one.
+        faces: real faces that it has not learned from.
+        settings: of an evaluation.
+
+    Returns:
+        JSON values, with `scores` the table of scores beside them.
+
+    Raises:
+        InputError: the detector is not calibrated, or the faces were cropped by another rule.
+    """
+    check_crop(detector, faces, settings.any_crop)
+    score = settings.score or detector.default_score
+    known = detector.calibration.get(score)
+    if known is None:
+        raise InputError(
+            f"the detector has no calibration of {score!r}: of reals alone nothing can be said",
+            hint="give faces of both classes with --data, or another --score",
+        )
+    table = score_faces(
+        detector, faces, batch_size=settings.batch_size, max_unreadable=settings.max_unreadable
+    )
+    readable = table.take(np.flatnonzero(table.strings("status") == "ok"))
+    clusters, kind = clusters_of(readable)
+    return {
+        "schema": "reals-only/1", "version": __version__, "detector": detector.name, "score": score,
+        "faces": len(readable), "clusters": len(np.unique(clusters)), "cluster": kind,
+        "false_alarms": list(_rates(readable, score, known, settings.false_alarm)), "scores": table,
+    }  # fmt: skip
+
+
+def _rates(table: ScoreTable, score: str, known: Calibration, asked: float) -> Iterator[dict[str, Any]]:
+    values = table.values(score)
+    sources = np.asarray([str(name or "") for name in table.strings("dataset")])
+    groups = {"all": np.ones(len(values), dtype=bool)}
+    if len(names := np.unique(sources)) > 1:
+        groups |= {str(name): sources == name for name in names}
+    for rate in sorted({asked, *(each for each in FALSE_ALARMS if each * (known.smallest + 1) >= 1)}):
+        threshold = known.threshold(rate)
+        for name, rows in groups.items():
+            above = int(flagged(values[rows], threshold).sum())
+            interval = binomtest(above, int(rows.sum())).proportion_ci(LEVEL, method="exact")
+            yield {
+                "promised": rate, "threshold": threshold, "faces_of": name, "flagged": above,
+                "of": int(rows.sum()), "share": above / int(rows.sum()), "low": float(interval.low),
+                "high": float(interval.high),
+            }  # fmt: skip
+
+
+def write_reals(found: dict[str, Any], out: Path) -> list[str]:
+    """Write `metrics.json` and `scores.parquet`; returns what to tell, a line each."""
+    out.mkdir(parents=True, exist_ok=True)
+    scores: ScoreTable = found["scores"]
+    scores.write(out / "scores.parquet")
+    write_json(out / "metrics.json", {name: value for name, value in found.items() if name != "scores"})
+    lines = [
+        f"{found['faces']} real faces of {found['clusters']} groups by {found['cluster']}, no fakes: how many fakes "
+        "are found cannot be said"
+    ]
+    return lines + [
+        f"{each['share']:.1%} [{each['low']:.1%}, {each['high']:.1%}] flagged where {each['promised']:.0%} are promised"
+        f" ({each['flagged']} of {each['of']}{'' if each['faces_of'] == 'all' else ' of ' + each['faces_of']})"
+        for each in found["false_alarms"]
+    ]
