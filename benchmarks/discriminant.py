@@ -35,7 +35,7 @@ from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
-from verovolto.detectors.region_discriminant.detector import REGIONS, layers_of
+from verovolto.detectors.region_discriminant.features import REGIONS, FeatureSpec
 from verovolto.detectors.region_discriminant.fisher import fisher
 from verovolto.detectors.region_discriminant.fit import SIDE, OfPairs, OfReals, OfWorn, Recipe, worn_face
 from verovolto.evaluation.paired import compare_scores
@@ -153,16 +153,16 @@ class Bench:
 
     @cached_property
     def base(self) -> Features:
-        return self.whole.part(layers_of("lite0"))
+        return self.whole.part(FeatureSpec.default("lite0").layers)
 
     @cache  # noqa: B019
     def features(self, source: Source) -> Features:
         known = variant(source.backbone)
-        layers = tuple(known.channels) if source.every else layers_of(source.backbone)
+        layers = tuple(known.channels) if source.every else FeatureSpec.default(source.backbone).layers
         regions = EVERY_REGION if source.every else REGIONS
         average = torch.from_numpy(np.nanmedian(self.landmarks, axis=0).astype(np.float32))
         recipe = Recipe(
-            backbone=source.backbone, layers=layers, regions=regions, landmarks=average,
+            spec=FeatureSpec(backbone=source.backbone, layers=layers, regions=regions), landmarks=average,
             preprocessing=Preprocessing(size=source.size, mean=MEAN, std=STD),
         )  # fmt: skip
         drawn = self.train.take(self.order[: min(source.reals, source.people or source.reals)])
@@ -321,7 +321,7 @@ def of_head(bench: Bench) -> Iterator[Variant]:
 
 
 def of_features(bench: Bench) -> Iterator[Variant]:
-    layers, whole = layers_of("lite0"), (-1, *variant("lite0").ends)
+    layers, whole = FeatureSpec.default("lite0").layers, (-1, *variant("lite0").ends)
     for layer in whole:
         name = "stem" if layer < 0 else f"block {layer}"
         yield "features", f"{name} alone", lambda t=layer: bench.fit(bench.whole.part((t,)))

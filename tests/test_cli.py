@@ -372,12 +372,19 @@ def test_what_cannot_be_judged_is_refused_before_it_is_scored(  # type: ignore[n
 
     monkeypatch.setattr("verovolto.detectors.score_faces.score_faces", scored)
     rest = ("--data", face_set, "--out", tmp_path / "out")
-    assert "no fake face" in refused("evaluate", trained, *rest, "--split", "train")
     assert "999" in refused("evaluate", trained, *rest, "--false-alarm", 0.001)
     assert "rmse" in refused("evaluate", trained, *rest, "--score", "nonsense")
     assert "--batch-size" in refused("evaluate", trained, *rest, "--batch-size", 0)
     assert "--max-unreadable" in refused("evaluate", trained, *rest, "--max-unreadable", 7)
     assert "--seed" in refused("evaluate", trained, *rest, "--seed", -1)
+
+
+def test_of_reals_alone_the_false_alarms_are_told_and_that_they_were_trained_on(  # type: ignore[no-untyped-def]
+    run, trained: Path, face_set: Path, tmp_path: Path
+) -> None:
+    code, out, err = run("evaluate", trained, "--data", face_set, "--split", "train", "--out", tmp_path)
+    assert code == 0 and "no fakes: how many fakes are found cannot be said" in out and "flatter" in err
+    assert (tmp_path / "metrics.json").is_file() and not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(("split", "warned"), [("val", True), ("all", True), ("test", False)])

@@ -98,7 +98,7 @@ def test_a_bad_file_never_stops_the_rest(
 def test_without_any_detector_it_says_how_to_have_one(
     run: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("verovolto.detectors.io.FOLDER", tmp_path / "none")
+    monkeypatch.setattr("verovolto.detectors.io.FOLDER", tmp_path / "default")
     code, _, err = run(clip)
     assert code == 2 and "verovolto train" in err and "none comes with this version" in err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -118,8 +119,11 @@ def _reals(detector: Path, data: Path, split: str, settings: EvaluationSettings,
     from verovolto.data.faceset import FaceSet
     from verovolto.detectors.base import load_detector
     from verovolto.detectors.io import detector_folder
+    from verovolto.evaluation.preflight import exposure_warning
     from verovolto.evaluation.reals_only import evaluate_reals, write_reals
 
-    whole = FaceSet.open(data)
+    whole, loaded = FaceSet.open(data), load_detector(detector_folder(detector))
     faces = whole if split == "all" else whole.select(split=split)
-    return write_reals(evaluate_reals(load_detector(detector_folder(detector)), faces, settings), out)
+    if (warning := exposure_warning(loaded, whole, split)) is not None:
+        print(f"warning: {warning}", file=sys.stderr)
+    return write_reals(evaluate_reals(loaded, faces, settings), out)

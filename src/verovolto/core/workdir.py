@@ -238,5 +238,10 @@ class Steps:
         print(f"{name} …", flush=True)
         place.mkdir(parents=True, exist_ok=True)
         result = work(place)
-        write_json(place / RESULT, {"step": name, "key": key, "made_of": made_of, "result": result})
+        finish(place / RESULT, {"step": name, "key": key, "made_of": made_of, "result": result})
         return Done(name=name, folder=place, key=key, result=result)
+
+
+def finish(path: Path, value: dict[str, Any]) -> None:
+    """Write the result of a step: from now on it is done."""
+    write_json(path, value)

@@ -116,7 +116,7 @@ def detector_folder(given: Path | str | None = None) -> Path:
         return Path(name)
     folder = FOLDER.with_name(name)
     if not (folder / JSON_NAME).is_file():
-        what = "no detector is given, and none comes" if given is None else f"no detector {name} comes"
+        what = "no detector is given, and none comes" if name == DEFAULT else f"no detector {name} comes"
         raise DetectorError(
             f"{what} with this version",
             hint="train one on real faces with verovolto train, and give its folder",
