@@ -54,13 +54,13 @@ def test_trivial_statistics_fall_on_the_known_side_of_chance(faces: FaceSet) -> 
 
 @pytest.fixture(scope="module")
 def scores(faces: FaceSet) -> dict[str, np.ndarray]:
-    """Of 300 training reals, and of 300 reals and 300 fakes of other people, drawn by a seed."""
+    """Of 300 training reals, and of 300 reals and 100 fakes of other people, drawn by a seed."""
     random = np.random.default_rng(0)
     detector = Detector.default()
     found = {}
-    for split, label in (("train", "real"), ("test", "real"), ("test", "fake")):
+    for split, label, count in (("train", "real", 300), ("test", "real", 300), ("test", "fake", 100)):
         part = faces.select(split=split, label=label)
-        drawn = part.take(np.sort(random.permutation(len(part))[:300]))
+        drawn = part.take(np.sort(random.permutation(len(part))[:count]))
         found[f"{split} {label}"] = score_faces(detector, drawn, quiet=True).values(detector.default_score)
     return found
 

@@ -29,7 +29,7 @@ schema() {
         say "SKIPPED schemathesis: it cannot be installed here"
         return
     fi
-    VEROVOLTO_SCHEMATHESIS=$tools/bin/schemathesis OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q tests/service/test_schema.py || failed=1
+    VEROVOLTO_SCHEMATHESIS=$PWD/$tools/bin/schemathesis OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q tests/service/test_schema.py || failed=1
 }
 
 browser
