@@ -22,7 +22,7 @@ demo: setup  ## Run the whole job on embedded photographs of faces; prints where
 	@"$(BIN)/verovolto" demo
 
 test: setup  ## Run the tests.
-	@OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n $(JOBS)
+	@OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n $(JOBS) --dist loadgroup
 
 lint: setup  ## Check style and types.
 	"$(BIN)/ruff" check .

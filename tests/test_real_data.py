@@ -65,6 +65,7 @@ def scores(faces: FaceSet) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.xdist_group("default detector")  # one process for all: they share the scores
 class TestStarter:
     """The detector that comes along, measured again; it is no record of those it learned from."""
 

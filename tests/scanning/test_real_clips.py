@@ -22,7 +22,8 @@ from verovolto.scanning.scan_file import FrameScorer, scan_file
 from verovolto.scanning.settings import ScanContext, ScanSettings
 from verovolto.scanning.verdict import decide_tracks
 
-pytestmark = [pytest.mark.data, pytest.mark.slow]
+# One process for all: they share the faces that were found.
+pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("real clips")]
 
 CLIPS = {
     "634": "original_sequences/youtube/c23/videos/634.mp4",

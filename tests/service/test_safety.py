@@ -248,7 +248,14 @@ class TestSockets:
         self.wait_until_free()
 
     def test_a_client_that_goes_away_leaves_nothing(self, port: int) -> None:
-        self.begin(port).close()
+        client = self.begin(port)
+        end = time.monotonic() + 20
+        while (
+            not self.service.arriving and time.monotonic() < end
+        ):  # before that there is nothing to leave behind
+            time.sleep(0.02)
+        assert self.service.arriving == 1
+        client.close()
         self.wait_until_free()
 
     def test_one_upload_too_many_waits_its_turn(self, port: int) -> None:
