@@ -10,6 +10,7 @@ from verovolto.core.errors import InputError
 from verovolto.core.files import check_out
 
 if TYPE_CHECKING:
+    from verovolto.data.faceset import FaceSet
     from verovolto.evaluation.preflight import EvaluationSettings
 
 
@@ -85,6 +86,7 @@ def evaluate(
     robustness_faces
         With --robustness: how many of the faces to corrupt, half of them real, drawn by the seed.
     """
+    from verovolto.data.faceset import FaceSet
     from verovolto.evaluation.preflight import EvaluationSettings
     from verovolto.evaluation.reals_only import reals_alone
     from verovolto.evaluation.run import evaluate as evaluate_detector
@@ -105,25 +107,26 @@ def evaluate(
         evaluation = evaluate_table(scores, split, settings=settings)
     elif detector is None or data is None:
         raise InputError("nothing to evaluate", hint="give a run folder and --data, or --scores FILE")
-    elif reals_alone(data, split):
-        print("\n".join(_reals(detector, data, split, settings, out)))
-        return
     else:
-        evaluation = evaluate_detector(detector, data, split, settings=settings, workdir=out)
+        whole = FaceSet.open(data)
+        if (reals := reals_alone(whole, split)) is not None:
+            print("\n".join(_reals(detector, whole, reals, split, settings, out)))
+            return
+        evaluation = evaluate_detector(detector, whole, split, settings=settings, workdir=out)
     report = write_report(evaluation, out)
     print(summary(evaluation.metrics, false_alarm))
     print(f"report: {report.resolve()}")
 
 
-def _reals(detector: Path, data: Path, split: str, settings: EvaluationSettings, out: Path) -> list[str]:
-    from verovolto.data.faceset import FaceSet
+def _reals(
+    detector: Path, whole: FaceSet, faces: FaceSet, split: str, settings: EvaluationSettings, out: Path
+) -> list[str]:
     from verovolto.detectors.base import load_detector
     from verovolto.detectors.io import detector_folder
     from verovolto.evaluation.preflight import exposure_warning
     from verovolto.evaluation.reals_only import evaluate_reals, write_reals
 
-    whole, loaded = FaceSet.open(data), load_detector(detector_folder(detector))
-    faces = whole if split == "all" else whole.select(split=split)
+    loaded = load_detector(detector_folder(detector))
     if (warning := exposure_warning(loaded, whole, split)) is not None:
         print(f"warning: {warning}", file=sys.stderr)
     return write_reals(evaluate_reals(loaded, faces, settings), out)

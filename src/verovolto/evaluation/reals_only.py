@@ -23,11 +23,10 @@ from verovolto.evaluation.preflight import EvaluationSettings, check_crop
 LEVEL = 0.95
 
 
-def reals_alone(data: Path, split: str) -> bool:
-    """Whether a split of a set, `all` for all of it, holds faces labelled real and no others."""
-    whole = FaceSet.open(data)
+def reals_alone(whole: FaceSet, split: str) -> FaceSet | None:
+    """The faces of a split of a set, `all` for all of it, if all are labelled real; None where there are others."""
     faces = whole if split == "all" else whole.select(split=split)
-    return set(faces.columns("label")["label"].unique().to_pylist()) == {"real"}
+    return faces if set(faces.columns("label")["label"].unique().to_pylist()) == {"real"} else None
 
 
 def evaluate_reals(detector: Detector, faces: FaceSet, settings: EvaluationSettings) -> dict[str, Any]:
