@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,7 +69,9 @@ def test_never_beyond_what_so_many_people_support(
     ],
 )
 def test_in_words(value: float, low: float, high: float, words: str) -> None:
-    ratio = LikelihoodRatio(value=value, low=low, high=high, fakes=0.5, reals=0.5, known=9, people=9)
+    ratio = LikelihoodRatio(
+        value=value, low=low, high=high, fakes=0.5, reals=0.5, known=9, people=9, people_of_fakes=9
+    )
     assert ratio.words == words
 
 
@@ -99,3 +103,21 @@ def test_faces_get_the_ratio_of_their_verdict() -> None:
     other, suspect = of_others(calibration, 0.05), of_suspects(calibration, 1 / 200)
     assert ratios is not None and other is not None and suspect is not None
     assert ratios.tolist() == [other.value, suspect.value]
+
+
+def test_the_interval_counts_the_people_behind_the_fakes_and_behind_the_worst_source() -> None:
+    """Four hundred faces of many people, and fifty of three, two of which are those that score highest."""
+    many, few = np.arange(400.0), np.r_[np.arange(48.0), 500.0, 501.0]
+    calibration = replace(
+        Calibration.of(
+            np.r_[many, few], score="s", clusters=403, cluster="identity", fakes={"a": [600.0] * 90 + [1.0] * 10},
+            sources={"many": many, "few": few},
+        ),
+        source_clusters={"many": 400, "few": 3},
+        fake_clusters=10,
+    )  # fmt: skip
+    usual, rare = of_suspects(calibration, 0.3), of_suspects(calibration, 0.04)
+    assert usual is not None and (usual.people, usual.people_of_fakes) == (400, 10)
+    assert rare is not None and rare.people == 3 and rare.reals == pytest.approx(1 / 4)
+    independent = of_suspects(replace(calibration, fake_clusters=None), 0.3)
+    assert independent is not None and independent.low > usual.low and independent.high < usual.high

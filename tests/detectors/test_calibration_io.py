@@ -42,9 +42,11 @@ def calibrations(draw: st.DrawFn, *, videos: bool = True) -> Calibration:
     if not videos:
         return plain
     of_videos = draw(st.one_of(st.none(), calibrations(videos=False)))
+    sources = {name: np.sort(values) for name, values in draw(methods).items()}
     return Calibration(
         score=plain.score, values=plain.values, clusters=plain.clusters, cluster=plain.cluster,
-        fakes=plain.fakes, videos=of_videos,
+        fakes=plain.fakes, videos=of_videos, fake_clusters=draw(st.one_of(st.none(), st.integers(1, 99))),
+        sources=sources, source_clusters={name: len(name) for name in sources},
     )  # fmt: skip
 
 
@@ -52,8 +54,16 @@ def same(one: Calibration | None, other: Calibration | None) -> bool:
     if one is None or other is None:
         return one is other
     return (
-        (one.score, one.clusters, one.cluster, [*one.fakes])
-        == (other.score, other.clusters, other.cluster, [*other.fakes])
+        (one.score, one.clusters, one.cluster, [*one.fakes], one.fake_clusters, one.source_clusters)
+        == (
+            other.score,
+            other.clusters,
+            other.cluster,
+            [*other.fakes],
+            other.fake_clusters,
+            other.source_clusters,
+        )
+        and all(np.array_equal(one.sources[name], other.sources[name]) for name in one.sources)
         and np.array_equal(one.values, other.values)
         and all(np.array_equal(one.fakes[method], other.fakes[method]) for method in one.fakes)
         and same(one.videos, other.videos)

@@ -35,6 +35,8 @@ def test_the_promise_holds_in_each_source() -> None:
     detector = Detector.default()
     known = detector.calibration[detector.default_score]
     assert len(known.sources) == 4 and sum(map(len, known.sources.values())) == len(known)
+    assert set(known.source_clusters) == set(known.sources)
+    assert sum(known.source_clusters.values()) == known.clusters and known.fake_clusters == 54
     assert all((values > known.threshold(0.05)).mean() <= 0.05 for values in known.sources.values())
     assert detector.domain.ranges["distance"][1] > 1
 

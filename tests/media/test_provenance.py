@@ -59,7 +59,16 @@ def test_a_file_that_says_nothing_or_nonsense(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(jpeg()[:40])
     assert provenance_of(tmp_path / "b.jpg", Limits()).camera is None
     (tmp_path / "empty").write_bytes(b"")
-    assert c2pa_of(tmp_path / "empty").state == "not read"
+    assert c2pa_of(tmp_path / "empty").state == "none"
+    assert c2pa_of(tmp_path / "nowhere").state == "not read"
+
+
+@pytest.mark.parametrize("at", [0, 13, 14, 15, 16])
+def test_the_label_is_found_across_blocks(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "_BLOCK", 16)
+    (tmp_path / "a").write_bytes(bytes(at) + b"c2pa" + bytes(20))
+    (tmp_path / "b").write_bytes(bytes(at) + b"c2p" + bytes(20))
+    assert provenance._mentions_c2pa(tmp_path / "a") and not provenance._mentions_c2pa(tmp_path / "b")
 
 
 def certificate(name: str, issuer: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
@@ -134,6 +143,16 @@ def test_signed_and_changed(signed: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     found = c2pa_of(tmp_path / "a.jpg", signed / "root.pem")
     assert found.state == "broken" and found.why is not None and "mismatch" in found.why
+
+
+def test_what_says_nothing_of_the_manifest_does_not_make_it_broken(signed: Path, tmp_path: Path) -> None:
+    """Bytes that spell the label by chance in a format without manifests, and certificates that are none."""
+    (tmp_path / "a.mkv").write_bytes(bytes.fromhex("1a45dfa3") + bytes(100) + b"c2pa")
+    found = c2pa_of(tmp_path / "a.mkv")
+    assert found.state == "not read" and found.why is not None and "unsupported" in found.why
+    (tmp_path / "garbage.pem").write_text("no certificate")
+    for anchors in (tmp_path / "garbage.pem", tmp_path / "nowhere.pem"):
+        assert c2pa_of(signed / "a.jpg", anchors).state == "not read"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests.report.scans import everything, scan_of, suspect
 from verovolto.calibration.thresholds import Missed
-from verovolto.report.examiner import LIMITS, build_examiner_report, share_interval
+from verovolto.report.examiner import LIMITS, build_examiner_report, share_interval, validation
 
 
 def test_all_parts_are_there() -> None:
@@ -35,7 +36,18 @@ def test_nobody_is_shown_where_nobody_may_be() -> None:
 def test_what_nobody_knows_is_said() -> None:
     assert "nobody knows" in build_examiner_report(scan_of(suspect()), command="x").html
     known = {"swap": Missed(missed=0, of=10)}
-    assert "0 % to 31 %" in build_examiner_report(scan_of(suspect(), missed=known), command="x").html
+    assert (
+        "0 % to 31 %, if all were independent"
+        in build_examiner_report(scan_of(suspect(), missed=known), command="x").html
+    )
+
+
+def test_the_interval_of_missed_fakes_counts_people() -> None:
+    base = scan_of(suspect(), missed={"swap": Missed(missed=50, of=100)}).operating_point
+    [alone] = [line for name, line in validation(base) if "swap" in name]
+    [grouped] = [line for name, line in validation(replace(base, fake_clusters=10)) if "swap" in name]
+    assert "40 % to 60 %, if all were independent" in alone
+    assert "19 % to 81 %, of 10 groups of people" in grouped
 
 
 @pytest.mark.parametrize(("hits", "of"), [(0, 1), (1, 1), (3, 10), (250, 250)])

@@ -15,6 +15,7 @@ from tests.faces.bright import RULE, BrightSquares
 from tests.scanning.drawn import ODD, by_brightness, context, film, photo, walk
 from verovolto.scanning import evidence, run
 from verovolto.scanning.discovery import MediaPath
+from verovolto.scanning.request import ScanRequest
 from verovolto.scanning.run import scan_files
 from verovolto.scanning.settings import ScanSettings
 from verovolto.scanning.verify import compare_media, read_result, verify
@@ -189,6 +190,10 @@ def test_facts_and_record(folder: Path) -> None:
     assert values["run"]["command"].startswith("verovolto scan ") and "--bundle" in values["run"]["command"]
     assert values["detector"]["digest"] == evidence.detector_evidence(folder / "detector")["digest"]
     assert values["run"]["started_utc"] < values["run"]["finished_utc"]
+
+
+def test_a_name_that_looks_like_a_flag_is_none_in_the_command() -> None:
+    assert ScanRequest(paths=(Path("-a.mp4"),)).words()[2] == "./-a.mp4"
 
 
 def test_the_licence_of_the_packages_detector_is_named() -> None:

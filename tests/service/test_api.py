@@ -110,6 +110,11 @@ def test_an_idempotency_key(client: TestClient, clip: bytes) -> None:
     assert first.json()["id"] == again.json()["id"] and again.status_code == 202
     other = client.post("/v1/scans", json=body | {"faces": "largest"}, headers=headers)
     problem(other, "key-reused")
+    wait_for(client, first.json()["id"])
+    service: Any = client.app.state.service  # type: ignore[attr-defined]
+    service.uploads.delete(body["files"][0])  # as after a day: the scan is still the same
+    late = client.post("/v1/scans", json=body, headers=headers)
+    assert late.status_code == 202 and late.json()["id"] == first.json()["id"]
     assert first.headers["location"] == f"/v1/scans/{first.json()['id']}"
 
 
@@ -201,6 +206,13 @@ def test_how_it_is(client: TestClient, clip: bytes) -> None:
     wait_for(client, ask(client, put(client, clip)))
     text = client.get("/metrics").text
     assert 'verovolto_scans_total{state="done"}' in text and 'route="/v1/scans/{scan_id}"' in text
+
+
+def test_methods_that_a_client_makes_up_are_one_counter(client: TestClient) -> None:
+    for number in range(3):
+        client.request(f"BREW{number}", "/v1/detectors")
+    text = client.get("/metrics").text
+    assert 'method="other"' in text and "BREW" not in text
 
 
 def test_every_answer_of_the_api_is_described(client: TestClient) -> None:

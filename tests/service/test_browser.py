@@ -111,6 +111,25 @@ def test_from_a_video_to_a_bundle_that_verifies(page: Any, tmp_path: Path, comma
     assert page.locator("#history-list a").first.inner_text() == "a clip.mp4"
 
 
+def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
+    guarded = Server(tmp_path, "open sesame")
+    context = browser.new_context(base_url=str(guarded.client.base_url))
+    try:
+        page = context.new_page()
+        page.goto("/")
+        page.fill("#token", "wrong")
+        page.click("button")
+        page.wait_for_selector("text=That is not the token")
+        page.fill("#token", "open sesame")
+        page.click("button")
+        page.wait_for_selector("#chosen", state="attached")
+        page.reload()
+        assert page.locator("#go").count() == 1
+    finally:
+        context.close()
+        guarded.kill()
+
+
 def test_text_that_is_called_a_video(page: Any, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     upload(page, tmp_path / "text.mp4")

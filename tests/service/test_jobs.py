@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import signal
@@ -15,9 +17,14 @@ import httpx
 import pytest
 
 from tests.service.conftest import ask, put, serving, wait_for
+from tests.service.stand_in import settings_in
 from tests.service.test_api import problem
-from verovolto.service.jobs import TRIES, Jobs, expired
+from verovolto.core.files import write_json
+from verovolto.service import runner
+from verovolto.service.jobs import TRIES, Job, Jobs, expired
+from verovolto.service.metrics import Metrics
 from verovolto.service.problems import Problem
+from verovolto.service.runner import Outcome, Runner
 from verovolto.service.uploads import Uploads
 
 OPTIONS = {"false_alarm": 0.05, "fps": 2.0, "faces": "all", "detector": "bright", "no_faces": False}
@@ -109,7 +116,9 @@ def test_a_folder_that_is_no_scan_is_passed_over(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "job.json").write_text(text)
     (tmp_path / "empty").mkdir()
+    (tmp_path / ("0" * 32) / "pictures").mkdir(parents=True)  # of a scan that was being deleted
     assert Jobs(tmp_path, limit=9).queued() == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "b", "c", "empty"]
 
 
 def test_old_inputs_and_results_are_deleted(tmp_path: Path) -> None:
@@ -121,9 +130,13 @@ def test_old_inputs_and_results_are_deleted(tmp_path: Path) -> None:
             ids.append(store.keep(upload, "a").id)
     for digest in ids[:2]:
         os.utime(tmp_path / "uploads" / digest, (1.0, 1.0))
-    assert store.delete_older(3600, {ids[1]}) == [ids[0]]
-    assert [store.get(digest) is not None for digest in ids] == [False, True, True]
     jobs = Jobs(tmp_path / "scans", limit=9)
+    waiting = jobs.add([{"id": ids[1], "name": "a"}], OPTIONS, None)
+    assert set(store.older(3600)) == set(ids[:2])
+    jobs.delete_unused(store.older(3600), store.delete)
+    assert [store.get(digest) is not None for digest in ids] == [False, True, True]
+    assert not list((tmp_path / "uploads/.arriving").iterdir())
+    jobs.cancel(waiting)
     job = jobs.add([], OPTIONS, None)
     assert not expired(job, 0)
     jobs.finish(job, "cancelled")
@@ -139,14 +152,124 @@ def test_a_key_for_something_else(tmp_path: Path) -> None:
         jobs.add([], OPTIONS | {"fps": 1.0}, "a")
 
 
+def test_an_input_that_is_gone_is_seen_before_the_scan_is_queued(tmp_path: Path) -> None:
+    def gone() -> None:
+        raise Problem("not-found", "gone")
+
+    jobs = Jobs(tmp_path, limit=9)
+    with pytest.raises(Problem, match="gone"):
+        jobs.add([], OPTIONS, "a", check=gone)
+    assert jobs.queued() == [] and jobs.of_key("a") is None and not list(tmp_path.iterdir())
+
+
+def test_what_was_cancelled_does_not_come_back_when_the_server_stops(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, limit=9)
+    job = jobs.add([], OPTIONS, None)
+    assert jobs.take(0) is job
+    jobs.cancel(job)
+    jobs.give_back(job)
+    assert job.state == "cancelled"
+
+
+def test_half_of_an_upload_is_not_in_the_way_of_the_whole(tmp_path: Path) -> None:
+    store = Uploads(tmp_path, most=100)
+    digest = hashlib.sha256(b"content").hexdigest()
+    (tmp_path / digest).mkdir()
+    (tmp_path / digest / "data").write_bytes(b"cont")
+    with store.arriving() as upload:
+        upload.write(b"content")
+        assert store.keep(upload, "a").id == digest
+    assert store.path(digest).read_bytes() == b"content"
+
+
+class FakeProcess:
+    """A worker that is done at once."""
+
+    alive = True
+
+    def __init__(self, *_: object) -> None: ...
+
+    def run(self, *_: object, **__: object) -> Outcome:
+        return Outcome(kind="done")
+
+    def stop(self) -> None: ...
+
+
+def runner_of(folder: Path, jobs: Jobs) -> Runner:
+    settings = settings_in(folder)
+    return Runner(settings, jobs, Uploads(folder / "uploads", most=100), Metrics(jobs))
+
+
+def wait_until(job: Job, state: str) -> None:
+    end = time.monotonic() + 60
+    while job.state != state and time.monotonic() < end:
+        time.sleep(0.02)
+    assert job.state == state
+
+
+def test_an_end_that_a_full_disk_cannot_hold_is_noted_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(tmp_path / "scans", limit=9)
+    job = jobs.add([], OPTIONS, None)
+    refused = []
+
+    def full(path: Path, value: dict[str, object]) -> None:
+        if value["state"] == "done" and len(refused) < 2:
+            refused.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_json(path, value)
+
+    monkeypatch.setattr("verovolto.service.jobs.write_json", full)
+    monkeypatch.setattr(runner, "_FULL_DISK_S", 0.01)
+    monkeypatch.setattr(runner, "WorkerProcess", FakeProcess)
+    running = runner_of(tmp_path, jobs)
+    running.start()
+    wait_until(job, "done")
+    running.stop()
+    assert len(refused) == 2
+
+
+def test_a_bug_of_the_runner_costs_one_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Buggy(FakeProcess):
+        def run(self, *_: object, **__: object) -> Outcome:
+            raise RuntimeError("a bug")
+
+    jobs = Jobs(tmp_path / "scans", limit=9)
+    first = jobs.add([], OPTIONS, None)
+    monkeypatch.setattr(runner, "WorkerProcess", Buggy)
+    running = runner_of(tmp_path, jobs)
+    running.start()
+    wait_until(first, "failed")
+    assert first.error == {"code": "internal", "detail": "RuntimeError"} and running.ready
+    wait_until(jobs.add([], OPTIONS, None), "failed")
+    running.stop()
+
+
+def test_what_a_process_writes_after_its_scan_was_deleted_is_deleted_too(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path / "scans", limit=9)
+    job = jobs.add([], OPTIONS, None)
+    assert jobs.take(0) is job
+
+    class Late(FakeProcess):
+        def run(self, *_: object, **__: object) -> Outcome:
+            jobs.cancel(job)
+            jobs.remove(job)
+            (jobs.folder(job) / "pictures").mkdir(parents=True)
+            return Outcome(kind="cancelled")
+
+    runner_of(tmp_path, jobs)._do(job, Late())  # type: ignore[arg-type]
+    assert not jobs.folder(job).exists()
+
+
 class Server:
     """A server of its own, to be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *token: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "tests.service.stand_in", str(folder), str(port)]
+        command = [sys.executable, "-m", "tests.service.stand_in", str(folder), str(port), *token]
         self.process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
         end = time.monotonic() + 300

@@ -122,6 +122,7 @@ def test_headers_of_every_answer(client: TestClient) -> None:
         assert headers["content-security-policy"].startswith("default-src 'self'")
         assert headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in headers
+        assert headers["referrer-policy"] == "same-origin"  # else the form of /login has the origin `null`
 
 
 class TestToken:

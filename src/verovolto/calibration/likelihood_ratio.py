@@ -5,7 +5,7 @@ calibrated on*. It says how far a verdict should move whoever had an opinion bef
 is (ENFSI guideline for evaluative reporting in forensic science, 2015).
 
 Shares stand in for densities: of a suspect face those at or beyond its p-value, of any other those that are no
-suspects. Their interval counts every person once, since faces of one person are alike. Pure functions.
+suspects. Their interval counts every person once, as if all faces of one person said the same. Pure functions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class LikelihoodRatio:
         fakes: share of known fakes that look like this, in (0, 1).
         reals: share of held-out real files that do, in (0, 1].
         known: how many fakes that was measured on.
-        people: how many independent groups of people.
+        people: independent groups of people behind the share of reals.
+        people_of_fakes: the same of the fakes.
     """
 
     value: float
@@ -45,6 +46,7 @@ class LikelihoodRatio:
     reals: float
     known: int
     people: int
+    people_of_fakes: int
 
     @property
     def words(self) -> str:
@@ -95,9 +97,12 @@ def of_suspects(calibration: Calibration, p_value: float, tests: int = 1) -> Lik
     fakes = _p_values_of_fakes(calibration)
     if fakes is None:
         return None
-    p_value = max(p_value, 1.0 / (_people(calibration) + 1))  # of rarer faces so many people can say no more
+    people = _people(calibration, p_value)
+    p_value = max(p_value, 1.0 / (people + 1))  # of rarer faces so many people can say no more
     beyond = int((fakes <= p_value * (1 + 1e-9)).sum())
-    return _ratio(beyond, len(fakes), min(1.0, tests * p_value), calibration)
+    return _ratio(
+        beyond, len(fakes), min(1.0, tests * p_value), people=people, of_fakes=calibration.fake_clusters
+    )
 
 
 def of_others(calibration: Calibration, false_alarm: float, tests: int = 1) -> LikelihoodRatio | None:
@@ -112,7 +117,8 @@ def of_others(calibration: Calibration, false_alarm: float, tests: int = 1) -> L
     if fakes is None:
         return None
     passing = int((fakes > false_alarm / tests * (1 + 1e-9)).sum())
-    return _ratio(passing, len(fakes), 1.0 - false_alarm, calibration)
+    people = _people(calibration, false_alarm)
+    return _ratio(passing, len(fakes), 1.0 - false_alarm, people=people, of_fakes=calibration.fake_clusters)
 
 
 def of_faces(calibration: Calibration, scores: np.ndarray, false_alarm: float) -> np.ndarray | None:
@@ -129,9 +135,18 @@ def of_faces(calibration: Calibration, scores: np.ndarray, false_alarm: float) -
     return ratios
 
 
-def _people(calibration: Calibration) -> int:
-    """Independent groups of people behind the held-out faces."""
-    return min(calibration.clusters, len(calibration))
+def _people(calibration: Calibration, rate: float) -> int:
+    """Independent groups of people behind the share of real faces at a rate.
+
+    Of several sources the p-value is that of the worst: then those of the source of which most faces score beyond.
+    """
+    people = min(calibration.clusters, len(calibration))
+    if not calibration.source_clusters:
+        return people
+    threshold = calibration.threshold(max(rate, 1.0 / (calibration.smallest + 1))) if rate < 1 else -math.inf
+    beyond = {name: float((values > threshold).mean()) for name, values in calibration.sources.items()}
+    worst = max(beyond, key=lambda name: beyond[name])
+    return calibration.source_clusters[worst] if beyond[worst] > 0 else people
 
 
 def _p_values_of_fakes(calibration: Calibration) -> np.ndarray | None:
@@ -140,15 +155,22 @@ def _p_values_of_fakes(calibration: Calibration) -> np.ndarray | None:
     return calibration.p_values(np.concatenate(scores)) if scores else None
 
 
-def _ratio(fakes: int, of: int, reals: float, calibration: Calibration) -> LikelihoodRatio:
+def _ratio(fakes: int, of: int, reals: float, *, people: int, of_fakes: int | None) -> LikelihoodRatio:
     """The ratio of shares, with a 95 % interval on the logarithm.
 
     Katz et al., "Obtaining confidence intervals for the risk ratio in cohort studies", Biometrics 34, 1978, with half a
     fake added on either side, so that no share is 0 or 1, and every person counted once.
+
+    Args:
+        fakes: that look like this.
+        of: all of them.
+        reals: share of real files that do, in (0, 1].
+        people: independent groups behind it.
+        of_fakes: those of the fakes; where nobody recorded them, as many as of the reals are taken.
     """
-    people = _people(calibration)
+    behind = min(people if of_fakes is None else of_fakes, of)
     share = (fakes + 0.5) / (of + 1)
-    spread = math.sqrt((1 - reals) / (reals * people) + (1 - share) / (share * min(people, of)))
+    spread = math.sqrt((1 - reals) / (reals * people) + (1 - share) / (share * behind))
     value = share / reals
     return LikelihoodRatio(
         value=value,
@@ -158,4 +180,5 @@ def _ratio(fakes: int, of: int, reals: float, calibration: Calibration) -> Likel
         reals=reals,
         known=of,
         people=people,
+        people_of_fakes=behind,
     )

@@ -44,6 +44,8 @@ class Calibration:
         videos: The same for videos, where some have several frames: each value is the mean over the frames of one.
         sources: The scores of the real faces of each collection, ascending, where there are several: what is promised
             then holds for each of them alone, so for the worst. Empty where all are of one.
+        source_clusters: Number of independent groups of each source's faces; empty where it was not recorded.
+        fake_clusters: Number of independent groups of the fakes; None where it was not recorded.
 
     Raises:
         CalibrationError: When values are missing, not one-dimensional, not sorted or not finite.
@@ -63,6 +65,8 @@ class Calibration:
     fakes: Mapping[str, np.ndarray] = field(default_factory=dict)
     videos: Calibration | None = None
     sources: Mapping[str, np.ndarray] = field(default_factory=dict)
+    source_clusters: Mapping[str, int] = field(default_factory=dict)
+    fake_clusters: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self._checked(self.values))

@@ -83,13 +83,14 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int | None, named: str =
 
 @dataclass(frozen=True, kw_only=True)
 class _Groups:
-    """Which rows are what: booleans and strings `[n]`."""
+    """Which rows are what: booleans and names `[n]`."""
 
     real: np.ndarray
     fake: np.ndarray
     methods: np.ndarray
     videos: np.ndarray
     sources: np.ndarray
+    cluster_of: np.ndarray
     clusters: int
     cluster: str
 
@@ -97,13 +98,15 @@ class _Groups:
     def of(table: ScoreTable, readable: np.ndarray) -> _Groups:
         label = table.strings("label")
         real = (label == "real") & readable
-        ids = cluster_ids(table.table)[real]
+        cluster_of = cluster_ids(table.table)
+        ids = cluster_of[real]
         return _Groups(
             real=real,
             fake=(label == "fake") & readable,
             methods=_texts(table.table, "method", UNRECORDED),
             videos=video_keys(table.table),
             sources=_texts(table.table, "dataset", ""),
+            cluster_of=cluster_of,
             clusters=len(np.unique(ids)),
             cluster=name_of_clusters(ids) if len(ids) else "face",
         )
@@ -116,7 +119,14 @@ class _Groups:
     def calibration(self, name: str, values: np.ndarray) -> Calibration:
         """Of the faces and, where there are several frames of most videos, of the videos."""
         faces = self._of(name, values, self.real, self.fake, self.methods)
-        faces = replace(faces, sources=self._by_source(values))
+        sources = self._by_source(values)
+        faces = replace(
+            faces,
+            sources=sources,
+            source_clusters={
+                source: self._clusters(self.real & (self.sources == source)) for source in sources
+            },
+        )
         _, counts = np.unique(self.videos[self.real], return_counts=True)
         if np.median(counts) < SEVERAL_FRAMES:
             return faces
@@ -149,9 +159,14 @@ class _Groups:
         methods: np.ndarray,
     ) -> Calibration:
         fakes = {str(method): values[fake & (methods == method)] for method in np.unique(methods[fake])}
-        return Calibration.of(
+        known = Calibration.of(
             values[real], score=name, clusters=self.clusters, cluster=self.cluster, fakes=fakes
         )
+        return replace(known, fake_clusters=self._clusters(self.fake)) if fakes else known
+
+    def _clusters(self, rows: np.ndarray) -> int:
+        """How many independent groups some rows `[n]` (bool) are of."""
+        return len(np.unique(self.cluster_of[rows]))
 
     def thresholds(
         self, known: Calibration, values: np.ndarray, refused: dict[float, int], named: str

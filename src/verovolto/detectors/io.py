@@ -141,6 +141,10 @@ def calibration_metadata(calibration: Calibration) -> dict[str, Any]:
     }  # fmt: skip
     if calibration.sources:
         written["sources"] = [*calibration.sources]
+    if calibration.source_clusters:
+        written["source_clusters"] = dict(calibration.source_clusters)
+    if calibration.fake_clusters is not None:
+        written["fake_clusters"] = calibration.fake_clusters
     videos = calibration.videos
     return written if videos is None else written | {"videos": calibration_metadata(videos)}
 
@@ -167,5 +171,7 @@ def read_calibration(
         cluster=written["cluster"],
         fakes={method: tensors[f"{key}/fakes/{method}"].numpy() for method in written.get("fakes", ())},
         sources={name: tensors[f"{key}/sources/{name}"].numpy() for name in written.get("sources", ())},
+        source_clusters=written.get("source_clusters", {}),
+        fake_clusters=written.get("fake_clusters"),
         videos=None if videos is None else read_calibration(score, videos, tensors, f"{key}/videos"),
     )

@@ -1,7 +1,8 @@
 """Read the C2PA manifest of one file, as a program of its own: `python -I c2pa_reader.py FILE [ANCHORS.pem]`.
 
 Hostile manifests have crashed the library, which is not Python's: so nothing but this process dies of one. It imports
-nothing of verovolto. Prints one JSON object.
+nothing of verovolto. Prints one JSON object: `problem` is what is wrong with a manifest; `not_read` says why nothing is
+known of it, such as a format that the library does not know, or certificates that cannot be read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ def read(file: str, anchors: str | None) -> dict[str, Any]:
         settings = settings | {"trust": {"trust_anchors": Path(anchors).read_text(encoding="utf-8")}}
     context = c2pa.Context(c2pa.Settings.from_dict(settings))
     with Path(file).open("rb") as stream:
-        reader = c2pa.Reader.try_create(None, stream, context=context)
+        try:
+            reader = c2pa.Reader.try_create(None, stream, context=context)
+        except (c2pa.C2paError.NotSupported, c2pa.C2paError.Io):
+            raise
+        except c2pa.C2paError as error:
+            return {"problem": f"{type(error).__name__}: {error}"}
         if reader is None:
             return {"state": None}
         manifest = reader.get_active_manifest() or {}
@@ -48,7 +54,7 @@ def main() -> None:
     try:
         answer = read(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
     except Exception as error:
-        answer = {"problem": f"{type(error).__name__}: {error}"}
+        answer = {"not_read": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer))
 
 

@@ -7,7 +7,6 @@ nothing.
 from __future__ import annotations
 
 import json
-import mmap
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,6 +30,8 @@ _STATES: dict[str | None, C2paState] = {
     None: "none",
 }
 _LONGEST = 200
+_LABEL = b"c2pa"
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,7 @@ def c2pa_of(path: Path, anchors: Path | None = None) -> C2pa:
     try:
         if not _mentions_c2pa(path):
             return C2pa(state="none")
-    except (OSError, ValueError):
+    except OSError:
         return C2pa(state="not read", why="the file cannot be read")
     if find_spec("c2pa") is None:
         return C2pa(state="not read", why='there may be one: pip install "verovolto[provenance]" reads it')
@@ -144,24 +145,36 @@ def c2pa_of(path: Path, anchors: Path | None = None) -> C2pa:
     try:
         ended = subprocess.run(command, capture_output=True, timeout=TIME_LIMIT_S, check=False)
         return _answer(json.loads(ended.stdout))
+    except OSError as error:
+        return C2pa(state="not read", why=f"no process could be started to read it: {error.strerror}")
     except subprocess.TimeoutExpired:
         return C2pa(state="not read", why=f"it took longer than {TIME_LIMIT_S:g} s")
     except ValueError:
         return C2pa(state="not read", why=f"the program that read it ended with {ended.returncode}")
 
 
-def _answer(told: Mapping[str, Any]) -> C2pa:
+def _answer(answer: Mapping[str, Any]) -> C2pa:
     """What the reader's JSON says."""
-    if "problem" in told:
-        return C2pa(state="broken", why=_text(told["problem"]))
-    state = _STATES.get(told["state"], "broken")
-    why = ", ".join(str(code) for code in told.get("failures", ())) or None
+    if "not_read" in answer:
+        return C2pa(state="not read", why=_text(answer["not_read"]))
+    if "problem" in answer:
+        return C2pa(state="broken", why=_text(answer["problem"]))
+    state = _STATES.get(answer["state"], "broken")
+    why = ", ".join(str(code) for code in answer.get("failures", ())) or None
     return C2pa(
-        state=state, signer=_text(told.get("signer")), made_by=_text(told.get("made_by")), why=_text(why)
+        state=state, signer=_text(answer.get("signer")), made_by=_text(answer.get("made_by")), why=_text(why)
     )
 
 
 def _mentions_c2pa(path: Path) -> bool:
-    """Whether the label that every embedded manifest has stands anywhere in the file."""
-    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"c2pa") >= 0
+    """Whether the label that every embedded manifest has stands anywhere in the file.
+
+    Read in blocks: a file that was mapped into memory and becomes shorter meanwhile would end the process.
+    """
+    end = b""
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            if _LABEL in end + block:
+                return True
+            end = block[1 - len(_LABEL) :]
+    return False

@@ -71,14 +71,16 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def share_interval(hits: int, of: int) -> tuple[float, float]:
+def share_interval(hits: float, of: int) -> tuple[float, float]:
     """95 % interval of a share, exact (Clopper & Pearson, Biometrika 26, 1934).
+
+    Of faces of fewer people both numbers are those of people: each counts once, so `hits` need not be whole.
 
     >>> [round(end, 3) for end in share_interval(0, 10)]
     [0.0, 0.308]
     """
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, of - hits + 1))
-    high = 1.0 if hits == of else float(beta.ppf(0.975, hits + 1, of - hits))
+    low = 0.0 if hits <= 0 else float(beta.ppf(0.025, hits, of - hits + 1))
+    high = 1.0 if hits >= of else float(beta.ppf(0.975, hits + 1, of - hits))
     return low, high
 
 
@@ -89,8 +91,12 @@ def validation(operating_point: OperatingPoint) -> list[tuple[str, str]]:
         ("calibrated on", words.calibrated_text(operating_point)),
     ]
     for method, each in operating_point.missed.items():
-        low, high = share_interval(each.missed, each.of)
-        interval = f"{words.percent(low)} to {words.percent(high)} if all were independent"
+        people = min(each.of, operating_point.fake_clusters or each.of)
+        low, high = share_interval(each.share * people, people)
+        counted = (
+            f"of {people} groups of people" if operating_point.fake_clusters else "if all were independent"
+        )
+        interval = f"{words.percent(low)} to {words.percent(high)}, {counted}"
         share = f"{words.percent(each.share)} ({each.missed} of {each.of}; 95 % interval {interval})"
         lines.append((f"known fakes missed: {words.printable(method)}", share))
     if not operating_point.missed:

@@ -35,8 +35,10 @@ def with_evidence(path: Path, settings: ScanSettings, scan: Callable[[], FileRes
     """
     before = Fingerprint.of(path)
     facts = file_facts(path, before, settings.limits)
-    said = None if facts.container is None else provenance_of(path, settings.limits, settings.trust_anchors)
-    result = replace(scan(), facts=facts, provenance=said)
+    provenance = None
+    if facts.container is not None:
+        provenance = provenance_of(path, settings.limits, settings.trust_anchors)
+    result = replace(scan(), facts=facts, provenance=provenance)
     after = Fingerprint.of(path)
     if before == after:
         return result

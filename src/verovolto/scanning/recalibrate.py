@@ -73,7 +73,9 @@ def recalibrate(
     detector = calibrated(detector, faces, seed=None, named=named)
     score = detector.default_score
     if before is not None and not detector.calibration[score].fakes:
-        detector.calibration[score] = replace(detector.calibration[score], fakes=before.fakes)
+        detector.calibration[score] = replace(
+            detector.calibration[score], fakes=before.fakes, fake_clusters=before.fake_clusters
+        )
     detector.save(out)
     shutil.rmtree(work, ignore_errors=True)
     return detector

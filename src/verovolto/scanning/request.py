@@ -49,7 +49,8 @@ class ScanRequest:
 
     def words(self) -> list[str]:
         """The command line that asks for the same."""
-        words = ["verovolto", "scan", *(self.names.get(path, str(path)) for path in self.paths)]
+        paths = (self.names.get(path, str(path)) for path in self.paths)
+        words = ["verovolto", "scan", *(f"./{path}" if path.startswith("-") else path for path in paths)]
         words += ["--detector", str(self.detector)] if self.detector else []
         words += ["--every-frame"] if self.fps is None else ["--fps", f"{self.fps:g}"]
         words += ["--false-alarm", f"{self.false_alarm:g}", "--smallest", f"{self.smallest:g}"]

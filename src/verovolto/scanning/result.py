@@ -228,6 +228,7 @@ class OperatingPoint:
         videos: real videos calibrated on; None for none.
         missed: known fakes below `threshold`, single faces, by method; where a video is judged by several frames
             together, nobody measured how many are missed.
+        fake_clusters: in how many groups these fakes are; None where it was not recorded.
     """
 
     false_alarm: float
@@ -240,6 +241,7 @@ class OperatingPoint:
     cluster: str
     videos: int | None
     missed: Mapping[str, Missed]
+    fake_clusters: int | None = None
 
     @staticmethod
     def of(calibration: Calibration, false_alarm: float) -> OperatingPoint:
@@ -249,7 +251,7 @@ class OperatingPoint:
             false_alarm=false_alarm, score=calibration.score, threshold=calibration.threshold(false_alarm),
             low=float(calibration.values[0]), high=float(calibration.values[-1]), faces=len(calibration),
             clusters=calibration.clusters, cluster=calibration.cluster, videos=None if videos is None else len(videos),
-            missed=calibration.missed(false_alarm),
+            missed=calibration.missed(false_alarm), fake_clusters=calibration.fake_clusters,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -260,6 +262,7 @@ class OperatingPoint:
                 "real_faces": self.faces, "clusters": self.clusters, "cluster": self.cluster, "videos": self.videos,
                 "lowest": self.low, "highest": self.high,
             },
+            "fake_clusters": self.fake_clusters,
             "missed_fakes": [
                 {"method": method, "missed": each.missed, "of": each.of, "share": each.share}
                 for method, each in self.missed.items()

@@ -52,6 +52,10 @@ class ScanSettings:
         _ = self.sampling  # refuses what cannot be sampled
         if not 0 < self.false_alarm < 1:
             raise InputError(f"a false-alarm rate lies between 0 and 1, not {self.false_alarm:g}")
+        if self.trust_anchors is not None and not self.trust_anchors.is_file():
+            raise InputError(
+                f"there is no file {self.trust_anchors}", hint="give a PEM file to --trust-anchors"
+            )
 
     @property
     def sampling(self) -> Sampling:

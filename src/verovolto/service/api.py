@@ -284,25 +284,30 @@ def post_scan(
         detector.promise(rate)
     except CalibrationError as error:
         raise Problem("false-alarm-not-supported", str(error)) from error
+    files = _files(service, wanted, service.jobs.of_key(idempotency_key))
     job = service.jobs.add(
-        _files(service, wanted),
+        files,
         {
             "false_alarm": rate, "fps": wanted.fps, "faces": wanted.faces, "detector": detector.name,
             "no_faces": wanted.no_faces,
         },
         idempotency_key or None,
+        check=lambda: [stored_of(service, file["id"]) for file in files],
     )  # fmt: skip
     response.headers["Location"] = f"/v1/scans/{job.id}"
     return scan_info(service, job)
 
 
-def _files(service: Service, wanted: ScanCreate) -> list[dict[str, str]]:
-    """The inputs by id and name; each once, and there."""
+def _files(service: Service, wanted: ScanCreate, before: Job | None) -> list[dict[str, str]]:
+    """The inputs by id and name, each once; those of a scan that was asked for `before` may be deleted already."""
+    known = {} if before is None else {file["id"]: file["name"] for file in before.files}
     found: dict[str, dict[str, str]] = {}
     for each in wanted.files:
         ref = FileRef(id=each) if isinstance(each, str) else each
-        stored = stored_of(service, ref.id)
-        name = stored.name if ref.name is None else clean_name(ref.name)
+        if ref.name is not None:
+            name = clean_name(ref.name)
+        else:
+            name = known[ref.id] if ref.id in known else stored_of(service, ref.id).name
         found.setdefault(ref.id, {"id": ref.id, "name": name})
     return list(found.values())
 
@@ -323,17 +328,17 @@ def get_scan(request: Request, scan_id: str) -> ScanInfo:
     },
 )  # fmt: skip
 async def get_events(request: Request, scan_id: str) -> EventSourceResponse:
-    """Server-sent events of a scan; asking for it now and then tells the same."""
+    """Server-sent events of a scan; asking for it now and then gives the same."""
     service = service_of(request)
     job = job_of(service, scan_id)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
-        told = None
+        sent = None
         while True:
             text = scan_info(service, job).model_dump_json()
-            if text != told:
+            if text != sent:
                 yield ServerSentEvent(data=text, event="scan")
-                told = text
+                sent = text
             if job.state in OVER or service.stopping or service.jobs.get(job.id) is None:
                 return
             await asyncio.sleep(_LOOK_S)

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(kw_only=True)
 class Job:
-    """One scan. All but `progress` and `version` is on disk.
+    """One scan. All but `progress` is on disk.
 
     Attributes:
         id: random, 32 hexadecimal digits: who knows it may see the scan.
@@ -45,7 +45,6 @@ class Job:
         error: `code` and `detail` of one that failed.
         key: its `Idempotency-Key`.
         progress: files done, shares included, and all.
-        version: counts changes, for those who wait for one.
     """
 
     id: str
@@ -60,11 +59,10 @@ class Job:
     error: dict[str, str] | None = None
     key: str | None = None
     progress: tuple[float, int] = (0.0, 0)
-    version: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """What is written."""
-        return {name: value for name, value in vars(self).items() if name not in ("progress", "version")}
+        return {name: value for name, value in vars(self).items() if name != "progress"}
 
 
 class Jobs:
@@ -86,18 +84,36 @@ class Jobs:
         """The scan of this id."""
         return self._jobs.get(job_id)
 
-    def add(self, files: list[dict[str, str]], options: dict[str, Any], key: str | None) -> Job:
+    def of_key(self, key: str | None) -> Job | None:
+        """The scan that was asked for with this `Idempotency-Key`."""
+        return self._jobs.get(self._keys.get(key or "", ""))
+
+    def add(
+        self,
+        files: list[dict[str, str]],
+        options: dict[str, Any],
+        key: str | None,
+        *,
+        check: Callable[[], object] = lambda: None,
+    ) -> Job:
         """Queue a scan. The same key gives the same scan again.
+
+        Args:
+            files: id and name of each input.
+            options: as they were asked for.
+            key: the `Idempotency-Key`, if any.
+            check: raises where an input is missing; `delete_unused` cannot run between it and the queueing.
 
         Raises:
             Problem: the queue is full, or the key was used for another scan.
         """
         with self._changed:
-            there = self._jobs.get(self._keys.get(key or "", ""))
+            there = self.of_key(key)
             if there is not None:
                 if (there.files, there.options) != (files, options):
                     raise Problem("key-reused", "the key belongs to a scan of other files or options")
                 return there
+            check()
             if len(self.queued()) >= self._limit:
                 raise Problem(
                     "queue-full",
@@ -146,7 +162,6 @@ class Jobs:
     def note_progress(self, job: Job, done: float, total: int) -> None:
         """Say how far it is."""
         job.progress = (done, total)
-        job.version += 1
 
     def finish(self, job: Job, state: State, error: Mapping[str, str] | None = None) -> None:
         """It is over, or, having died, waits again."""
@@ -159,7 +174,8 @@ class Jobs:
     def give_back(self, job: Job) -> None:
         """It waits again, and was no try: the server was stopped on purpose."""
         with self._changed:
-            self._change(job, state="queued", tries=job.tries - 1, started_utc=None)
+            if job.state not in OVER:  # cancelled meanwhile
+                self._change(job, state="queued", tries=job.tries - 1, started_utc=None)
 
     def cancel(self, job: Job) -> None:
         """Let it not go on. The process that scans it is stopped by who runs it."""
@@ -171,12 +187,19 @@ class Jobs:
             self._jobs.pop(job.id, None)
             if job.key:
                 self._keys.pop(job.key, None)
-            job.version += 1
-            shutil.rmtree(self.folder(job), ignore_errors=True)
+            self.delete_results(job)
 
-    def files_in_use(self) -> set[str]:
-        """Inputs of scans that wait or run."""
-        return {file["id"] for job in self.of_state("queued", "running") for file in job.files}
+    def delete_results(self, job: Job) -> None:
+        """Delete the folder of a scan."""
+        shutil.rmtree(self.folder(job), ignore_errors=True)
+
+    def delete_unused(self, files: Iterable[str], delete: Callable[[str], None]) -> None:
+        """Have those inputs deleted that no scan waits for or is reading; none is queued meanwhile."""
+        with self._changed:
+            in_use = {file["id"] for job in self.of_state("queued", "running") for file in job.files}
+            for digest in files:
+                if digest not in in_use:
+                    delete(digest)
 
     def wake(self) -> None:
         """Let those who wait in `take` look around."""
@@ -188,7 +211,6 @@ class Jobs:
         write_json(self.folder(job) / "job.json", job.to_dict() | changes)
         for name, value in changes.items():
             setattr(job, name, value)
-        job.version += 1
         self._changed.notify_all()
 
     def _load(self) -> None:
@@ -198,7 +220,11 @@ class Jobs:
                 written = json.loads((folder / "job.json").read_text(encoding="utf-8"))
                 job = Job(**written)
             except (OSError, ValueError, TypeError):
-                continue  # killed before the first of it was written: nobody was told of it
+                if _ID.fullmatch(
+                    folder.name
+                ):  # no client knows it: killed before it was written, or while deleting
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
             if not _ID.fullmatch(job.id) or job.id != folder.name:
                 continue
             self._jobs[job.id] = job

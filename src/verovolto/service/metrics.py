@@ -11,6 +11,8 @@ from verovolto import __version__
 from verovolto.service.jobs import Jobs
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""A client may make up any other: they would be a counter each, for good."""
 _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 
 
@@ -73,5 +75,6 @@ class CountRequests:
             await self._app(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.latency.labels(route).observe(time.monotonic() - began)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from verovolto import __version__
@@ -177,8 +176,8 @@ async def post_login(request: Request) -> Response:
     answer: Response = RedirectResponse("/", status_code=303)
     if token is None:
         return answer
-    if session_of(given) != session_of(token):  # digests: their comparing tells nothing of the token
-        await run_in_threadpool(time.sleep, _WRONG_TOKEN_S)
+    if session_of(given) != session_of(token):  # digests: comparing them shows nothing of the token
+        await asyncio.sleep(_WRONG_TOKEN_S)
         return _page("login", status=401, wrong=True)
     answer.set_cookie(
         COOKIE, session_of(token), httponly=True, samesite="strict", secure=request.url.scheme == "https"

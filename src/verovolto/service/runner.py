@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
 from verovolto.core.parallel import one_thread_each
 from verovolto.scanning.request import ScanRequest
-from verovolto.service.jobs import TRIES, Job, Jobs, expired
+from verovolto.service.jobs import TRIES, Job, Jobs, State, expired
 from verovolto.service.metrics import Metrics
 from verovolto.service.settings import ServiceSettings
 from verovolto.service.uploads import Uploads
@@ -47,11 +47,12 @@ class WorkerProcess:
             self._process.start()
         theirs.close()
         far.close()
+        self._stopped = False
 
     @property
     def alive(self) -> bool:
         """Whether it takes another task."""
-        return self._process.is_alive()
+        return not self._stopped and self._process.is_alive()
 
     def run(
         self,
@@ -97,6 +98,7 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End it, whatever it does."""
+        self._stopped = True
         self._process.kill()
         self._process.join(_STOP_S)
         self._pipe.close()
@@ -134,31 +136,33 @@ class Runner:
 
     def delete_inputs(self, job: Job) -> None:
         """Delete the inputs of a scan that no other one waits for."""
-        in_use = self._jobs.files_in_use()
-        for file in job.files:
-            if file["id"] not in in_use:
-                self._uploads.delete(file["id"])
+        self._jobs.delete_unused([file["id"] for file in job.files], self._uploads.delete)
 
     def _serve(self) -> None:
         process: WorkerProcess | None = None
         while not self._stopping.is_set():
             try:
                 job = self._jobs.take(timeout=1.0)
-                if job is None:
-                    continue
+            except OSError:  # a full disk: it waits on
+                _log.exception("a scan could not be begun")
+                self._stopping.wait(_FULL_DISK_S)
+                continue
+            if job is None:
+                continue
+            try:
                 if process is None or not process.alive:
                     process = WorkerProcess(self._settings.work)
                 self._do(job, process)
-            except OSError:  # a full disk: what is not written down is done again later
-                _log.exception("a scan could not be begun or noted")
-                self._stopping.wait(_FULL_DISK_S)
+            except Exception as error:  # whatever it is, neither this scan nor those that wait are lost by it
+                _log.exception("a scan could not be done")
+                self._finish(job, "failed", {"code": "internal", "detail": type(error).__name__})
         if process is not None:
             process.stop()
 
     def _do(self, job: Job, process: WorkerProcess) -> None:
         if job.options["detector"] not in self._settings.detectors:
             detail = f"the service has no detector {job.options['detector']!r} any more"
-            self._jobs.finish(job, "failed", {"code": "scan-refused", "detail": detail})
+            self._finish(job, "failed", {"code": "scan-refused", "detail": detail})
             return
         began = time.monotonic()
         outcome = process.run(
@@ -170,16 +174,29 @@ class Runner:
         if outcome.kind == "cancelled":
             if job.state == "cancelled" and self._settings.inputs_kept_s is not None:
                 self.delete_inputs(job)
+            if self._jobs.get(job.id) is None:  # deleted while the process wrote its last
+                self._jobs.delete_results(job)
             if job.state != "cancelled":
                 self._jobs.give_back(job)  # the server stops: the next one does it
                 return
         elif outcome.kind == "done":
-            self._jobs.finish(job, "done")
+            self._finish(job, "done")
         elif outcome.kind == "died" and job.tries < TRIES:
-            self._jobs.finish(job, "queued")
+            self._finish(job, "queued")
         else:
-            self._jobs.finish(job, "failed", {"code": outcome.code, "detail": outcome.detail})
+            self._finish(job, "failed", {"code": outcome.code, "detail": outcome.detail})
         self._metrics.scan_ended("died" if outcome.kind == "died" else job.state, time.monotonic() - began)
+
+    def _finish(self, job: Job, state: State, error: Mapping[str, str] | None = None) -> None:
+        """Note the end of a scan; on a full disk try until there is room, since nobody else would."""
+        while True:
+            try:
+                self._jobs.finish(job, state, error)
+                return
+            except OSError:
+                _log.exception("the end of a scan could not be noted")
+            if self._stopping.wait(_FULL_DISK_S):
+                return  # it stays `running` on disk, and the next server does it again
 
     def _task(self, job: Job) -> ScanTask:
         paths = [self._uploads.path(file["id"]) for file in job.files]
@@ -200,12 +217,15 @@ class Runner:
 
     def _clean(self) -> None:
         while not self._stopping.wait(_JANITOR_S):
-            self.clean()
+            try:
+                self.clean()
+            except OSError:
+                _log.exception("old files could not be deleted")
 
     def clean(self) -> None:
         """Delete inputs and results that have been there for long enough."""
         if self._settings.inputs_kept_s is not None:
-            self._uploads.delete_older(self._settings.inputs_kept_s, self._jobs.files_in_use())
+            self._jobs.delete_unused(self._uploads.older(self._settings.inputs_kept_s), self._uploads.delete)
         if self._settings.results_kept_s is not None:
             for job in self._jobs.of_state("done", "failed", "cancelled"):
                 if expired(job, self._settings.results_kept_s):

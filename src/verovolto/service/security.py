@@ -31,7 +31,7 @@ PAGE_POLICY = (
 REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, browsers send forms of our own page with the origin `null`
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -142,35 +142,36 @@ def _equal(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
-async def _small_body(receive: Receive, idle_s: float) -> bytes:
+async def _small_body(receive: Receive, limit_s: float) -> bytes:
     """The whole body of a request in whose size and pace nobody is trusted. Raises `Problem` beyond either."""
     parts, more = bytearray(), True
-    while more:
-        try:
-            message = await asyncio.wait_for(receive(), idle_s)
-        except TimeoutError:
-            raise Problem("upload-too-slow", f"nothing came for {idle_s:g} s") from None
-        if message["type"] == "http.disconnect":
-            raise Problem("bad-request", "the client went away")
-        parts += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(parts) > LARGEST_BODY:
-            raise Problem("too-large", f"a body may have {LARGEST_BODY:,} bytes")
+    try:
+        async with asyncio.timeout(limit_s):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem("bad-request", "the client went away")
+                parts += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(parts) > LARGEST_BODY:
+                    raise Problem("too-large", f"a body may have {LARGEST_BODY:,} bytes")
+    except TimeoutError:
+        raise Problem("upload-too-slow", f"the body was not there after {limit_s:g} s") from None
     return bytes(parts)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
     """A body that was read, once more; then whatever comes."""
-    told = False
+    replayed = False
 
-    async def telling() -> Message:
-        nonlocal told
-        if told:
+    async def replay() -> Message:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        told = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return telling
+    return replay
 
 
 def _with_headers(send: Send) -> Send:

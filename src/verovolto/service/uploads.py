@@ -13,7 +13,6 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,7 @@ class Arriving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._handle is not None:
-            with suppress(OSError):  # of a full disk, which has been told of already
+            with suppress(OSError):  # of a full disk, which was answered already
                 self._handle.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -113,10 +112,11 @@ class Uploads:
         try:
             folder.rename(self._folder / digest)
         except OSError:
-            there = self.get(digest)  # somebody else was faster with the same content
-            if there is None:
-                raise
-            return there
+            there = self.get(digest)
+            if there is not None:  # somebody else was faster with the same content
+                return there
+            self.delete(digest)  # what a disk that failed has left of it
+            folder.rename(self._folder / digest)
         return stored
 
     def get(self, digest: str) -> StoredFile | None:
@@ -135,22 +135,29 @@ class Uploads:
         return self._folder / digest / "data"
 
     def delete(self, digest: str) -> None:
-        """Delete it; nothing happens where it is not there."""
-        if _ID.fullmatch(digest):
-            shutil.rmtree(self._folder / digest, ignore_errors=True)
+        """Delete it; nothing happens where it is not there.
 
-    def delete_older(self, seconds: float, but: Collection[str]) -> list[str]:
-        """Delete those that were uploaded longer ago, but for some that are in use; their ids."""
+        It is moved away first: half of it would be in the way of the same content for good.
+        """
+        if not _ID.fullmatch(digest):
+            return
+        away = self._folder / ".arriving" / uuid.uuid4().hex
+        away.parent.mkdir(exist_ok=True)
+        with suppress(OSError):
+            (self._folder / digest).rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+    def older(self, seconds: float) -> list[str]:
+        """The ids of those that were uploaded longer ago."""
         before = time.time() - seconds
-        old = [
-            each.name for each in self._folder.iterdir() if _ID.fullmatch(each.name) and _age(each) < before
+        return [
+            each.name
+            for each in self._folder.iterdir()
+            if _ID.fullmatch(each.name) and _modified(each) < before
         ]
-        for digest in (gone := [each for each in old if each not in but]):
-            self.delete(digest)
-        return gone
 
 
-def _age(folder: Path) -> float:
+def _modified(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
     except OSError:  # deleted meanwhile

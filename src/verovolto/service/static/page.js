@@ -4,7 +4,7 @@
 const at = (selector) => document.querySelector(selector);
 const all = (selector) => [...document.querySelectorAll(selector)];
 const say = (text) => { const status = at("#status"); if (status) status.textContent = text; };
-const tell = (text) => { const box = at("#problem"); box.textContent = text; box.hidden = !text; };
+const showProblem = (text) => { const box = at("#problem"); box.textContent = text; box.hidden = !text; };
 
 // ---- history of this session
 const HISTORY = "verovolto-history";
@@ -47,7 +47,7 @@ function listFiles() {
   }));
   at("#go").disabled = !files.length;
   say(files.length ? `${files.length} chosen` : "");
-  tell("");
+  showProblem("");
 }
 
 function upload(file) {
@@ -59,7 +59,7 @@ function upload(file) {
     request.upload.onprogress = (event) => { if (event.lengthComputable) file.bar.value = event.loaded / event.total; };
     request.onload = () => {
       let answer = {};
-      try { answer = JSON.parse(request.responseText); } catch { /* told below */ }
+      try { answer = JSON.parse(request.responseText); } catch { /* its status says enough */ }
       if (request.status === 200) resolve(answer);
       else reject(new Error(`${file.name}: ${answer.detail || answer.title || request.status}`));
     };
@@ -71,7 +71,7 @@ function upload(file) {
 async function scan(event) {
   event.preventDefault();
   at("#go").disabled = true;
-  tell("");
+  showProblem("");
   try {
     const refs = [];
     for (const file of files) {
@@ -90,13 +90,13 @@ async function scan(event) {
         faces: at("#faces").value, no_faces: at("#no-faces").checked,
       }),
     });
-    const told = await answer.json();
-    if (!answer.ok) throw new Error(told.detail || told.title);
-    remember(told);
-    location.assign(told.links.page);
+    const info = await answer.json();
+    if (!answer.ok) throw new Error(info.detail || info.title);
+    remember(info);
+    location.assign(info.links.page);
   } catch (error) {
     say("");
-    tell(error.message);
+    showProblem(error.message);
     at("#go").disabled = !files.length;
   }
 }
@@ -122,7 +122,7 @@ function follow() {
   const box = at("#waiting");
   if (!box) return;
   const url = `/v1/scans/${box.dataset.scan}`;
-  const told = (info) => {
+  const update = (info) => {
     at("#progress").max = info.progress.total;
     at("#progress").value = info.progress.done;
     if (info.state === "queued") say(`Waiting: number ${info.place} in the queue`);
@@ -133,12 +133,12 @@ function follow() {
     try {
       const answer = await fetch(url);
       if (!answer.ok) { location.reload(); return; }
-      told(await answer.json());
+      update(await answer.json());
     } catch { say("The service does not answer; trying again"); }
     setTimeout(poll, 1500);
   };
   const source = new EventSource(`${url}/events`);
-  source.addEventListener("scan", (event) => told(JSON.parse(event.data)));
+  source.addEventListener("scan", (event) => update(JSON.parse(event.data)));
   source.onerror = () => { source.close(); poll(); };
 }
 
