@@ -13,11 +13,12 @@ in training and calibration.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +48,7 @@ CALIBRATED = {
     "dfdc-faces": "dfdc/val", "fairface": "fairface-dfdc/val", "celeba": "celeba-dfdc/val",
     "real-clips": "real-clips-dfdc",
 }  # fmt: skip
-SOURCES = ("fairface-dfdc", "celeba-dfdc", "real-clips-dfdc")
+SOURCES = ("fairface", "celeba", "real-clips")
 HELD_OUT = (
     "dfdc/val", "celebdf-clips-dfdc", "ffpp-clips-dfdc", "real-clips-dfdc", "celeba-dfdc/val", "fairface-dfdc/val",
     "dfdc/test", "ffpp-crops-dfdc",
@@ -63,17 +64,27 @@ class Study:
     faces: Path
     data: Path
     seed: int
+    limit: int = 1500
+    forgeries: int = 1500
+    size: int | None = None
+    look: str = "dfdc"
+    thin: int = 1
 
     @property
     def config(self) -> TrainConfig:
-        """What is trained: 1,500 faces a source at most, 1,500 forgeries."""
+        """What is trained: some faces a source at most, and some forgeries of them."""
         return resolved(
             configure(
-                model="region-discriminant", data=self.data, out=self.work / f"run-{self.seed}", crop_rule="dfdc",
-                reals=[self.faces / name for name in SOURCES], trunk="clip-vit-b16", limit=1500, forgeries=1500,
-                wear=3.0, seed=self.seed, workers=2,
+                model="region-discriminant", data=self.data, out=self.work / f"run-{self.seed}", crop_rule=self.look,
+                reals=[self.faces / name for name in self.sources], trunk="clip-vit-b16", limit=self.limit,
+                forgeries=self.forgeries, size=self.size, wear=3.0, seed=self.seed, workers=2,
             )
         )  # fmt: skip
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """The sets beside `data`; DFDC's crops show nothing of a wider look."""
+        return [f"{name}-{self.look}" for name in SOURCES if f"{name}-{self.look}" != self.data.name]
 
     @cached_property
     def steps(self) -> FitSteps:
@@ -101,6 +112,7 @@ class Study:
         name, _, split = name.partition("/")
         whole = FaceSet.open(self.data if name == "dfdc" else self.faces / name)
         faces = whole.select(split=split) if split else whole
+        faces = faces.take(one_in(self.thin, faces.columns()))
         folder = self.work / f"{name}-{split}"
         rows = OfReals(faces=faces, recipe=self.steps.recipe)
         with self.steps.run as run:  # type: ignore[attr-defined]
@@ -109,9 +121,16 @@ class Study:
         return faces.columns(), found.astype(np.float32)
 
 
+def one_in(many: int, table: pa.Table) -> NDArray[np.int64]:
+    """Rows that are kept of a set: the same frames whatever the look."""
+    frames = table["frame"].to_pylist() if "frame" in table.column_names else [None] * len(table)
+    names = [f"{video}/{frame}".encode() for video, frame in zip(video_keys(table), frames, strict=True)]
+    return np.flatnonzero([crc32(name) % many == 0 for name in names])
+
+
 def study(given: argparse.Namespace) -> None:
     """Print the tables."""
-    work = Study(given.work, given.faces, given.data, given.seed)
+    work = _study(given)
     detector = load_detector(given.detector)
     assert isinstance(detector, FeatureDetector), "a region discriminant"
     found = {name: work.held_out(name) for name in HELD_OUT}
@@ -200,16 +219,29 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, default=1500, help="faces of a source that are learned from")
+    parser.add_argument("--forgeries", type=int, default=1500)
+    parser.add_argument("--size", type=int, help="side in pixels; default: the backbone's")
+    parser.add_argument("--look", default="dfdc", help="the rule by which the sets in FACES are cut")
+    parser.add_argument("--held-out", nargs="*", default=HELD_OUT, help="sets whose features are wanted, too")
+    parser.add_argument("--thin", type=int, default=1, help="one in so many faces of the sets held out")
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--fairface", type=Path)
     given = parser.parse_args()
     if given.what == "study":
         study(given)
         return
-    work = Study(given.work, given.faces, given.data, given.seed)
+    work = _study(given)
     work.measured()
-    for name in HELD_OUT:
+    for name in given.held_out:
         work.held_out(name)
+
+
+def _study(given: argparse.Namespace) -> Study:
+    return Study(
+        given.work, given.faces, given.data, given.seed, limit=given.limit, forgeries=given.forgeries,
+        size=given.size, look=given.look, thin=given.thin,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

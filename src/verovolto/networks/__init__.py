@@ -13,8 +13,11 @@ BLEND_VAE = "resnet-ocvae2-blend"
 MAHALANOBIS, PADIM, PATCHCORE = "mahalanobis", "padim", "patchcore"
 ERROR_TYPICALITY = "error-typicality"
 
+DISCRIMINANT_BACKBONES = ("lite0", "lite1", "lite2", "clip-vit-b16")
+BACKBONE_LIBRARIES = ("timm", "torchvision")
+"""Whose networks a region discriminant takes by name, besides its own."""
+
 BackboneName = Literal["lite0", "lite1", "lite2"]
-DiscriminantBackbone = Literal["lite0", "lite1", "lite2", "clip-vit-b16"]
 Bottleneck = Literal["flat", "spatial", "pooled"]
 SecondEncoder = Literal["shared", "separate"]
 Flips = Literal["none", "h", "hv"]

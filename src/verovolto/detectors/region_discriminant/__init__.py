@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 from verovolto.detectors.config import Limits, MethodConfig
-from verovolto.networks import DISCRIMINANT, DiscriminantBackbone
+from verovolto.networks import BACKBONE_LIBRARIES, DISCRIMINANT, DISCRIMINANT_BACKBONES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +21,9 @@ class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIM
 
     size: int | None = None
     """Side of the input in pixels, a multiple of 32. Default: the backbone's own."""
-    trunk: DiscriminantBackbone = "lite0"
-    """The frozen network whose features are used."""
+    trunk: str = "lite0"
+    """The frozen network whose features are used: lite0, lite1, lite2, clip-vit-b16, or for research timm:NAME or
+    torchvision:NAME (with =FILE.safetensors where there is no network)."""
     forgeries: int = 3000
     """Forgeries made of the training reals."""
     shrinkage: float = 3.0
@@ -30,3 +34,11 @@ class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIM
     sources: float = 1.0
     """Weight of what differs between the sources of real faces (the set and those of --reals), 0 or more. Without it
     faces of other collections are taken for fakes."""
+
+    @override
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        library, _, network = self.trunk.partition(":")
+        if self.trunk not in DISCRIMINANT_BACKBONES and not (library in BACKBONE_LIBRARIES and network):
+            known = ", ".join((*DISCRIMINANT_BACKBONES, *(f"{each}:NAME" for each in BACKBONE_LIBRARIES)))
+            yield f"--{DISCRIMINANT}.trunk {self.trunk} is none of {known}"

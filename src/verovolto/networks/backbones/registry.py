@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from verovolto.core.errors import InputError
-from verovolto.networks.backbones import clip, efficientnet_lite
+from verovolto.networks import BACKBONE_LIBRARIES
+from verovolto.networks.backbones import by_name, clip, efficientnet_lite
 from verovolto.networks.backbones.efficientnet_lite import Lite
 
 Features = tuple[list[Tensor], list[Tensor]]
@@ -110,7 +111,34 @@ BACKBONES: Mapping[str, Backbone] = {
 
 
 def backbone(name: str) -> Backbone:
-    """A backbone by its name; `InputError` with the list of names when there is none."""
+    """A backbone by its name: one of `BACKBONES`, or any of timm or torchvision (see `by_name`).
+
+    Raises:
+        InputError: there is none of the name, with the list of names.
+        WeightsError: its library or its weights are not here.
+    """
+    if by_name.is_named(name):
+        return _of_library(name)
     if name not in BACKBONES:
-        raise InputError(f"no backbone is called {name!r}", hint=f"there are {', '.join(BACKBONES)}")
+        names = ", ".join((*BACKBONES, *(f"{library}:NAME" for library in BACKBONE_LIBRARIES)))
+        raise InputError(f"no backbone is called {name!r}", hint=f"there are {names}")
     return BACKBONES[name]
+
+
+def _of_library(name: str) -> Backbone:
+    known = by_name.named(name)
+    layers = range(len(known.stages))
+    return Backbone(
+        build=lambda maps, tokens: by_name.build(name, maps, tokens),
+        size=known.size,
+        multiple=known.multiple,
+        mean=known.mean,
+        std=known.std,
+        channels=dict(zip(layers, known.channels, strict=True)),
+        layers=known.layers,
+        token_layers=layers if known.tokens else (),
+        token_channels=known.channels[-1] if known.tokens else 0,
+        tokens=known.token_layers,
+        weights=f"{name}, frozen",
+        sha256=known.sha256,
+    )
