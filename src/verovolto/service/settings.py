@@ -112,9 +112,10 @@ class KnownDetector:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The usual false-alarm rates that it supports; of few faces the least that they do."""
-        usual = tuple(rate for rate in FALSE_ALARMS if len(self.calibration) >= needed(rate))
-        return usual or (round(1 / (len(self.calibration) + 1) + 5e-4, 3),)
+        """The usual false-alarm rates that it supports, in each source; of few faces the least that they do."""
+        faces = self.calibration.smallest
+        usual = tuple(rate for rate in FALSE_ALARMS if faces >= needed(rate))
+        return usual or (round(1 / (faces + 1) + 5e-4, 3),)
 
     @property
     def default_rate(self) -> float:
