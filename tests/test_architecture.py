@@ -46,7 +46,7 @@ HEAVY = (
 )
 LIGHT = {"cli.py", "__init__.py", "core/errors.py", "core/files.py"}
 
-EXTRAS = {"av", "pillow_heif", "onnx", "c2pa"}
+EXTRAS = {"av", "pillow_heif", "onnx", "c2pa", "huggingface_hub"}
 
 
 def level(room: str) -> int:

@@ -53,6 +53,8 @@ app.command(
     name="reproduce",
     help="Reproduce the thesis, as published and soundly.",
 )
+app.command(f"{_COMMANDS}.hub:pull", name="pull", help="Fetch a detector from the model hub.")
+app.command(f"{_COMMANDS}.hub:push", name="push", help="Send a detector to the model hub.")
 app.command(f"{_COMMANDS}.models:models", name="models", help="List the models.")
 app.command(f"{_COMMANDS}.serve:serve", name="serve", help="Serve a page and an API that scan.")
 app.command(f"{_COMMANDS}.demo:demo", name="demo", help="Run the whole job on embedded photographs.")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,9 @@ import verovolto
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import DetectorError, InputError
+from verovolto.core.files import write_text
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
+from verovolto.detectors.hub import locate, push
 from verovolto.detectors.io import (
     calibration_metadata,
     calibration_tensors,
@@ -32,6 +35,7 @@ from verovolto.detectors.io import (
     read_tensors,
     write_folder,
 )
+from verovolto.detectors.model_card import CARD, LICENCES, README, check_licence, readme, texts_beside
 from verovolto.detectors.registry import method_of_kind, methods
 from verovolto.detectors.types import Explanation, ModelRow, Scores
 
@@ -75,6 +79,7 @@ class Detector(ABC):
         metadata: where the detector comes from, JSON values.
         preprocessing: how a crop becomes the network's input; None of a detector that takes crops as they are.
         device: where the arithmetic is done.
+        folder: that it was loaded from; None of one that was made here.
     """
 
     kind: ClassVar[str]
@@ -88,6 +93,7 @@ class Detector(ABC):
     metadata: dict[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    folder: Path | None = None
 
     @property
     def crop_rule(self) -> dict[str, Any] | None:
@@ -111,6 +117,91 @@ class Detector(ABC):
         'region-discriminant'
         """
         return load_detector(detector_folder(), device)
+
+    @staticmethod
+    def from_pretrained(
+        path_or_id: str | Path = "default",
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        cache_dir: str | Path | None = None,
+        device: str = "cpu",
+    ) -> Detector:
+        """Open a detector by the name of one that comes along, by its folder, or by `OWNER/NAME` on the model hub.
+
+        What comes from the hub is safetensors and JSON, and is checked against its digests; `metadata["hub"]` keeps the
+        repository and the commit.
+
+        >>> Detector.from_pretrained("default").name
+        'region-discriminant'
+
+        Args:
+            path_or_id: `default`, a folder, or `OWNER/NAME` (extra `hub`).
+            revision: branch, tag or commit on the hub; a commit is the same for good.
+            local_files_only: take what was fetched before, and ask nobody.
+            cache_dir: where fetched detectors are kept; the hub's own place without (variable HF_HOME).
+            device: where the arithmetic is done.
+
+        Raises:
+            DetectorError: there is no such detector, or what came is damaged.
+            InputError: the extra `hub` is not installed.
+        """
+        folder, origin = locate(
+            path_or_id, revision=revision, local_files_only=local_files_only, cache_dir=cache_dir
+        )
+        detector = load_detector(folder, device)
+        if origin is not None:
+            detector.metadata = {**detector.metadata, "hub": asdict(origin)}
+        return detector
+
+    def save_pretrained(self, folder: str | Path, *, licence: str | None = None) -> Path:
+        """Write the detector with a README for the hub, made of its model card; card and licence come along.
+
+        Args:
+            folder: new, or of a detector that is to be replaced.
+            licence: of the weights: an identifier of the hub's list, such as `cc-by-4.0`; by default the file that
+                states it beside the detector, or what its metadata say.
+
+        Returns:
+            The folder.
+        """
+        out = Path(folder)
+        self.save(out)
+        texts = texts_beside(self.folder)
+        for name, text in texts.items():
+            write_text(out / name, text)
+        stated = licence or next((name for name in LICENCES if name in texts), self.metadata.get("licence"))
+        calibration = self.calibration.get(self.default_score)
+        card = readme(
+            self.name or self.kind, self.metadata, calibration, card=texts.get(CARD), licence=stated
+        )
+        write_text(out / README, card)
+        return out
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        licence: str | None = None,
+        private: bool = False,
+        message: str | None = None,
+    ) -> str:
+        """Send the detector to the model hub (extra `hub`), as one commit; returns the commit.
+
+        Args:
+            repository: `OWNER/NAME`; it is made where it is not there.
+            licence: see `save_pretrained`; without any that is known nothing is sent.
+            private: whether a new repository is for its owner alone.
+            message: of the commit.
+
+        Raises:
+            InputError: nothing says under which licence the weights are, or the extra is not installed.
+            DetectorError: the hub refuses it, or cannot be reached.
+        """
+        with TemporaryDirectory() as place:
+            folder = self.save_pretrained(Path(place) / "detector", licence=licence)
+            check_licence(folder)
+            return push(folder, repository, private=private, message=message).commit
 
     def scan(self, *paths: str | Path, **options: Any) -> Scan:
         """Find, track and judge the faces in photos and videos: `verovolto.scan` with this detector.
@@ -235,7 +326,9 @@ def load_detector(path: Path, device: str = "cpu") -> Detector:
             hint="use the verovolto that wrote it",
         )
     try:
-        common = _read_common(description, tensors) | {"device": torch.device(device)}
+        common = _read_common(description, tensors) | {
+            "device": torch.device(device), "folder": folder
+        }  # fmt: skip
         return method.detector.from_state(
             SavedState(folder=folder, description=description, tensors=tensors, common=common)
         )
