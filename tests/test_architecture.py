@@ -21,12 +21,17 @@ LEVELS = (
     {"training"},
     {"scanning", "evaluation"},
     {"report", "experimental"},
-    {"thesis", "demo", "service"},
+    {"thesis", "demo", "service", "sklearn"},
     {"commands"},
     {"cli"},
 )
 """The rooms, from the ground up: each may import those of the levels below it alone."""
-ALONE = {"demo": {"commands"}, "thesis": {"commands"}, "service": {"commands"}}
+ALONE: dict[str, set[str]] = {
+    "demo": {"commands"},
+    "thesis": {"commands"},
+    "service": {"commands"},
+    "sklearn": set(),
+}
 """Rooms that nobody may import but the ones named: the product knows nothing of them."""
 REGISTRY = "detectors/registry.py"
 PROGRAM = {"verovolto", "__main__"}

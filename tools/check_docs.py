@@ -43,7 +43,7 @@ MADE = {"benchmarks/out"}
 """Paths that programs write."""
 KEYS = {"verovolto.scores"}
 """Keys in files that look like names of modules."""
-LIBRARIES = {"average_precision_score", "save_file"}
+LIBRARIES = {"average_precision_score", "predict_proba", "save_file"}
 """Functions of other packages that docstrings name alone."""
 
 

@@ -78,9 +78,9 @@ _USE = """
 ## Use
 
 ```python
-from verovolto import Detector
+import verovolto
 
-detector = Detector.from_pretrained("OWNER/NAME", revision="COMMIT")
+detector = verovolto.Detector.from_pretrained("OWNER/NAME", revision="COMMIT")
 detector.scan("clip.mp4")
 ```
 
