@@ -1,6 +1,6 @@
 """Many sources of real faces: the features of all faces, kept and continued, and what a detector makes of them.
 
-    python benchmarks/sources.py features WORK --faces FACES [--data DFDC] [--seed 0]
+    python benchmarks/sources.py features WORK --faces FACES [--data DFDC] [--seed 0]     # and WORK/run-SEED, trained
     python benchmarks/sources.py study WORK --faces FACES --detector RUN [--fairface MANIFEST]
 
 `FACES` holds the sets that `verovolto prepare` made of the collections, all by the rule `dfdc`: `fairface-dfdc`,
@@ -39,7 +39,7 @@ from verovolto.detectors.region_discriminant.fit import FitSteps, Measured, OfRe
 from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
-from verovolto.training.fit import TrainingRun, resolved
+from verovolto.training.fit import TrainingRun, resolved, run
 
 RATE = 0.05
 Array = NDArray[Any]
@@ -48,6 +48,7 @@ CALIBRATED = {
     "dfdc-faces": "dfdc/val", "fairface": "fairface-dfdc/val", "celeba": "celeba-dfdc/val",
     "real-clips": "real-clips-dfdc",
 }  # fmt: skip
+FORGED_OF = ("dfdc-faces", "fairface")
 SOURCES = ("fairface", "celeba", "real-clips")
 HELD_OUT = (
     "dfdc/val", "celebdf-clips-dfdc", "ffpp-clips-dfdc", "real-clips-dfdc", "celeba-dfdc/val", "fairface-dfdc/val",
@@ -78,6 +79,7 @@ class Study:
                 model="region-discriminant", data=self.data, out=self.work / f"run-{self.seed}", crop_rule=self.look,
                 reals=[self.faces / name for name in self.sources], trunk="clip-vit-b16", limit=self.limit,
                 forgeries=self.forgeries, size=self.size, wear=3.0, seed=self.seed, workers=2,
+                forged_of=FORGED_OF if self.look == "dfdc" else (),
             )
         )  # fmt: skip
 
@@ -90,9 +92,9 @@ class Study:
     def steps(self) -> FitSteps:
         """The steps of the training that give the features."""
         config = self.config
-        run = TrainingRun(config, load_training_data(config), {})
-        run.work = self.work / f"train-{self.seed}"
-        return FitSteps(config=config, options=config.method, data=run.data(), run=run)  # type: ignore[arg-type]
+        this = TrainingRun(config, load_training_data(config), {})
+        this.work = self.work / f"train-{self.seed}"
+        return FitSteps(config=config, options=config.method, data=this.data(), run=this)  # type: ignore[arg-type]
 
     def measured(self) -> Measured:
         """Features of what is trained on."""
@@ -101,7 +103,8 @@ class Study:
 
     def sources_of_pairs(self) -> Array:
         """The collection of the face that each forgery is made of."""
-        of_face, pool = sources_of(self.steps.data.train), self.steps.face_pool
+        steps = self.steps
+        of_face, pool = sources_of(steps.data.train)[steps.forged_rows], steps.face_pool
         numbers = range(self.steps.options.forgeries)
         return np.asarray(
             [of_face[drawn_face(pool, number, seed=self.seed)] for number in numbers], dtype=object
@@ -115,8 +118,8 @@ class Study:
         faces = faces.take(one_in(self.thin, faces.columns()))
         folder = self.work / f"{name}-{split}"
         rows = OfReals(faces=faces, recipe=self.steps.recipe)
-        with self.steps.run as run:  # type: ignore[attr-defined]
-            on_progress = run.task(name, len(faces))
+        with self.steps.run as this:  # type: ignore[attr-defined]
+            on_progress = this.task(name, len(faces))
             found = compute_chunks(len(faces), rows, folder, workers=2, on_progress=on_progress)
         return faces.columns(), found.astype(np.float32)
 
@@ -232,7 +235,7 @@ def main() -> None:
         study(given)
         return
     work = _study(given)
-    work.measured()
+    run(work.config, work=work.work / f"train-{given.seed}")
     for name in given.held_out:
         work.held_out(name)
 

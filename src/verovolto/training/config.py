@@ -36,7 +36,8 @@ def configure(*, model: str, data: Path, out: Path, **options: Any) -> TrainConf
     for name in options:
         if name not in own and name not in RUN_OPTIONS:
             raise unused(name, model, f"the option {name}")
-    method = kind(**{name: value for name, value in options.items() if name in own})
+    given = {name: value for name, value in options.items() if name in own}
+    method = kind(**{name: tuple(each) if isinstance(each, list) else each for name, each in given.items()})
     common = {name: value for name, value in options.items() if name not in own}
     common["reals"] = tuple(Path(each) for each in common.get("reals") or ())
     return TrainConfig(model=model, data=data, out=out, method=method, **common)

@@ -17,6 +17,15 @@ def test_columns_are_counted() -> None:
     assert len(CLIP) == 2 * 2 * 2 * 768 + 2 * 768 and CLIP.of_distance == slice(6144, 6912)
 
 
+def test_the_distance_is_that_of_one_token_wherever_it_lies() -> None:
+    many = FeatureSpec.default("clip-vit-b16")
+    start = 2 * 768 + 5 * 768  # block 6 over the inner face, tokens of 4 to 8
+    assert many.tokens == tuple(range(4, 12)) and many.of_distance == slice(start, start + 768)
+    none = FeatureSpec(backbone="clip-vit-b16", layers=(6,), tokens=(10, 11))
+    assert none.of_distance.start == none.of_distance.stop
+    assert FeatureSpec.default("lite0").of_distance.start == FeatureSpec.default("lite0").of_distance.stop
+
+
 def test_the_columns_of_a_part_are_found_in_the_whole() -> None:
     kept = CLIP.kept
     assert len(kept) > len(CLIP) and set(CLIP.layers) <= set(kept.layers)

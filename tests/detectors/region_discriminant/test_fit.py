@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
-from verovolto.training.fit import run
+from verovolto.training.fit import TrainingRun, resolved, run
 
 
 def config(data: Path, out: Path, **changes: Any) -> TrainConfig:
@@ -141,6 +142,25 @@ def test_reals_of_other_sets_are_sources_of_their_own(
     assert train(config(small, tmp_path / "run", reals=[other])) == out
     with pytest.raises(TrainingError, match="reals was"):
         train(config(small, tmp_path / "run"))
+
+
+def test_forgeries_are_made_of_the_sources_asked_for(small: Path, tmp_path: Path) -> None:
+    other = write_set(tmp_path / "other", train=10, people=4)
+    asked = config(small, tmp_path / "run", reals=[other], forged_of=("other",))
+    there = resolved(replace(asked, out=tmp_path / "steps"))
+    data = load_training_data(asked)
+    with TrainingRun(there, data, {}) as this:
+        steps = discriminant.FitSteps(config=there, options=there.method, data=data, run=this)  # type: ignore[arg-type]
+        forged = data.train.take(steps.forged_rows)
+        assert len(steps.face_pool) == len(forged) == 10
+        assert set(discriminant.sources_of(forged)) == {"other"}
+    detector = Detector.load(train(asked))
+    assert detector.metadata["forged_of"] == ["other"] and detector.metadata["sources"]["other"] == 10
+    assert train(asked) == tmp_path / "run"  # the flags read from its folder are the same
+    nobody = config(small, tmp_path / "b", reals=[other], forged_of=("nobody", "other"))
+    with pytest.raises(InputError, match="forged-of names nobody") as error:
+        train(nobody)
+    assert error.value.hint == f"there are other, {small.name}"
 
 
 def test_a_set_without_splits_is_cut_by_its_people(small: Path, tmp_path: Path) -> None:

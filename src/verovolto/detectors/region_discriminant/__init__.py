@@ -35,6 +35,10 @@ class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIM
     """Weight of what differs between the sources of real faces (the set and those of --reals), 0 or more. Without it
     faces of other collections are taken for fakes."""
 
+    forged_of: tuple[str, ...] = ()
+    """Sources of real faces, by the names of their sets, that the forgeries are made of. Default: all. Clear, diverse
+    faces are the better material."""
+
     @override
     def problems(self) -> Iterator[str]:
         yield from super().problems()

@@ -17,7 +17,6 @@ from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.features.regions import STATISTICS, pooled, region_masks
 from verovolto.networks.backbones.registry import Features, backbone
 
-REGIONS = ("inner", "eyes")
 KEPT_REGIONS = ("inner", "eyes", "mouth")
 """What is kept of backbones whose passes cost much, so that another choice needs none."""
 
@@ -33,14 +32,14 @@ class FeatureSpec:
 
     backbone: str
     layers: tuple[int, ...]
-    regions: tuple[str, ...] = REGIONS
+    regions: tuple[str, ...] = ("inner", "eyes")
     tokens: tuple[int, ...] = ()
 
     @staticmethod
     def default(name: str) -> FeatureSpec:
         """What is used of a backbone unless somebody says otherwise."""
         known = backbone(name)
-        return FeatureSpec(backbone=name, layers=known.layers, tokens=known.tokens)
+        return FeatureSpec(backbone=name, layers=known.layers, regions=known.regions, tokens=known.tokens)
 
     @property
     def groups(self) -> list[tuple[Column, int]]:
@@ -65,9 +64,12 @@ class FeatureSpec:
 
     @property
     def of_distance(self) -> slice:
-        """The columns of the shallowest token, which knows a drawing from a photograph; the deeper ones know a face."""
-        first = self.of_tokens.start
-        return slice(first, first + (backbone(self.backbone).token_channels if self.tokens else 0))
+        """The columns of the token that knows a drawing from a photograph; none where it is not among the features."""
+        known, first = backbone(self.backbone), self.of_tokens.start
+        if known.distance_token not in self.tokens:
+            return slice(first, first)
+        first += self.tokens.index(known.distance_token) * known.token_channels
+        return slice(first, first + known.token_channels)
 
     @property
     def kept(self) -> FeatureSpec:

