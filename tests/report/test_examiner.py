@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.report.scans import everything, scan_of, suspect
-from verovolto.calibration.thresholds import Missed
-from verovolto.report.examiner import LIMITS, build_examiner_report, share_interval, validation
+from verovolto.calibration.thresholds import Missed, share_interval
+from verovolto.report.examiner import LIMITS, build_examiner_report, validation
 
 
 def test_all_parts_are_there() -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import beta
 
 from verovolto.core.errors import CalibrationError
 
@@ -402,3 +403,16 @@ def _candidates(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
 def _best(candidates: np.ndarray, gain: np.ndarray) -> float:
     """The highest candidate of largest gain (gains that differ by rounding alone are equal)."""
     return float(candidates[np.flatnonzero(gain >= gain.max() - 1e-12)[-1]])
+
+
+def share_interval(hits: float, of: int) -> tuple[float, float]:
+    """95 % interval of a share, exact (Clopper & Pearson, Biometrika 26, 1934).
+
+    Of faces of fewer people both numbers are those of people: each counts once, so `hits` need not be whole.
+
+    >>> [round(end, 3) for end in share_interval(0, 10)]
+    [0.0, 0.308]
+    """
+    low = 0.0 if hits <= 0 else float(beta.ppf(0.025, hits, of - hits + 1))
+    high = 1.0 if hits >= of else float(beta.ppf(0.975, hits + 1, of - hits))
+    return low, high

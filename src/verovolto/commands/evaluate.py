@@ -35,6 +35,7 @@ def evaluate(
     no_faces: bool = False,
     robustness: bool = False,
     robustness_faces: int = 400,
+    groups: Path | None = None,
 ) -> None:
     """Score a face set and report how well its scores separate reals from fakes.
 
@@ -85,8 +86,12 @@ def evaluate(
         and false alarms hold. Killed and started again, it goes on. Each of these faces takes as long as twenty others.
     robustness_faces
         With --robustness: how many of the faces to corrupt, half of them real, drawn by the seed.
+    groups
+        A CSV table with a column `path`, as the photographs and videos of the faces are named, and columns such as
+        gender or age: false alarms are given for each of these groups, too.
     """
     from verovolto.data.faceset import FaceSet
+    from verovolto.evaluation.false_alarms import text
     from verovolto.evaluation.preflight import EvaluationSettings
     from verovolto.evaluation.reals_only import reals_alone
     from verovolto.evaluation.run import evaluate as evaluate_detector
@@ -97,6 +102,7 @@ def evaluate(
         score=score, false_alarm=false_alarm, protocol=protocol, positive=positive, strict=strict,
         resamples=resamples, seed=seed, batch_size=batch_size, max_unreadable=max_unreadable,
         any_crop=any_crop, hide_faces=no_faces, robustness=robustness_faces if robustness else None,
+        groups=groups,
     )  # fmt: skip
     check_out(out)
     if scores is not None:
@@ -104,6 +110,10 @@ def evaluate(
             raise InputError("give either --scores, or a detector and --data, not both")
         if robustness:
             raise InputError("--robustness degrades faces", hint="give a detector and --data, not --scores")
+        if groups is not None:
+            raise InputError(
+                "--groups is about the faces of a set", hint="give a detector and --data, not --scores"
+            )
         evaluation = evaluate_table(scores, split, settings=settings)
     elif detector is None or data is None:
         raise InputError("nothing to evaluate", hint="give a run folder and --data, or --scores FILE")
@@ -115,6 +125,8 @@ def evaluate(
         evaluation = evaluate_detector(detector, whole, split, settings=settings, workdir=out)
     report = write_report(evaluation, out)
     print(summary(evaluation.metrics, false_alarm))
+    rates = [each for each in evaluation.metrics.get("false_alarms", []) if each["faces_of"] != "all"]
+    print("\n".join(text(rates, false_alarm)), end="\n" if rates else "")
     print(f"report: {report.resolve()}")
 
 

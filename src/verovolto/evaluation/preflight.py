@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from verovolto.core.errors import InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import BASELINES
 from verovolto.detectors.base import Detector
 from verovolto.evaluation.evaluate import Protocol
+from verovolto.evaluation.false_alarms import read_groups
 from verovolto.evaluation.metrics import Positive
 
 
@@ -33,6 +37,7 @@ class EvaluationSettings:
         any_crop: Go on when the faces were cropped by another rule than the detector's.
         hide_faces: Hide the faces of the report behind a mosaic.
         robustness: Number of faces to corrupt and score again; None: none.
+        groups: CSV table of the groups of people that false alarms are given for; None: none.
 
     Raises:
         InputError: For a value out of its range.
@@ -50,6 +55,7 @@ class EvaluationSettings:
     any_crop: bool = False
     hide_faces: bool = False
     robustness: int | None = None
+    groups: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarm < 1:
@@ -69,6 +75,10 @@ class EvaluationSettings:
         """The class taken as positive."""
         return self.positive or ("real" if self.protocol == "thesis" else "fake")
 
+    def groups_of(self, faces: FaceSet) -> dict[str, NDArray[Any]]:
+        """The groups that the faces are of; raises as `read_groups`."""
+        return read_groups(self.groups, faces) if self.groups else {}
+
     def flags(self) -> list[str]:
         """The flags of `verovolto evaluate` that ask for these settings."""
         flags = ["--score", self.score] if self.score else []
@@ -76,6 +86,7 @@ class EvaluationSettings:
         flags += ["--resamples", str(self.resamples), "--seed", str(self.seed)]
         flags += ["--strict"] if self.strict else []
         flags += ["--protocol", self.protocol] if self.protocol != "sound" else []
+        flags += ["--groups", str(self.groups)] if self.groups else []
         flags += ["--no-faces"] if self.hide_faces else []
         return flags + (
             ["--robustness", "--robustness-faces", str(self.robustness)] if self.robustness else []

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from verovolto import __version__
-from verovolto.calibration.thresholds import FALSE_ALARMS, Calibration, flagged
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.base import Detector
 from verovolto.detectors.score_faces import score_faces
+from verovolto.evaluation.false_alarms import false_alarm_rates, text
 from verovolto.evaluation.groups import clusters_of
 from verovolto.evaluation.preflight import EvaluationSettings, check_crop
-
-LEVEL = 0.95
 
 
 def reals_alone(whole: FaceSet, split: str) -> FaceSet | None:
@@ -51,6 +47,7 @@ def evaluate_reals(detector: Detector, faces: FaceSet, settings: EvaluationSetti
             f"the detector has no calibration of {score!r}: of reals alone nothing can be said",
             hint="give faces of both classes with --data, or another --score",
         )
+    groups = settings.groups_of(faces)
     table = score_faces(
         detector, faces, batch_size=settings.batch_size, max_unreadable=settings.max_unreadable
     )
@@ -59,26 +56,9 @@ def evaluate_reals(detector: Detector, faces: FaceSet, settings: EvaluationSetti
     return {
         "schema": "reals-only/1", "version": __version__, "detector": detector.name, "score": score,
         "faces": len(readable), "clusters": len(np.unique(clusters)), "cluster": kind,
-        "false_alarms": list(_rates(readable, score, known, settings.false_alarm)), "scores": table,
+        "false_alarms": false_alarm_rates(table, score, known, settings.false_alarm, groups=groups),
+        "scores": table,
     }  # fmt: skip
-
-
-def _rates(table: ScoreTable, score: str, known: Calibration, asked: float) -> Iterator[dict[str, Any]]:
-    values = table.values(score)
-    sources = np.asarray([str(name or "") for name in table.strings("dataset")])
-    groups = {"all": np.ones(len(values), dtype=bool)}
-    if len(names := np.unique(sources)) > 1:
-        groups |= {str(name): sources == name for name in names}
-    for rate in sorted({asked, *(each for each in FALSE_ALARMS if each * (known.smallest + 1) >= 1)}):
-        threshold = known.threshold(rate)
-        for name, rows in groups.items():
-            above = int(flagged(values[rows], threshold).sum())
-            interval = binomtest(above, int(rows.sum())).proportion_ci(LEVEL, method="exact")
-            yield {
-                "promised": rate, "threshold": threshold, "faces_of": name, "flagged": above,
-                "of": int(rows.sum()), "share": above / int(rows.sum()), "low": float(interval.low),
-                "high": float(interval.high),
-            }  # fmt: skip
 
 
 def write_reals(found: dict[str, Any], out: Path) -> list[str]:
@@ -91,8 +71,4 @@ def write_reals(found: dict[str, Any], out: Path) -> list[str]:
         f"{found['faces']} real faces of {found['clusters']} groups by {found['cluster']}, no fakes: how many fakes "
         "are found cannot be said"
     ]
-    return lines + [
-        f"{each['share']:.1%} [{each['low']:.1%}, {each['high']:.1%}] flagged where {each['promised']:.0%} are promised"
-        f" ({each['flagged']} of {each['of']}{'' if each['faces_of'] == 'all' else ' of ' + each['faces_of']})"
-        for each in found["false_alarms"]
-    ]
+    return lines + text(found["false_alarms"])

@@ -31,6 +31,7 @@ from verovolto.detectors.io import detector_folder
 from verovolto.detectors.score_faces import score_faces
 from verovolto.evaluation.corrupted_scores import CorruptedScores, plan_corruptions, write_corrupted
 from verovolto.evaluation.evaluate import correlations, evaluate_scores
+from verovolto.evaluation.false_alarms import Groups, false_alarm_rates
 from verovolto.evaluation.groups import clusters_of
 from verovolto.evaluation.preflight import EvaluationSettings, check_crop, check_scorable, exposure_warning
 from verovolto.evaluation.robustness import evaluate_robustness
@@ -125,6 +126,7 @@ def evaluate(
     faces = whole if split == "all" else whole.select(split=split)
     check_crop(loaded, faces, settings.any_crop)
     check_scorable(loaded, faces, settings)
+    groups = settings.groups_of(faces)
     if (warning := exposure_warning(loaded, whole, split)) is not None:
         print(f"warning: {warning}", file=sys.stderr)
     plan = None
@@ -138,7 +140,13 @@ def evaluate(
     corrupted = plan.score(loaded, faces, scores, batch_size=settings.batch_size) if plan else None
     origin = {"detector_folder": name, "data": path, "split": split, "training": loaded.metadata}
     metrics, threshold = _measure(
-        scores, settings, scores.metadata | origin, list(loaded.thresholds), loaded.calibration, corrupted
+        scores,
+        settings,
+        scores.metadata | origin,
+        list(loaded.thresholds),
+        loaded.calibration,
+        corrupted,
+        groups,
     )
     return Evaluation(
         metrics=metrics, scores=scores, settings=settings, title=f"{loaded.name} on {faces.name} ({split})",
@@ -168,6 +176,7 @@ def _measure(
     thresholds: list[Threshold],
     calibration: Mapping[str, Calibration],
     corrupted: CorruptedScores | None = None,
+    groups: Groups | None = None,
 ) -> tuple[dict[str, Any], Threshold | None]:
     """All figures, and the threshold at the asked false-alarm rate, which is added where the calibration gives it."""
     score = settings.score or scores.scores[0]
@@ -183,6 +192,10 @@ def _measure(
         seed=settings.seed,
     )  # fmt: skip
     metrics |= {"version": __version__, "correlations": correlations(scores, score)}
+    if score in calibration:
+        metrics["false_alarms"] = false_alarm_rates(
+            scores, score, calibration[score], settings.false_alarm, groups=groups
+        )
     if corrupted is not None:
         metrics["robustness"] = evaluate_robustness(
             scores, corrupted, score=score, threshold=threshold, strict=settings.strict,

@@ -10,9 +10,8 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from scipy.stats import beta
-
 from verovolto import __version__
+from verovolto.calibration.thresholds import share_interval
 from verovolto.report import scan_text as words
 from verovolto.report.html import Page, environment
 from verovolto.report.scan_page import picture_uri, scan_view
@@ -69,19 +68,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(inner) for inner in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def share_interval(hits: float, of: int) -> tuple[float, float]:
-    """95 % interval of a share, exact (Clopper & Pearson, Biometrika 26, 1934).
-
-    Of faces of fewer people both numbers are those of people: each counts once, so `hits` need not be whole.
-
-    >>> [round(end, 3) for end in share_interval(0, 10)]
-    [0.0, 0.308]
-    """
-    low = 0.0 if hits <= 0 else float(beta.ppf(0.025, hits, of - hits + 1))
-    high = 1.0 if hits >= of else float(beta.ppf(0.975, hits + 1, of - hits))
-    return low, high
 
 
 def validation(operating_point: OperatingPoint) -> list[tuple[str, str]]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
-from verovolto.calibration.thresholds import needed
+from verovolto.calibration.thresholds import needed, share_interval
 from verovolto.core.errors import CalibrationError, DataError, InputError
 from verovolto.core.files import check_out
 from verovolto.data.crop_rule import CropRule
@@ -24,8 +23,6 @@ from verovolto.scanning.result import Scan
 from verovolto.scanning.settings import FALSE_ALARM, FPS, rule_of
 
 OnProgress = Callable[[int, int], None]
-LEVEL = 0.95
-"""Of the intervals."""
 
 
 def recalibrate(
@@ -165,11 +162,15 @@ def _of_kind(scan: Scan, name: str, media: Sequence[str]) -> Realised | None:
     )
     if not judged:
         return None
-    interval = binomtest(suspect, judged).proportion_ci(LEVEL, method="exact")
+    low, high = share_interval(suspect, judged)
     return Realised(
-        kind=name, suspect=suspect, cannot_tell=verdicts.count("cannot tell"), judged=judged,
-        low=float(interval.low), high=float(interval.high),
-    )  # fmt: skip
+        kind=name,
+        suspect=suspect,
+        cannot_tell=verdicts.count("cannot tell"),
+        judged=judged,
+        low=low,
+        high=high,
+    )
 
 
 def breaks_promise(found: Realised, false_alarm: float) -> bool:
