@@ -35,7 +35,7 @@ from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
-from verovolto.detectors.region_discriminant.features import REGIONS, FeatureSpec
+from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fisher import fisher
 from verovolto.detectors.region_discriminant.fit import SIDE, OfPairs, OfReals, OfWorn, Recipe, worn_face
 from verovolto.evaluation.paired import compare_scores
@@ -93,7 +93,7 @@ class Features:
     val: Array
     val_worn: Array
 
-    def part(self, layers: tuple[int, ...], regions: tuple[str, ...] = REGIONS) -> Features:
+    def part(self, layers: tuple[int, ...], regions: tuple[str, ...] = ("inner", "eyes")) -> Features:
         """Those columns alone."""
         kept = np.isin(self.names[:, 0], [str(layer) for layer in layers]) & np.isin(
             self.names[:, 1], regions
@@ -159,7 +159,7 @@ class Bench:
     def features(self, source: Source) -> Features:
         known = variant(source.backbone)
         layers = tuple(known.channels) if source.every else FeatureSpec.default(source.backbone).layers
-        regions = EVERY_REGION if source.every else REGIONS
+        regions = EVERY_REGION if source.every else FeatureSpec.default("lite0").regions
         average = torch.from_numpy(np.nanmedian(self.landmarks, axis=0).astype(np.float32))
         recipe = Recipe(
             spec=FeatureSpec(backbone=source.backbone, layers=layers, regions=regions), landmarks=average,

@@ -24,19 +24,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from verovolto.calibration.thresholds import Calibration
+from verovolto.calibration.thresholds import share_interval
 from verovolto.core.workdir import compute_chunks
 from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import video_keys
-from verovolto.data.tables import read_csv
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
-from verovolto.detectors.region_discriminant.fit import FitSteps, Measured, OfReals, fit_head, sources_of
-from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
+from verovolto.detectors.region_discriminant.fit import FitSteps, OfReals
+from verovolto.detectors.region_discriminant.linear_head import Measured, left_out
+from verovolto.evaluation.false_alarms import false_alarm_rates, read_groups, text
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
 from verovolto.training.fit import TrainingRun, resolved, run
@@ -101,15 +101,6 @@ class Study:
         with self.steps.run:  # type: ignore[attr-defined]
             return self.steps.measured()
 
-    def sources_of_pairs(self) -> Array:
-        """The collection of the face that each forgery is made of."""
-        steps = self.steps
-        of_face, pool = sources_of(steps.data.train)[steps.forged_rows], steps.face_pool
-        numbers = range(self.steps.options.forgeries)
-        return np.asarray(
-            [of_face[drawn_face(pool, number, seed=self.seed)] for number in numbers], dtype=object
-        )
-
     def held_out(self, name: str) -> tuple[pa.Table, NDArray[np.float32]]:
         """Rows and features of faces that nothing is fitted to: `SET/SPLIT`, or a whole set; `dfdc` is `data`."""
         name, _, split = name.partition("/")
@@ -139,7 +130,7 @@ def study(given: argparse.Namespace) -> None:
     found = {name: work.held_out(name) for name in HELD_OUT}
     _table_of_sets(detector, found)
     if given.fairface:
-        _table_of_groups(detector, found["fairface-dfdc/val"], given.fairface)
+        _table_of_groups(work, detector, found["fairface-dfdc/val"], given.fairface)
     _table_without(work, detector, found)
 
 
@@ -171,23 +162,23 @@ def _table_of_sets(detector: FeatureDetector, found: Mapping[str, Held]) -> None
         print(f"| {name} | {rank[0]} | {rank[1]} | {shares[0]} | {shares[1]} | {shares[2]}, {shares[3]} |")
 
 
-def _table_of_groups(detector: FeatureDetector, held: Held, manifest: Path) -> None:
-    table, features = held
-    people = {row["path"]: row for row in read_csv(manifest).to_pylist()}
-    rows = [people[video] for video in table["video"].to_pylist()]
-    flagged = _scored(detector, features)[0] > detector.calibration[detector.default_score].threshold(RATE)
-    print("\n| group | faces | flagged |\n|---|---|---|")
-    for column in ("race", "gender", "age"):
-        of = np.asarray([row[column] for row in rows])
-        for group in np.unique(of):
-            print(f"| {column} {group} | {(of == group).sum()} | {share(flagged[of == group])} |")
+def _table_of_groups(work: Study, detector: FeatureDetector, held: Held, manifest: Path) -> None:
+    rows, features = held
+    score = detector.default_score
+    scores = rows.append_column("status", [["ok"] * len(rows)]).append_column(
+        score, [_scored(detector, features)[0]]
+    )
+    faces = FaceSet.open(work.faces / "fairface-dfdc").select(split="val")
+    rates = false_alarm_rates(
+        ScoreTable(table=scores, scores=(score,)), score, detector.calibration[score], RATE,
+        groups=read_groups(manifest, faces),
+    )  # fmt: skip
+    print("\n".join(text(rates, RATE)))
 
 
 def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, Held]) -> None:
     """What is flagged of a source that takes no part: neither its reals, nor forgeries of them, nor in calibrating."""
     spec = detector.head.spec
-    measured = work.measured().part(spec)
-    of_pairs = work.sources_of_pairs()
     learned = set(work.steps.data.train.columns("source_video")["source_video"].to_pylist())
     reals = {}
     for source, name in CALIBRATED.items():
@@ -196,20 +187,18 @@ def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, H
         if source == "real-clips":
             rows &= ~np.isin(np.asarray(table["source_video"].to_pylist(), dtype=object), list(learned))
         reals[source] = features[rows][:, spec.positions(spec.kept)]
+    without = left_out(
+        work.measured().part(spec), work.steps.pair_sources, reals, shrinkage=3.0, wear=3.0, source_weight=1.0
+    )
     print("\n| source left out | flagged of its reals |\n|---|---|")
-    for source, features in reals.items():
-        part = measured.without(source, of_pairs)
-        head = fit_head(part, shrinkage=3.0, wear=3.0, source_weight=1.0)
-        others = {name: (x - head.origin) @ head.slope for name, x in reals.items() if name != source}
-        everybody = np.concatenate([*others.values()])
-        known = Calibration.of(everybody, score="", clusters=1, cluster="face", sources=others)
-        print(f"| {source} | {share((features - head.origin) @ head.slope > known.threshold(RATE))} |")
+    for source, each in without.items():
+        print(f"| {source} | {each['share']:.1%} [{each['low']:.1%}, {each['high']:.1%}] |")
 
 
 def share(flags: NDArray[np.bool_]) -> str:
-    """A share with its 95 % interval (Clopper and Pearson), faces taken as independent."""
-    interval = binomtest(int(flags.sum()), len(flags)).proportion_ci(0.95, method="exact")
-    return f"{flags.mean():.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+    """A share with its 95 % interval, faces taken as independent."""
+    low, high = share_interval(int(flags.sum()), len(flags))
+    return f"{flags.mean():.1%} [{low:.1%}, {high:.1%}]"
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from verovolto.data.crop_rule import TIGHT
 from verovolto.detectors import calibrate
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant import fit as discriminant
+from verovolto.detectors.region_discriminant import linear_head
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
@@ -131,6 +132,8 @@ def test_reals_of_other_sets_are_sources_of_their_own(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrate, "FEWEST_OF_SOURCE", 2)
+    monkeypatch.setattr(linear_head, "FEWEST_OF_SOURCE", 2)
+    monkeypatch.setattr(linear_head, "RATE", 0.25)
     other = write_set(tmp_path / "other", train=10, people=4)
     out = train(config(small, tmp_path / "run", reals=[other]))
     detector = Detector.load(out)
@@ -138,6 +141,8 @@ def test_reals_of_other_sets_are_sources_of_their_own(
     known = detector.calibration["discriminant"]
     assert {name: len(values) for name, values in known.sources.items()} == {small.name: 4, "other": 4}
     assert len(known) == 8 and detector.metadata["calibrated_on"]["sources"] == {small.name: 4, "other": 4}
+    left_out = detector.metadata["left_out"]
+    assert set(left_out) == {small.name, "other"} and all(each["of"] == 4 for each in left_out.values())
     assert detector.metadata["trained_on"]["name"] == f"{small.name} + other"
     assert train(config(small, tmp_path / "run", reals=[other])) == out
     with pytest.raises(TrainingError, match="reals was"):

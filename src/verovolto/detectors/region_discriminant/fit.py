@@ -8,8 +8,7 @@ two are kept block by block in the run folder's `work/`, which is deleted at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -27,14 +26,14 @@ from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector, LinearHead
 from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
-from verovolto.detectors.region_discriminant.fisher import Discriminant, fisher, source_weights
+from verovolto.detectors.region_discriminant.linear_head import Measured, fit_distance, fit_head, left_out
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
-from verovolto.features.distance import FeatureDistance
 from verovolto.networks import DISCRIMINANT
 from verovolto.networks.backbones.registry import backbone
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pair
 from verovolto.synthesis.pseudo_fakes.corruptions import corrupt_benignly
+from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
 
 SIDE = 224
 """Side in pixels at which faces are forged and worn, and in which landmarks are given."""
@@ -66,16 +65,15 @@ class FitSteps:
         options, recipe = self.options, self.recipe
         spec = FeatureSpec.default(options.trunk)
         measured = self.measured().part(spec)
-        discriminant = fit_head(
-            measured, shrinkage=options.shrinkage, wear=options.wear,
-            source_weight=options.sources,
-        )  # fmt: skip
+        weights = {"shrinkage": options.shrinkage, "wear": options.wear, "source_weight": options.sources}
+        discriminant = fit_head(measured, **weights)
         head = LinearHead(
             spec=spec, landmarks=recipe.landmarks, side=SIDE,
             slope=torch.from_numpy(discriminant.slope), origin=torch.from_numpy(discriminant.origin),
         )  # fmt: skip
         return FeatureDetector(
-            name=DISCRIMINANT, head=head, preprocessing=recipe.preprocessing, metadata=self._metadata(),
+            name=DISCRIMINANT, head=head, preprocessing=recipe.preprocessing,
+            metadata=self._metadata() | self._left_out(measured, weights),
             distance=fit_distance(measured), device=torch.device(self.config.device),
         )  # fmt: skip
 
@@ -92,6 +90,34 @@ class FitSteps:
         if self.options.forged_of:
             metadata["forged_of"] = list(self.options.forged_of)
         return metadata
+
+    def _left_out(self, measured: Measured, weights: dict[str, float]) -> dict[str, Any]:
+        """What is flagged of each source that takes no part, where there are several."""
+        if len(self._sources) < 2:
+            return {}
+        held_out = {
+            name: reals[:, measured.spec.positions(self.recipe.spec)]
+            for name, reals in self.held_out().items()
+        }
+        return {"left_out": left_out(measured, self.pair_sources, held_out, **weights)}
+
+    def held_out(self) -> dict[str, NDArray[np.float32]]:
+        """The features, columns of `recipe.spec`, of the reals that will be calibrated on, by source."""
+        faces = self.data.calibrate.select(label="real")
+        rows = OfReals(faces=faces, recipe=self.recipe)
+        found = self._features("features of the reals to calibrate on", len(faces), rows, "held-out")
+        readable, sources = np.isfinite(found).all(axis=1), sources_of(faces)
+        return {str(name): found[readable & (sources == name)] for name in np.unique(sources)}
+
+    @property
+    def pair_sources(self) -> NDArray[Any]:
+        """The source of the face that each forgery is made of, `[forgeries]`."""
+        of_face = sources_of(self.data.train)[self.forged_rows]
+        drawn = [
+            drawn_face(self.face_pool, number, seed=self.config.seed)
+            for number in range(self.options.forgeries)
+        ]
+        return np.asarray(of_face[drawn], dtype=object)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -194,67 +220,6 @@ class FitSteps:
     @property
     def _workers(self) -> int:
         return self.config.workers or 0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measured:
-    """What a head is fitted to: features of faces, columns as of `spec`.
-
-    Attributes:
-        spec: of the columns.
-        reals: untouched real faces `[n, D]`.
-        sources: the collection that each is of, `[n]`.
-        differences: forgeries minus their sources `[m, D]`.
-        kinds: of forgery, `[m]`.
-        worn: benignly corrupted faces minus the same untouched `[k, D]`.
-    """
-
-    spec: FeatureSpec
-    reals: NDArray[np.float32]
-    sources: NDArray[Any]
-    differences: NDArray[np.float32]
-    kinds: Sequence[str]
-    worn: NDArray[np.float32]
-
-    def part(self, spec: FeatureSpec) -> Measured:
-        """Some of the columns."""
-        at = spec.positions(self.spec)
-        return replace(
-            self,
-            spec=spec,
-            reals=self.reals[:, at],
-            differences=self.differences[:, at],
-            worn=self.worn[:, at],
-        )
-
-    def without(self, source: str, of_pairs: NDArray[Any]) -> Measured:
-        """As if a source had taken no part; `of_pairs` `[m]` names the source of each forgery."""
-        reals, pairs = self.sources != source, of_pairs != source
-        return replace(
-            self, reals=self.reals[reals], sources=self.sources[reals], differences=self.differences[pairs],
-            kinds=[kind for kind, kept in zip(self.kinds, pairs, strict=True) if kept],
-        )  # fmt: skip
-
-
-def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight: float) -> Discriminant:
-    """Fisher's discriminant of what was measured.
-
-    Args:
-        measured: features of untouched, forged and corrupted faces.
-        shrinkage: see `fisher`.
-        wear: see `fisher`.
-        source_weight: see `fisher`.
-    """
-    return fisher(
-        measured.reals, measured.differences, measured.kinds, measured.worn,
-        sources=measured.sources, shrinkage=shrinkage, wear=wear, source_weight=source_weight,
-    )  # fmt: skip
-
-
-def fit_distance(measured: Measured) -> FeatureDistance | None:
-    """How far faces lie from the untouched reals, by the token that the backbone has for it; None without tokens."""
-    tokens = measured.reals[:, measured.spec.of_distance]
-    return FeatureDistance.fit(tokens, source_weights(measured.sources)) if tokens.shape[1] else None
 
 
 def sources_of(faces: FaceSet) -> NDArray[Any]:

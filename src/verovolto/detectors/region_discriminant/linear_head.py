@@ -1,0 +1,126 @@
+"""The linear head of a region discriminant: what it is fitted to, the fit, and its test on sources left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verovolto.calibration.thresholds import Calibration, share_interval
+from verovolto.detectors.calibrate import FEWEST_OF_SOURCE
+from verovolto.detectors.region_discriminant.features import FeatureSpec
+from verovolto.detectors.region_discriminant.fisher import Discriminant, fisher, source_weights
+from verovolto.features.distance import FeatureDistance
+
+RATE = 0.05
+"""The false-alarm rate that is promised where a source is left out to see whether the promise holds."""
+
+HeldOut = Mapping[str, NDArray[np.float32]]
+"""Features `[n, D]` of real faces that nothing is fitted to, by source."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """What a head is fitted to: features of faces, columns as of `spec`.
+
+    Attributes:
+        spec: of the columns.
+        reals: untouched real faces `[n, D]`.
+        sources: the collection that each is of, `[n]`.
+        differences: forgeries minus their sources `[m, D]`.
+        kinds: of forgery, `[m]`.
+        worn: benignly corrupted faces minus the same untouched `[k, D]`.
+    """
+
+    spec: FeatureSpec
+    reals: NDArray[np.float32]
+    sources: NDArray[Any]
+    differences: NDArray[np.float32]
+    kinds: Sequence[str]
+    worn: NDArray[np.float32]
+
+    def part(self, spec: FeatureSpec) -> Measured:
+        """Some of the columns."""
+        at = spec.positions(self.spec)
+        return replace(
+            self,
+            spec=spec,
+            reals=self.reals[:, at],
+            differences=self.differences[:, at],
+            worn=self.worn[:, at],
+        )
+
+
+def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight: float) -> Discriminant:
+    """Fisher's discriminant of what was measured.
+
+    Args:
+        measured: features of untouched, forged and corrupted faces.
+        shrinkage: see `fisher`.
+        wear: see `fisher`.
+        source_weight: see `fisher`.
+    """
+    return fisher(
+        measured.reals, measured.differences, measured.kinds, measured.worn,
+        sources=measured.sources, shrinkage=shrinkage, wear=wear, source_weight=source_weight,
+    )  # fmt: skip
+
+
+def fit_distance(measured: Measured) -> FeatureDistance | None:
+    """How far faces lie from the untouched reals, by the token that the backbone has for it; None without tokens."""
+    tokens = measured.reals[:, measured.spec.of_distance]
+    return FeatureDistance.fit(tokens, source_weights(measured.sources)) if tokens.shape[1] else None
+
+
+def without(measured: Measured, source: str, of_pairs: NDArray[Any]) -> Measured:
+    """What was measured, as if a source had taken no part; `of_pairs` `[m]` names the source of each forgery."""
+    reals, pairs = measured.sources != source, of_pairs != source
+    return replace(
+        measured, reals=measured.reals[reals], sources=measured.sources[reals],
+        differences=measured.differences[pairs],
+        kinds=[kind for kind, kept in zip(measured.kinds, pairs, strict=True) if kept],
+    )  # fmt: skip
+
+
+def left_out(
+    measured: Measured, of_pairs: NDArray[Any], held_out: HeldOut, **weights: float
+) -> dict[str, dict[str, Any]]:
+    """For each source: fitted and calibrated without it, what share of its reals is flagged at 5 %.
+
+    Args:
+        measured: what the head is fitted to.
+        of_pairs: the source of the face that each forgery is made of, `[m]`.
+        held_out: reals that it is calibrated on; sources with too few for a place in the calibration take no part.
+        **weights: of `fit_head`.
+
+    Returns:
+        `{"flagged", "of", "share", "low", "high"}` by source; empty where fewer than two can be left out, or nothing
+        would be left to forge.
+    """
+    known = {name: reals for name, reals in held_out.items() if len(reals) >= FEWEST_OF_SOURCE}
+    found: dict[str, dict[str, Any]] = {}
+    for name, reals in known.items() if len(known) > 1 else ():
+        part = without(measured, name, of_pairs)
+        if len(part.differences) and len(part.reals) > 1:
+            head = fit_head(part, **weights)
+            others = {other: _scores(head, each) for other, each in known.items() if other != name}
+            flags = _scores(head, reals) > _threshold(others)
+            low, high = share_interval(int(flags.sum()), len(flags))
+            found[name] = {
+                "flagged": int(flags.sum()), "of": len(flags), "share": float(flags.mean()), "low": low, "high": high,
+            }  # fmt: skip
+    return found
+
+
+def _scores(head: Discriminant, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray((features.astype(np.float64) - head.origin) @ head.slope)
+
+
+def _threshold(sources: Mapping[str, NDArray[np.float64]]) -> float:
+    everybody = np.concatenate([*sources.values()])
+    several = {name: np.sort(values) for name, values in sources.items()} if len(sources) > 1 else {}
+    known = Calibration.of(everybody, score="", clusters=len(everybody), cluster="face", sources=several)
+    return known.threshold(RATE)
