@@ -66,7 +66,7 @@ class Study:
     data: Path
     seed: int
     limit: int = 1500
-    forgeries: int = 1500
+    forgeries: int = 1000
     size: int | None = None
     look: str = "dfdc"
     thin: int = 1
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=1500, help="faces of a source that are learned from")
-    parser.add_argument("--forgeries", type=int, default=1500)
+    parser.add_argument("--forgeries", type=int, default=1000)
     parser.add_argument("--size", type=int, help="side in pixels; default: the backbone's")
     parser.add_argument("--look", default="dfdc", help="the rule by which the sets in FACES are cut")
     parser.add_argument("--held-out", nargs="*", default=HELD_OUT, help="sets whose features are wanted, too")
