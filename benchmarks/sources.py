@@ -2,19 +2,21 @@
 
     python benchmarks/sources.py features WORK --faces FACES [--data DFDC] [--seed 0]     # and WORK/run-SEED, trained
     python benchmarks/sources.py study WORK --faces FACES --detector RUN [--fairface MANIFEST]
+    python benchmarks/sources.py designs WORK --faces FACES --limit 400 --forgeries 600 --forged-of --thin 3
 
 `FACES` holds the sets that `verovolto prepare` made of the collections, all by the rule `dfdc`: `fairface-dfdc`,
 `celeba-dfdc`, `real-clips-dfdc` (learned from and calibrated on), `celebdf-clips-dfdc`, `ffpp-clips-dfdc` and
 `ffpp-crops-dfdc` (only ever tested on). A pass of the backbone costs a quarter of a second a face on one core, all else
 little. `study` prints tables: what the detector flags of each source, by group of people, with and without each source
-in training and calibration.
+in training and calibration. `designs` compares parts of the features, and what forgeries are made of: by DFDC's
+validation faces, and by pseudo-fakes of kinds and of a source that a head has not seen; give it a WORK of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,9 @@ from verovolto.data.splits import video_keys
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
+from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fit import FitSteps, OfReals
-from verovolto.detectors.region_discriminant.linear_head import Measured, left_out
+from verovolto.detectors.region_discriminant.linear_head import Measured, fit_head, left_out, without
 from verovolto.evaluation.false_alarms import false_alarm_rates, read_groups, text
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
@@ -55,6 +58,14 @@ HELD_OUT = (
     "dfdc/test", "ffpp-crops-dfdc",
 )  # fmt: skip
 """Some of the clips are learned from; `ffpp-clips`, `celebdf-clips`, `ffpp-crops`, `dfdc/test` only tested on."""
+WEIGHTS = {"shrinkage": 3.0, "wear": 3.0, "source_weight": 1.0}
+DESIGNS = (
+    ((6, 8), ("inner", "eyes"), (9, 11)), ((6,), ("inner", "eyes"), (9, 11)), ((), (), (9, 11)),
+    ((), (), (4, 5, 6, 7)), ((), (), (8, 9, 10, 11)), ((), (), (5, 7, 9, 11)), ((), (), tuple(range(4, 12))),
+    ((6,), ("inner",), tuple(range(4, 12))), ((6,), ("inner", "eyes"), tuple(range(4, 12))),
+    ((6, 8), ("inner", "eyes"), tuple(range(4, 12))),
+)  # fmt: skip
+"""Blocks whose maps are used, over which regions, and whose tokens."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ class Study:
     size: int | None = None
     look: str = "dfdc"
     thin: int = 1
+    forged_of: tuple[str, ...] = FORGED_OF
 
     @property
     def config(self) -> TrainConfig:
@@ -79,7 +91,7 @@ class Study:
                 model="region-discriminant", data=self.data, out=self.work / f"run-{self.seed}", crop_rule=self.look,
                 reals=[self.faces / name for name in self.sources], trunk="clip-vit-b16", limit=self.limit,
                 forgeries=self.forgeries, size=self.size, wear=3.0, seed=self.seed, workers=2,
-                forged_of=FORGED_OF if self.look == "dfdc" else (),
+                forged_of=self.forged_of if self.look == "dfdc" else (),
             )
         )  # fmt: skip
 
@@ -187,12 +199,65 @@ def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, H
         if source == "real-clips":
             rows &= ~np.isin(np.asarray(table["source_video"].to_pylist(), dtype=object), list(learned))
         reals[source] = features[rows][:, spec.positions(spec.kept)]
-    without = left_out(
-        work.measured().part(spec), work.steps.pair_sources, reals, shrinkage=3.0, wear=3.0, source_weight=1.0
-    )
+    without = left_out(work.measured().part(spec), work.steps.pair_sources, reals, **WEIGHTS)
     print("\n| source left out | flagged of its reals |\n|---|---|")
     for source, each in without.items():
         print(f"| {source} | {each['share']:.1%} [{each['low']:.1%}, {each['high']:.1%}] |")
+
+
+def designs(given: argparse.Namespace) -> None:
+    """Print a line a design: AUROC on validation, mean AUROC over unseen kinds of unseen sources, and elsewhere."""
+    work = _study(given)
+    measured, of_pairs = work.measured(), work.steps.pair_sources
+    tests = ("dfdc/val", "celebdf-clips-dfdc", "ffpp-crops-dfdc")
+    found = {name: work.held_out(name) for name in tests}
+    print(
+        f"| block, regions; tokens | forged of | {tests[0]} | unseen kinds and source | {', '.join(tests[1:])}, by video |"
+    )
+    print("|---|---|---|---|---|")
+    for layers, regions, tokens in DESIGNS:
+        spec = FeatureSpec(backbone="clip-vit-b16", layers=layers, regions=regions, tokens=tokens)
+        part, at = measured.part(spec), spec.positions(measured.spec)
+        for forged_of in (FORGED_OF, tuple(np.unique(of_pairs))):
+            used = np.isin(of_pairs, forged_of)
+            head = fit_head(_pairs(part, used), **WEIGHTS)
+            ranked = []
+            for table, features in found.values():
+                scores = (features[:, at].astype(np.float64) - head.origin) @ head.slope
+                _, of_video = np.unique(video_keys(table), return_inverse=True)
+                fake = np.bincount(of_video, np.asarray(table["label"].to_pylist()) == "fake") > 0
+                ranked.append(
+                    f"{roc_auc_score(fake, np.bincount(of_video, scores) / np.bincount(of_video)):.3f}"
+                )
+            print(
+                f"| {layers}, {regions}; {tokens} | {', '.join(forged_of)} | {ranked[0]} | "
+                f"{_unseen(part, of_pairs, used):.3f} | {', '.join(ranked[1:])} |",
+                flush=True,
+            )
+
+
+def _unseen(measured: Measured, of_pairs: Array, used: Array) -> float:
+    """Mean AUROC of pseudo-fakes of a third of the kinds, of a source that the head has not seen, against its reals."""
+    kinds = np.unique(measured.kinds, return_inverse=True)[1] % 3
+    rng = np.random.default_rng(0)
+    found = []
+    for source in np.unique(measured.sources):
+        for third in range(3):
+            part = without(
+                _pairs(measured, used & (kinds != third)), source, of_pairs[used & (kinds != third)]
+            )
+            slope = fit_head(part, **WEIGHTS).slope
+            reals = measured.reals[measured.sources == source] @ slope
+            moved = measured.differences[(of_pairs == source) & (kinds == third)] @ slope
+            fakes = (rng.choice(reals, (len(moved), 30)) + moved[:, None]).ravel()
+            found.append(roc_auc_score([0] * len(reals) + [1] * len(fakes), [*reals, *fakes]))
+    return float(np.mean(found))
+
+
+def _pairs(measured: Measured, used: Array) -> Measured:
+    """With some of the forgeries alone."""
+    kinds = [kind for kind, kept in zip(measured.kinds, used, strict=True) if kept]
+    return replace(measured, differences=measured.differences[used], kinds=kinds)
 
 
 def share(flags: NDArray[np.bool_]) -> str:
@@ -206,7 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["features", "study"])
+    parser.add_argument("what", choices=["features", "study", "designs"])
     parser.add_argument("work", type=Path)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
@@ -217,11 +282,14 @@ def main() -> None:
     parser.add_argument("--look", default="dfdc", help="the rule by which the sets in FACES are cut")
     parser.add_argument("--held-out", nargs="*", default=HELD_OUT, help="sets whose features are wanted, too")
     parser.add_argument("--thin", type=int, default=1, help="one in so many faces of the sets held out")
+    parser.add_argument(
+        "--forged-of", nargs="*", default=FORGED_OF, help="sources that forgeries are made of"
+    )
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--fairface", type=Path)
     given = parser.parse_args()
-    if given.what == "study":
-        study(given)
+    if given.what != "features":
+        {"study": study, "designs": designs}[given.what](given)
         return
     work = _study(given)
     run(work.config, work=work.work / f"train-{given.seed}")
@@ -232,7 +300,7 @@ def main() -> None:
 def _study(given: argparse.Namespace) -> Study:
     return Study(
         given.work, given.faces, given.data, given.seed, limit=given.limit, forgeries=given.forgeries,
-        size=given.size, look=given.look, thin=given.thin,
+        size=given.size, look=given.look, thin=given.thin, forged_of=tuple(given.forged_of),
     )  # fmt: skip
 
 
