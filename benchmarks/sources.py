@@ -206,15 +206,13 @@ def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, H
 
 
 def designs(given: argparse.Namespace) -> None:
-    """Print a line a design: AUROC on validation, mean AUROC over unseen kinds of unseen sources, and elsewhere."""
+    """Print a line a design: AUROC by video on validation, over unseen kinds of an unseen source, and elsewhere."""
     work = _study(given)
     measured, of_pairs = work.measured(), work.steps.pair_sources
     tests = ("dfdc/val", "celebdf-clips-dfdc", "ffpp-crops-dfdc")
     found = {name: work.held_out(name) for name in tests}
-    print(
-        f"| block, regions; tokens | forged of | {tests[0]} | unseen kinds and source | {', '.join(tests[1:])}, by video |"
-    )
-    print("|---|---|---|---|---|")
+    columns = ("block, regions; tokens", "forged of", tests[0], "unseen kinds and source", *tests[1:])
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for layers, regions, tokens in DESIGNS:
         spec = FeatureSpec(backbone="clip-vit-b16", layers=layers, regions=regions, tokens=tokens)
         part, at = measured.part(spec), spec.positions(measured.spec)
@@ -231,7 +229,7 @@ def designs(given: argparse.Namespace) -> None:
                 )
             print(
                 f"| {layers}, {regions}; {tokens} | {', '.join(forged_of)} | {ranked[0]} | "
-                f"{_unseen(part, of_pairs, used):.3f} | {', '.join(ranked[1:])} |",
+                f"{_unseen(part, of_pairs, used):.3f} | {' | '.join(ranked[1:])} |",
                 flush=True,
             )
 
