@@ -14,7 +14,7 @@ from tests.report import scans
 from verovolto.calibration.thresholds import Missed
 from verovolto.faces.filter import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.report import scan_text as words
-from verovolto.scanning.result import OUTSIDE_DOMAIN, VERDICTS, FileResult, Scan, Verdict
+from verovolto.scanning.result import OUTSIDE_DOMAIN, VERDICTS, FileResult, OperatingPoint, Scan, Verdict
 
 _CLAIMED = (
     "real|genuine|authentic|trustworthy|original|unmanipulated|unaltered|untouched|not (?:a )?(?:deep)?fake"
@@ -158,6 +158,17 @@ def test_what_is_promised_and_what_is_not() -> None:
     assert "single faces" in known[4] and "was not measured" in known[4]
     loose = replace(scans.operating_point(), cluster="face", clusters=199, videos=12)
     assert "of whom no more is known, and on 12 videos" in words.operating_point_lines(loose)[1]
+
+
+def test_what_was_flagged_of_sources_left_out_is_said() -> None:
+    metadata = {"left_out": {"a": {"share": 0.031}, "b": {"share": 0.1}}}
+    point = OperatingPoint.of(scans.KNOWN, 0.05, metadata)
+    assert point.to_dict()["left_out"] == {"a": 0.031, "b": 0.1}
+    (line,) = [each for each in words.operating_point_lines(point) if "another source" in each]
+    assert "without one of its 2 sources, a promised 5 % became 3.1 % to 10 %" in line
+    assert not any(
+        "another source" in each for each in words.operating_point_lines(OperatingPoint.of(scans.KNOWN, 0.05))
+    )
 
 
 def test_counts() -> None:

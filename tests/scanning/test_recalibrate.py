@@ -40,11 +40,13 @@ def detector() -> Detector:
 
 def test_thresholds_and_domain_become_those_of_the_faces_given(faces: list[Path], tmp_path: Path) -> None:
     before = detector()
+    before.metadata["left_out"] = {"elsewhere": {"share": 0.1}}
     recalibrate(before, faces, tmp_path / "mine", crop=TIGHT)
     made = load_detector(tmp_path / "mine")
     known = made.calibration[made.default_score]
     assert len(known) == 240 and set(known.sources) == {"press-images", "street-images"}
     assert made.metadata["calibrated_on"]["real"] == 240
+    assert "left_out" not in made.metadata, "it was of the former calibration"
     assert made.metadata["calibrated_on"]["sources"] == {"press-images": 120, "street-images": 120}
     assert made.domain.ranges.keys() >= {"sharpness", "brightness", "contrast"}
     assert sum(len(values) for values in known.fakes.values()) > 0, "known fakes of the set itself"

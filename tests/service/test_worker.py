@@ -36,7 +36,7 @@ def test_every_rate_that_is_offered_is_kept_in_the_smallest_source(
         np.concatenate([*sources.values()]), score="s", clusters=9, cluster="face", sources=sources
     )
     known = KnownDetector(
-        name="a", folder=tmp_path, model="a", digest=None, licence=None, calibration=calibration
+        name="a", folder=tmp_path, model="a", digest=None, licence=None, calibration=calibration, metadata={}
     )
     assert known.rates == rates
     assert [known.promise(rate).false_alarm for rate in rates] == list(rates)

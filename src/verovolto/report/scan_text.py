@@ -340,6 +340,11 @@ def _false_alarms(operating_point: OperatingPoint) -> list[str]:
         lines[-1] += (
             " Faces of one cluster are alike, so that the rate is known less well than their number suggests."
         )
+    if shares := operating_point.left_out.values():
+        lines.append(
+            f"Faces of another source than those: when it was made without one of its {len(shares)} sources, "
+            f"a promised 5 % became {percent(min(shares))} to {percent(max(shares))} of that source's faces."
+        )
     return lines
 
 

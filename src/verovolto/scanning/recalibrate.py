@@ -67,6 +67,7 @@ def recalibrate(
     before = detector.calibration.get(detector.default_score)
     named = ", ".join(str(path) for path in reals)
     detector.calibration, detector.thresholds = {}, []
+    detector.metadata.pop("left_out", None)  # it was found with the former calibration
     detector = calibrated(detector, faces, seed=None, named=named)
     score = detector.default_score
     if before is not None and not detector.calibration[score].fakes:

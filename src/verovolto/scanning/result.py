@@ -229,6 +229,8 @@ class OperatingPoint:
         missed: known fakes below `threshold`, single faces, by method; where a video is judged by several frames
             together, nobody measured how many are missed.
         fake_clusters: in how many groups these fakes are; None where it was not recorded.
+        left_out: for each source of real faces that the detector was also fitted and calibrated without, the share of
+            its faces that 5 % became.
     """
 
     false_alarm: float
@@ -242,16 +244,21 @@ class OperatingPoint:
     videos: int | None
     missed: Mapping[str, Missed]
     fake_clusters: int | None = None
+    left_out: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
-    def of(calibration: Calibration, false_alarm: float) -> OperatingPoint:
-        """Of a calibration, at a rate that it supports."""
+    def of(
+        calibration: Calibration, false_alarm: float, metadata: Mapping[str, Any] | None = None
+    ) -> OperatingPoint:
+        """Of a calibration, at a rate that it supports, and of what the detector's metadata say of sources left out."""
+        left_out = (metadata or {}).get("left_out", {})
         videos = calibration.videos
         return OperatingPoint(
             false_alarm=false_alarm, score=calibration.score, threshold=calibration.threshold(false_alarm),
             low=float(calibration.values[0]), high=float(calibration.values[-1]), faces=len(calibration),
             clusters=calibration.clusters, cluster=calibration.cluster, videos=None if videos is None else len(videos),
             missed=calibration.missed(false_alarm), fake_clusters=calibration.fake_clusters,
+            left_out={source: each["share"] for source, each in left_out.items()},
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -267,6 +274,7 @@ class OperatingPoint:
                 {"method": method, "missed": each.missed, "of": each.of, "share": each.share}
                 for method, each in self.missed.items()
             ],
+            "left_out": dict(self.left_out),
         }  # fmt: skip
 
 

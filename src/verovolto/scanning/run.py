@@ -154,7 +154,7 @@ def scan_files(
         files=tuple(results),
         not_reached=len(files) - len(results),
         left_out=tuple(map(as_text, left_out.lines())),
-        operating_point=OperatingPoint.of(context.calibration, settings.false_alarm),
+        operating_point=OperatingPoint.of(context.calibration, settings.false_alarm, opened.metadata),
         detector=_metadata(opened, folder),
         settings=context.to_dict(),
         run=clock.record(

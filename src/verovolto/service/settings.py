@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from verovolto.calibration.thresholds import FALSE_ALARMS, Calibration, needed
 from verovolto.core.errors import InputError
@@ -87,6 +88,7 @@ class KnownDetector:
         digest: of its folder.
         licence: of its weights, where known.
         calibration: of its default score.
+        metadata: what it says of where it comes from.
     """
 
     name: str
@@ -95,6 +97,7 @@ class KnownDetector:
     digest: str | None
     licence: str | None
     calibration: Calibration
+    metadata: Mapping[str, Any]
 
     @staticmethod
     def of(name: str, folder: Path) -> KnownDetector:
@@ -108,6 +111,7 @@ class KnownDetector:
             digest=facts["digest"],
             licence=facts["licence"],
             calibration=calibration_of(detector, 1 / 2),
+            metadata=detector.metadata,
         )
 
     @property
@@ -124,7 +128,7 @@ class KnownDetector:
 
     def promise(self, false_alarm: float) -> OperatingPoint:
         """What stands beside its verdicts; raises `CalibrationError` for a rate that it cannot support."""
-        return OperatingPoint.of(self.calibration, false_alarm)
+        return OperatingPoint.of(self.calibration, false_alarm, self.metadata)
 
 
 def open_detectors(settings: ServiceSettings) -> dict[str, KnownDetector]:
