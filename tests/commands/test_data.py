@@ -13,10 +13,10 @@ from PIL import Image
 from verovolto.commands.data import convert, info, split
 from verovolto.core.errors import DataError, InputError, SplitError
 from verovolto.data.crop_rule import FFPP, TIGHT
+from verovolto.data.face_batch import epoch_order
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, cluster_ids, halve
 from verovolto.data.storage.convert import convert_set
-from verovolto.data.transforms import epoch_order
 
 Write = Callable[..., Path]
 Rows = Callable[..., list[dict[str, Any]]]

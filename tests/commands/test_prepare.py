@@ -449,7 +449,7 @@ def test_another_face_detector_brings_its_own_confidence_and_a_restated_rule(
     from verovolto.data.crop_rule import FFPP
     from verovolto.faces.detection.registry import for_detector
 
-    monkeypatch.setattr("verovolto.faces.detection.centerface_net.model_bytes", lambda: b"")
+    monkeypatch.setattr("verovolto.faces.detection.centerface.model_bytes", lambda: b"")
     root, out = tmp_path / "set", tmp_path / "out"
     clip(root / "real" / "a.mp4")
     flags = ("--workers", "0", "--smallest", "10")

@@ -180,7 +180,7 @@ class TestFaceDetector:
     def looking(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[object, ...]:
         """Flags of a detector; both face detectors find squares, and are at hand."""
         network().save(tmp_path / "run/detector")
-        monkeypatch.setattr("verovolto.faces.detection.centerface_net.model_bytes", lambda: b"")
+        monkeypatch.setattr("verovolto.faces.detection.centerface.model_bytes", lambda: b"")
         for detector in (MTCNNDetector, CenterFaceDetector):
             monkeypatch.setattr(detector, "detect", lambda _, image: BrightSquares().detect(image))
         return ("--detector", tmp_path / "run", "--smallest", 8, "--workers", 0, "--fps", 2, "--json", "-")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.data.transforms import epoch_order, laplacian_variance, luma
+from verovolto.data.face_batch import epoch_order, laplacian_variance, luma
 
 
 def test_luma_weighs_the_colours_as_jpeg_does() -> None:

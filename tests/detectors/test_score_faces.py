@@ -18,9 +18,9 @@ from verovolto.calibration.input_domain import CONDITIONS, conditions
 from verovolto.core.errors import CalibrationError, DataError
 from verovolto.data.face_batch import to_batch
 from verovolto.data.faceset import FaceSet
+from verovolto.detectors.base import Scores
 from verovolto.detectors.calibrate import SEVERAL_FRAMES, UNRECORDED, calibrated
 from verovolto.detectors.score_faces import score_faces
-from verovolto.detectors.types import Scores
 from verovolto.detectors.vae.detector import VAEDetector
 
 

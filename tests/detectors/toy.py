@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from verovolto.data.face_batch import FaceBatch
-from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.base import Detector, ModelRow, SavedState, Scores
 from verovolto.detectors.config import Limits, MethodConfig, TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData
 from verovolto.detectors.registry import register
-from verovolto.detectors.types import ModelRow, Scores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.faces.bright import BrightSquares
 from verovolto.faces.detection.base import Face
-from verovolto.faces.tiles import detect_faces
+from verovolto.faces.upright import detect_faces
 
 
 @dataclass(frozen=True)

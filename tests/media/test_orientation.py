@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verovolto.media.orientation import UPRIGHT, Orientation, orientation_of
+from verovolto.media.container import UPRIGHT, Orientation, orientation_of
 
 eighths = st.builds(Orientation, transpose=st.booleans(), flip_x=st.booleans(), flip_y=st.booleans())
 

@@ -165,7 +165,7 @@ def test_a_reader_that_dies_or_hangs_costs_nothing(
 ) -> None:
     (tmp_path / "reader.py").write_text(program)
     (tmp_path / "a.jpg").write_bytes(jpeg() + b"c2pa")
-    monkeypatch.setattr(c2pa_reader, "__file__", str(tmp_path / "reader.py"))
+    monkeypatch.setattr(provenance, "READER", tmp_path / "reader.py")
     monkeypatch.setattr(provenance, "TIME_LIMIT_S", 2.0)
     monkeypatch.setattr(provenance, "find_spec", lambda name: object())
     found = c2pa_of(tmp_path / "a.jpg")

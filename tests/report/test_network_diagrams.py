@@ -15,8 +15,8 @@ from verovolto.core.errors import InputError
 from verovolto.networks.registry import Architecture
 from verovolto.networks.summary import summarize
 from verovolto.report import network_diagrams as diagrams
-from verovolto.report.canvas import FAKE, REAL, Canvas
 from verovolto.report.diagram_boxes import boxes, count
+from verovolto.report.html import FAKE, REAL, Canvas
 
 VARIANTS: list[dict[str, Any]] = [
     {"model": "oc-ae", "size": 100},

@@ -20,9 +20,8 @@ from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.scanning import run
-from verovolto.scanning.discovery import MediaPath
 from verovolto.scanning.result import FileResult
-from verovolto.scanning.run import Scanner
+from verovolto.scanning.run import MediaPath, Scanner
 from verovolto.scanning.settings import ScanContext, ScanSettings
 
 REAL, ODD = 175, 250

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.media.drawing import encoded
 from verovolto.data.file_types import LOOP, NO_MEDIUM, Problems
-from verovolto.scanning.discovery import HELPER, MediaPath, find_media
+from verovolto.scanning.run import HELPER, MediaPath, find_media
 
 
 def make(folder: Path, *names: str) -> Path:

@@ -25,8 +25,8 @@ from tests.scanning.drawn import ODD, REAL, BrightScanner, by_brightness, contex
 from verovolto.core.errors import CalibrationError, InputError
 from verovolto.data.crop_rule import CropRule
 from verovolto.data.face_batch import FaceBatch
+from verovolto.detectors.base import Scores
 from verovolto.detectors.trivial.detector import TrivialDetector
-from verovolto.detectors.types import Scores
 from verovolto.faces.detection.base import Face
 from verovolto.faces.filter import DAMAGED_PHOTO, NO_FACE, FaceFilter
 from verovolto.media import Limits

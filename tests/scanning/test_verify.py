@@ -14,9 +14,8 @@ from tests.conftest import Command
 from tests.faces.bright import RULE, BrightSquares
 from tests.scanning.drawn import ODD, by_brightness, context, film, photo, walk
 from verovolto.scanning import evidence, run
-from verovolto.scanning.discovery import MediaPath
 from verovolto.scanning.request import ScanRequest
-from verovolto.scanning.run import scan_files
+from verovolto.scanning.run import MediaPath, scan_files
 from verovolto.scanning.settings import ScanSettings
 from verovolto.scanning.verify import compare_media, read_result, verify
 

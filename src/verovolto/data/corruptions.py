@@ -23,7 +23,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from verovolto.core.errors import InputError
-from verovolto.data.transforms import luma, random_bits
+from verovolto.data.face_batch import luma, random_bits
 
 
 class CorruptedImage(NamedTuple):

@@ -58,7 +58,7 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class Ordered(Protocol):
-    """Rows that are read in blocks; an epoch is shuffled block by block (`data.transforms.epoch_order`)."""
+    """Rows that are read in blocks; an epoch is shuffled block by block (`data.face_batch.epoch_order`)."""
 
     @property
     def blocks(self) -> NDArray[np.int64]:
@@ -72,7 +72,7 @@ class Objective(ABC):
         network: the network, with the weights to begin with.
         training: what is learned from, by `Key`; a `str` in the place of an item says why it cannot be read.
         order: decides, with the seed, over the order of an epoch.
-        window: rows within which an epoch is shuffled (`data.transforms.epoch_order`).
+        window: rows within which an epoch is shuffled (`data.face_batch.epoch_order`).
         validation: what the epochs are compared on, or a single item for `validate` to make something of.
         figures: names of what `losses` returns, as `metrics.csv` has them after `train_`.
         validated: names of what `validate` returns.

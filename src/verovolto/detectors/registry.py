@@ -16,8 +16,7 @@ from verovolto.core.errors import InputError
 from verovolto.detectors.config import MethodConfig
 
 if TYPE_CHECKING:
-    from verovolto.detectors.base import Detector
-    from verovolto.detectors.types import ModelRow
+    from verovolto.detectors.base import Detector, ModelRow
 
 ROOMS = ("verovolto.detectors", "verovolto.experimental")
 """Packages whose folders hold a method each."""

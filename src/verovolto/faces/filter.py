@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.data.transforms import laplacian_variance, luma, resize
+from verovolto.data.face_batch import laplacian_variance, luma, resize
 from verovolto.faces.detection.base import CONFIDENT, Face, check_image
 
 TOO_SMALL = "too small"

@@ -19,8 +19,8 @@ from torch.nn.functional import pad
 
 from verovolto.core.errors import UnreadableImage
 from verovolto.core.workdir import compute_chunks, record_or_verify
+from verovolto.data.face_batch import resize
 from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import resize
 from verovolto.faces.detection.base import LANDMARKS, FaceDetector, main_face
 
 SIDE = 224

@@ -16,7 +16,7 @@ from scipy.ndimage import uniform_filter
 from scipy.signal import correlate
 from torch import Tensor
 
-from verovolto.data.transforms import luma, resize
+from verovolto.data.face_batch import luma, resize
 from verovolto.faces.detection.base import check_image
 
 SIDE = 48

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from verovolto.core.errors import InputError
-from verovolto.data.transforms import LUMA
+from verovolto.data.face_batch import LUMA
 
 Region = Literal["whole", "inner", "surround"]
 REGIONS: tuple[Region, ...] = ("whole", "inner", "surround")

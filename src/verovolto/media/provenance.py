@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 from PIL import ExifTags, Image
 
-from verovolto.media import c2pa_reader
 from verovolto.media.file_facts import container_tags
 from verovolto.media.types import Limits, file_type_of
 
 C2paState = Literal["trusted", "valid, signer not known", "broken", "none", "not read"]
+READER = Path(__file__).with_name("c2pa_reader.py")
+"""A program of its own."""
 TIME_LIMIT_S = 20.0
 _STATES: dict[str | None, C2paState] = {
     "Trusted": "trusted",
@@ -140,7 +141,7 @@ def c2pa_of(path: Path, anchors: Path | None = None) -> C2pa:
         return C2pa(state="not read", why="the file cannot be read")
     if find_spec("c2pa") is None:
         return C2pa(state="not read", why='there may be one: pip install "verovolto[provenance]" reads it')
-    command = [sys.executable, "-I", c2pa_reader.__file__, str(path.absolute())]
+    command = [sys.executable, "-I", str(READER), str(path.absolute())]
     command += [] if anchors is None else [str(anchors.absolute())]
     try:
         ended = subprocess.run(command, capture_output=True, timeout=TIME_LIMIT_S, check=False)

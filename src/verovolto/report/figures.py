@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from verovolto.evaluation.metrics import Ranking, curves
-from verovolto.report.canvas import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas
 
 CLASSES = (("real", False, REAL), ("fake", True, FAKE))
 BASELINE_GREYS = ("#4a5568", "#8895a7", "#b8c2cf")

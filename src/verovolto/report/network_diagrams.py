@@ -17,8 +17,8 @@ from PIL import Image
 
 from verovolto.networks.registry import Architecture, entry, has_bottlenecks
 from verovolto.networks.summary import NetworkSummary, Role, in_words, summarize
-from verovolto.report.canvas import GRID, INK, MUTED, Canvas
 from verovolto.report.diagram_boxes import LETTER, TALLEST, Box, boxes, count, face, head_of, shape_in_lines
+from verovolto.report.html import GRID, INK, MUTED, Canvas
 
 COLUMNS = ("part", "layers", "input", "output", "parameters", "module")
 """Of the rows of `table`."""

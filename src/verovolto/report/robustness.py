@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from verovolto.report.canvas import FAKE, INK, MUTED, REAL, Canvas
 from verovolto.report.evaluation_text import side
 from verovolto.report.figures import BASELINE_GREYS
-from verovolto.report.html import estimate, percent
+from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas, estimate, percent
 
 BROKEN = 2.0
 """The promise of a threshold is broken where it flags more than so many times the share of reals it promised."""

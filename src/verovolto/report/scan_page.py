@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw
 from verovolto import __version__
 from verovolto.report import galleries
 from verovolto.report import scan_text as words
-from verovolto.report.canvas import GRID, INK, MUTED, REAL, Canvas
-from verovolto.report.html import Page, data_uri, environment
+from verovolto.report.html import GRID, INK, MUTED, REAL, Canvas, Page, data_uri, environment
 from verovolto.scanning.result import PICTURED, FileResult, KeyFrame, OperatingPoint, Scan, TrackResult
 
 FILES = PICTURED

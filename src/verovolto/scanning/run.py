@@ -1,8 +1,9 @@
-"""Scan many photos and videos, one after the other or in several processes."""
+"""Find the photos and videos among files and folders, and scan them, one after the other or in several processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +12,87 @@ from typing import Any, Literal
 import torch
 
 from verovolto.core.errors import InputError
-from verovolto.core.files import as_text
+from verovolto.core.files import as_text, natural
 from verovolto.core.parallel import cores, run_jobs
 from verovolto.data.crop_rule import read_rule
-from verovolto.data.file_types import Problems
+from verovolto.data.file_types import LOOP, NO_MEDIA, Problems, category_of, is_folder
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.io import detector_folder
 from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Limits
 from verovolto.media.file_facts import FileFacts, Fingerprint
-from verovolto.scanning.discovery import MediaPath, find_media
 from verovolto.scanning.evidence import RunClock, detector_evidence, weighed, with_evidence
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaPath:
+    """A file to scan, or, with a `problem`, a folder that cannot be read."""
+
+    path: Path
+    problem: str | None = None
+
+
+HELPER = "folders of helpers, such as masks and thumbnails (left out)"
+
+
+def find_media(paths: Iterable[Path], left_out: Problems | None = None) -> Iterator[MediaPath]:
+    """Files as they are given, and of folders the photos and videos, sorted, each once.
+
+    A file that is named is always scanned. In a folder a file's content decides where its name does not (see
+    `data.file_types.category_of`); links are followed, never in circles. Hidden files and folders, those of helpers
+    and files that are neither photo nor video are left out; `left_out` counts them, but for what is hidden or evident.
+    """
+    seen: set[str] = set()
+    left_out = left_out if left_out is not None else Problems()
+    for path in paths:
+        for file in _within(path, left_out) if _is_folder(path) else (MediaPath(path=path),):
+            key = _real(file.path)
+            if key not in seen:
+                seen.add(key)
+                yield file
+
+
+def _real(path: Path) -> str:
+    """The file itself, whatever links lead to it."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # no file can be called so; opening it will be an error
+        return str(path)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a folder above it may not be read; opening it will be an error
+        return False
+
+
+def _within(folder: Path, left_out: Problems, above: tuple[str, ...] = ()) -> Iterator[MediaPath]:
+    real = _real(folder)
+    if real in above:
+        left_out.add(LOOP, folder)
+        return
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: natural(entry.name))
+    except OSError as error:
+        yield MediaPath(path=folder, problem=f"the folder cannot be read ({error.strerror})")
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            continue
+        if not is_folder(entry):
+            if category_of(path, left_out):
+                yield MediaPath(path=path)
+        elif entry.name.lower() in NO_MEDIA:
+            left_out.add(HELPER, path)
+        else:
+            yield from _within(path, left_out, (*above, real))
+
 
 OnProgress = Callable[[float, int], None]
 """Called with the files done, the share of the one at work included, and with all there are."""

@@ -20,9 +20,8 @@ from verovolto.detectors.base import load_detector
 from verovolto.detectors.io import detector_folder, digest_of, find_folder
 from verovolto.media import Limits
 from verovolto.media.file_facts import Fingerprint
-from verovolto.scanning.discovery import find_media
 from verovolto.scanning.evidence import detector_evidence
-from verovolto.scanning.run import scan_files
+from verovolto.scanning.run import find_media, scan_files
 from verovolto.scanning.settings import ScanSettings
 
 State = Literal["same", "changed", "missing", "cannot be verified"]

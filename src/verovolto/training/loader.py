@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from verovolto.data.transforms import epoch_order
+from verovolto.data.face_batch import epoch_order
 from verovolto.detectors.fitting import Batch, Key, Ordered
 
 

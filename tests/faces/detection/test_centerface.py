@@ -19,8 +19,17 @@ from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.data.decode import decode_image
 from verovolto.demo import Photo, orl_photos
 from verovolto.faces.detection.base import Face, iou
-from verovolto.faces.detection.centerface import OVERLAP, CenterFaceDetector, decode, letterbox
-from verovolto.faces.detection.centerface_net import HEADS, MULTIPLE, STRIDE, CenterFaceNet, load_net
+from verovolto.faces.detection.centerface import (
+    HEADS,
+    MULTIPLE,
+    OVERLAP,
+    STRIDE,
+    CenterFaceDetector,
+    CenterFaceNet,
+    decode,
+    letterbox,
+    load_net,
+)
 from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Sampling, open_media
 

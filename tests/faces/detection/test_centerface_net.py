@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from verovolto.core.errors import InputError
-from verovolto.faces.detection.centerface_net import model_bytes, read_layers
+from verovolto.faces.detection.centerface import model_bytes, read_layers
 from verovolto.networks import package_weights
 
 

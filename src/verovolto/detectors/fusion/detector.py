@@ -18,11 +18,10 @@ from verovolto.calibration.conformal import RULES, SmoothP
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.base import Detector, SavedState, load_detector
+from verovolto.detectors.base import Detector, Explanation, SavedState, Scores, load_detector
 from verovolto.detectors.io import digest_of, read_description
 from verovolto.detectors.registry import register
 from verovolto.detectors.score_faces import score_faces
-from verovolto.detectors.types import Explanation, Scores
 from verovolto.networks import FusionRule
 
 SCORE = "fused"

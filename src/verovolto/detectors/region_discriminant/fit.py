@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from verovolto.core.errors import InputError
 from verovolto.core.workdir import Rows, compute_chunks
-from verovolto.data.face_batch import FaceBatch, Preprocessing
+from verovolto.data.face_batch import FaceBatch, Preprocessing, resize
 from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_image
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig

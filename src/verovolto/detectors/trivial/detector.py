@@ -10,12 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from verovolto.data.face_batch import FaceBatch
+from verovolto.data.face_batch import FaceBatch, laplacian_variance, luma
 from verovolto.data.score_table import BASELINES
-from verovolto.data.transforms import laplacian_variance, luma
-from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.base import Detector, SavedState, Scores
 from verovolto.detectors.registry import register
-from verovolto.detectors.types import Scores
 
 TRIVIAL_SCORES = BASELINES
 

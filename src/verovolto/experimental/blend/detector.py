@@ -12,10 +12,9 @@ from typing_extensions import override
 
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
-from verovolto.detectors.base import Detector, SavedState
+from verovolto.detectors.base import Detector, Explanation, ModelRow, SavedState, Scores
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.registry import register
-from verovolto.detectors.types import Explanation, ModelRow, Scores
 from verovolto.experimental.blend import BlendConfig
 from verovolto.experimental.blend.network import BlendVAE, pooled_logit
 from verovolto.networks import BLEND_VAE, Bottleneck, Precision

@@ -23,9 +23,8 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from verovolto.core.errors import UnreadableImage
-from verovolto.data.face_batch import Preprocessing
+from verovolto.data.face_batch import Preprocessing, normalise, random_bits, resize
 from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import normalise, random_bits, resize
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Key, Objective, Run, TrainingData
 from verovolto.experimental.blend import BlendConfig

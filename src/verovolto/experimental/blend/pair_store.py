@@ -21,8 +21,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from verovolto.core.files import atomic_path, read_json_object, write_json
 from verovolto.core.progress import Task
 from verovolto.core.workdir import compute_chunks, record_or_verify
+from verovolto.data.face_batch import resize
 from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import resize
 from verovolto.detectors.fitting import check_readable
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks

@@ -12,12 +12,12 @@ from difflib import get_close_matches
 
 from verovolto.core.errors import InputError
 from verovolto.data.crop_rule import CropRule
-from verovolto.faces.detection import centerface, centerface_net, mtcnn
+from verovolto.faces.detection import centerface, mtcnn
 from verovolto.faces.detection.base import FaceDetector
 
 
 def _centerface() -> FaceDetector:
-    centerface_net.model_bytes()  # missing weights are an error here, not once for each video
+    centerface.model_bytes()  # missing weights are an error here, not once for each video
     return centerface.CenterFaceDetector()
 
 

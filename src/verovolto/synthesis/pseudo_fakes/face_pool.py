@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from verovolto.core.errors import InputError, UnreadableImage
+from verovolto.data.face_batch import resize
 from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import resize
 from verovolto.synthesis.geometry import invert, transform, umeyama
 from verovolto.synthesis.pseudo_fakes.eigenfaces import COMPONENTS, FaceBasis
 from verovolto.synthesis.pseudo_fakes.imaging import REFERENCE_SIDE, unit, warp

@@ -8,10 +8,9 @@ from typing import Any
 from verovolto.calibration.thresholds import Threshold
 from verovolto.core.workdir import Done
 from verovolto.evaluation.paired import Candidate, compare_all
-from verovolto.report.canvas import FAKE, INK, REAL
 from verovolto.report.evaluation_text import side
 from verovolto.report.figures import forest
-from verovolto.report.html import change
+from verovolto.report.html import FAKE, INK, REAL, change
 from verovolto.thesis.metrics import STRICT
 from verovolto.thesis.networks import scores
 from verovolto.thesis.page import TITLES

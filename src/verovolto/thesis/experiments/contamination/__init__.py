@@ -18,8 +18,7 @@ from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import TrainingData
-from verovolto.report.canvas import FAKE, INK, MUTED, REAL, Canvas
-from verovolto.report.html import change, estimate
+from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas, change, estimate
 from verovolto.thesis.experiments.contamination.draw import (
     Contamination,
     candidate_fakes,

@@ -12,10 +12,9 @@ from typing import Any
 
 from verovolto.core.errors import TrainingError
 from verovolto.core.workdir import Done
-from verovolto.report.canvas import FAKE, INK, MUTED, REAL
 from verovolto.report.evaluation_text import side
 from verovolto.report.figures import forest
-from verovolto.report.html import change
+from verovolto.report.html import FAKE, INK, MUTED, REAL, change
 from verovolto.thesis.experiments.controls.networks import SCORE, Condition, slug, train_and_score
 from verovolto.thesis.experiments.controls.statistics import METRICS, difference, exceeds_seed_variance
 from verovolto.thesis.networks import noise_of, scores

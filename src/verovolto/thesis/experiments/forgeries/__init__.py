@@ -10,9 +10,8 @@ import numpy as np
 from verovolto.calibration.thresholds import Threshold
 from verovolto.core.workdir import Done
 from verovolto.data.score_table import ScoreTable
-from verovolto.report.canvas import INK, Canvas
 from verovolto.report.evaluation_text import side
-from verovolto.report.html import estimate
+from verovolto.report.html import INK, Canvas, estimate
 from verovolto.thesis.experiments.forgeries.fakes import (
     draw_face_pool,
     score_pseudo_fakes,

@@ -16,8 +16,7 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.core.workdir import Done
 from verovolto.data.splits import halve
 from verovolto.evaluation.bootstrap import Estimate
-from verovolto.report.canvas import INK, MUTED, Canvas
-from verovolto.report.html import change, estimate
+from verovolto.report.html import INK, MUTED, Canvas, change, estimate
 from verovolto.thesis.experiments.spectra.bands import (
     ERROR,
     IMAGE,
