@@ -38,8 +38,7 @@ from verovolto.evaluation.bootstrap import draw_resamples, interval
 from verovolto.evaluation.evaluate import evaluate_scores
 from verovolto.evaluation.paired import compare_scores
 from verovolto.experimental.blend import fit as two_heads
-from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
-from verovolto.experimental.blend.network import REDUCTION
+from verovolto.experimental.blend.detector import BLEND, REDUCTION, RMSE, BlendDetector
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, draw_pairs
 from verovolto.networks import BLEND_VAE
 from verovolto.synthesis.pseudo_fakes import FacePool

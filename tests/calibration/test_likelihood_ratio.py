@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from verovolto.calibration.likelihood_ratio import LikelihoodRatio, of_faces, of_others, of_suspects
 from verovolto.calibration.thresholds import Calibration
-from verovolto.evaluation.likelihood import cllr_statistics, least_cllr
+from verovolto.evaluation.evaluate import cllr_statistics, least_cllr
 
 
 def known(fakes: list[float], *, faces: int = 199, people: int = 199) -> Calibration:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,6 @@ from verovolto.data.storage import Rows, Source, SplitSource, read_split_file
 from verovolto.data.storage.folder import open_folder, open_manifest
 from verovolto.data.storage.parquet import open_parquet, parquet_files
 from verovolto.data.tables import MANIFESTS, find_manifest
-
-if TYPE_CHECKING:
-    from verovolto.data.faceset import FaceSet
 
 _HASHED = [name for name in COLUMNS if name not in ("box", "image_bytes")]
 _HASH_ROWS = 1 << 16

@@ -39,6 +39,16 @@ OVERLAP = 0.3
 _SLACK = 0.1
 """Of a step: so far a face's centre may lie outside the part that is its tile's alone, since boxes tremble."""
 
+LEVEL = 30.0
+"""Degrees up to which a face that leans to a side counts as upright: nothing is changed about it. Of 143 upright
+photographs none leans further."""
+
+HOLD_S = 5.0
+"""Seconds for which a face that was found to stand one way up is believed to stand so, where it stays in its place."""
+
+_SAME_PLACE = 1 / 3
+"""Of a box's larger side: detections whose centres are nearer than this are of the same face."""
+
 
 def detect_faces(detector: FaceDetector, image: UInt8[Tensor, "3 h w"]) -> list[Face]:
     """All faces of an RGB image, best first; of a very long one those of its tiles, each once.
@@ -77,17 +87,6 @@ def distinct(faces: Sequence[Face]) -> list[Face]:
     boxes = torch.tensor([face.box for face in faces], dtype=torch.float64)
     keep = nms(boxes, torch.tensor([face.score for face in faces], dtype=torch.float64), OVERLAP)
     return [faces[i] for i in keep.tolist()]
-
-
-LEVEL = 30.0
-"""Degrees up to which a face that leans to a side counts as upright: nothing is changed about it. Of 143 upright
-photographs none leans further."""
-
-HOLD_S = 5.0
-"""Seconds for which a face that was found to stand one way up is believed to stand so, where it stays in its place."""
-
-_SAME_PLACE = 1 / 3
-"""Of a box's larger side: detections whose centres are nearer than this are of the same face."""
 
 
 @dataclass(frozen=True, kw_only=True)

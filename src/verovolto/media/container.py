@@ -20,6 +20,9 @@ from verovolto.core.errors import VerovoltoError
 from verovolto.data.file_types import HEAD_BYTES, transport_packets
 from verovolto.media.types import COPY_AGAIN, FileType, Limits, UnreadableMedia
 
+_DEMUXERS = {"mp4": "mov", "mpeg": "mpeg", "mpegts": "mpegts"}
+_NO_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
+
 
 @dataclass(frozen=True, kw_only=True)
 class Orientation:
@@ -82,10 +85,6 @@ def orientation_of(matrix: bytes | None) -> Orientation:
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(transpose=True, flip_x=c < 0, flip_y=b < 0)
     return Orientation(flip_x=a < 0, flip_y=d < 0)
-
-
-_DEMUXERS = {"mp4": "mov", "mpeg": "mpeg", "mpegts": "mpegts"}
-_NO_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 @contextmanager

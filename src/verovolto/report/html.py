@@ -16,6 +16,28 @@ from matplotlib.figure import Figure
 
 from verovolto.core.files import atomic_path, write_text
 
+REAL, FAKE, INK, MUTED, GRID = "#2b6cb0", "#dd6b20", "#1a202c", "#718096", "#e2e8f0"
+DPI = 144
+
+_STYLE: Any = {
+    "font.size": 9.5,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
@@ -93,29 +115,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain(one) for one in value)
     return "–" if value is None else str(value)
-
-
-REAL, FAKE, INK, MUTED, GRID = "#2b6cb0", "#dd6b20", "#1a202c", "#718096", "#e2e8f0"
-DPI = 144
-
-_STYLE: Any = {
-    "font.size": 9.5,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.8,
-}
 
 
 class Canvas:

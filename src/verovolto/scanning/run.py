@@ -26,6 +26,14 @@ from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
 
+HELPER = "folders of helpers, such as masks and thumbnails (left out)"
+
+OnProgress = Callable[[float, int], None]
+"""Called with the files done, the share of the one at work included, and with all there are."""
+Load = Callable[[Path], Detector]
+
+_METADATA = ("seed", "weights", "trained_on", "leaky", "contaminated")
+
 
 @dataclass(frozen=True, kw_only=True)
 class MediaPath:
@@ -33,9 +41,6 @@ class MediaPath:
 
     path: Path
     problem: str | None = None
-
-
-HELPER = "folders of helpers, such as masks and thumbnails (left out)"
 
 
 def find_media(paths: Iterable[Path], left_out: Problems | None = None) -> Iterator[MediaPath]:
@@ -92,13 +97,6 @@ def _within(folder: Path, left_out: Problems, above: tuple[str, ...] = ()) -> It
             left_out.add(HELPER, path)
         else:
             yield from _within(path, left_out, (*above, real))
-
-
-OnProgress = Callable[[float, int], None]
-"""Called with the files done, the share of the one at work included, and with all there are."""
-Load = Callable[[Path], Detector]
-
-_METADATA = ("seed", "weights", "trained_on", "leaky", "contaminated")
 
 
 def scan(

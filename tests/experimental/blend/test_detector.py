@@ -11,8 +11,7 @@ from tests.conftest import draw_face
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector
-from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector
-from verovolto.experimental.blend.network import BlendVAE
+from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector, BlendVAE
 
 HALF = (0.5, 0.5, 0.5)
 

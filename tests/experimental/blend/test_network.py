@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.experimental.blend.network import BlendVAE, blend_map_error, pooled_logit, ranking_error
+from verovolto.experimental.blend.detector import BlendVAE, blend_map_error, pooled_logit, ranking_error
 from verovolto.networks.resnet_ocvae2 import ResNetOCVAE2
 from verovolto.networks.vae import reconstruction_error
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from verovolto.experimental.blend import detector as blend_detector
 from verovolto.experimental.blend import fit as two_heads
-from verovolto.experimental.blend.network import BlendVAE
+from verovolto.experimental.blend.detector import BlendVAE
 
 _CHANNELS = (8, 64, 128, 256, 512)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import draw_face
-from verovolto.synthesis.pseudo_fakes.corruptions import corrupt_benignly, relight
+from verovolto.synthesis.pseudo_fakes.pairs import corrupt_benignly, relight
 
 
 def face(side: int = 64) -> torch.Tensor:

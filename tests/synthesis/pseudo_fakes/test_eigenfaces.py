@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from verovolto.core.errors import InputError
-from verovolto.synthesis.pseudo_fakes.eigenfaces import FaceBasis
+from verovolto.synthesis.pseudo_fakes.face_pool import FaceBasis
 
 SIDE = 6
 

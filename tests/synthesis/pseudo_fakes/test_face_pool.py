@@ -16,8 +16,7 @@ from verovolto.core.errors import InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.synthesis.pseudo_fakes import FacePool, native_sides
 from verovolto.synthesis.pseudo_fakes.face_pool import ImageCache
-from verovolto.synthesis.pseudo_fakes.imaging import resize, warp
-from verovolto.synthesis.pseudo_fakes.masks import mean_landmarks
+from verovolto.synthesis.pseudo_fakes.imaging import mean_landmarks, resize, warp
 
 
 def generator(seed: int = 0) -> np.random.Generator:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from verovolto.synthesis.pseudo_fakes.masks import (
+from verovolto.synthesis.pseudo_fakes.imaging import (
     face_mask,
     inner_distance,
     mean_landmarks,

@@ -15,9 +15,8 @@ from torch import Tensor
 from tests.synthesis.pseudo_fakes.drawn import COUNT, SIDE, WITHOUT_LANDMARKS
 from verovolto.core.errors import InputError
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, make_pseudo_fake, pair
-from verovolto.synthesis.pseudo_fakes.inner_faces import INNER_FACES
-from verovolto.synthesis.pseudo_fakes.masks import inner_distance
-from verovolto.synthesis.pseudo_fakes.methods import decode_coarsely, tint
+from verovolto.synthesis.pseudo_fakes.imaging import inner_distance
+from verovolto.synthesis.pseudo_fakes.methods import INNER_FACES, decode_coarsely, tint
 
 FACES = (0, 3, *WITHOUT_LANDMARKS, 21)
 

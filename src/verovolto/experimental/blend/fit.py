@@ -28,13 +28,14 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Key, Objective, Run, TrainingData
 from verovolto.experimental.blend import BlendConfig
-from verovolto.experimental.blend.detector import BlendDetector, trained_scores
-from verovolto.experimental.blend.network import (
+from verovolto.experimental.blend.detector import (
     REDUCTION,
+    BlendDetector,
     BlendVAE,
     blend_map_error,
     pooled_logit,
     ranking_error,
+    trained_scores,
 )
 from verovolto.experimental.blend.pair_store import Asked, DrawnPairs, PairBatch, draw_pairs
 from verovolto.networks import BLEND_VAE

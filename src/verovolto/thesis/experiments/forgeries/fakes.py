@@ -32,7 +32,7 @@ from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, PseudoPair, native_sides, pairs
-from verovolto.synthesis.pseudo_fakes.corruptions import LAST_QUALITY
+from verovolto.synthesis.pseudo_fakes.pairs import LAST_QUALITY
 from verovolto.thesis.networks import checkpoint_detector, run_folder
 from verovolto.thesis.plan import Context
 from verovolto.thesis.splits import generator
