@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.media.drawing import CODECS, CORNER, picture, write_video
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.media import DecodeReport, Frame, Limits, Sampling, UnreadableMedia, Video, open_media
-from verovolto.media.decode_report import DecodeCounter
+from verovolto.media.types import DecodeCounter
 
 
 def read(

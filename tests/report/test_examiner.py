@@ -9,7 +9,7 @@ import pytest
 
 from tests.report.scans import everything, scan_of, suspect
 from verovolto.calibration.thresholds import Missed, share_interval
-from verovolto.report.examiner import LIMITS, build_examiner_report, validation
+from verovolto.report.scan_output import LIMITS, build_examiner_report, validation
 
 
 def test_all_parts_are_there() -> None:

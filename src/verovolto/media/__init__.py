@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from verovolto.media.animation import open_animation
-from verovolto.media.decode_report import DecodeReport, Frame
-from verovolto.media.photo import Photo, open_photo
+from verovolto.media.photo import Photo, open_animation, open_photo
 from verovolto.media.sampling import Sampling
-from verovolto.media.types import FileType, Limits, UnreadableMedia, file_type_of
+from verovolto.media.types import DecodeReport, FileType, Frame, Limits, UnreadableMedia, file_type_of
 from verovolto.media.video import Video, VideoInfo, open_video
 
 __all__ = [

@@ -27,9 +27,16 @@ from torch import Tensor
 from verovolto.core.errors import InputError
 from verovolto.data.colour import HDR_TRANSFERS, profile_of_code, to_srgb, tone_mapped
 from verovolto.media.container import Orientation, is_cut_off, orientation_of, reason, video_stream
-from verovolto.media.decode_report import DecodeCounter, DecodeReport, Frame
 from verovolto.media.sampling import Sampling, Timestamps, selector_of
-from verovolto.media.types import COPY_AGAIN, FileType, Limits, UnreadableMedia
+from verovolto.media.types import (
+    COPY_AGAIN,
+    DecodeCounter,
+    DecodeReport,
+    FileType,
+    Frame,
+    Limits,
+    UnreadableMedia,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

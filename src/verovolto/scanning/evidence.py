@@ -16,8 +16,7 @@ from verovolto import __version__
 from verovolto.calibration.likelihood_ratio import of_others, of_suspects
 from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.io import JSON_NAME, find_folder
-from verovolto.media.file_facts import Fingerprint, file_facts
-from verovolto.media.provenance import provenance_of
+from verovolto.media.provenance import Fingerprint, file_facts, provenance_of
 from verovolto.scanning.result import CHANGED, FileResult, TrackResult
 from verovolto.scanning.settings import ScanSettings
 

@@ -16,8 +16,7 @@ from verovolto.calibration.likelihood_ratio import LikelihoodRatio
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.detectors.io import digest_of
 from verovolto.faces.filter import UNCERTAIN
-from verovolto.media.file_facts import FileFacts
-from verovolto.media.provenance import Provenance
+from verovolto.media.provenance import FileFacts, Provenance
 
 SCHEMA_VERSION = 1
 PICTURED = 50

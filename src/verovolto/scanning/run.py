@@ -20,7 +20,7 @@ from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.io import detector_folder
 from verovolto.faces.detection.registry import open_detector
 from verovolto.media import Limits
-from verovolto.media.file_facts import FileFacts, Fingerprint
+from verovolto.media.provenance import FileFacts, Fingerprint
 from verovolto.scanning.evidence import RunClock, detector_evidence, weighed, with_evidence
 from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable

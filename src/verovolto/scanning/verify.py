@@ -19,7 +19,7 @@ from verovolto.data.crop_rule import CropRule
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.io import detector_folder, digest_of, find_folder
 from verovolto.media import Limits
-from verovolto.media.file_facts import Fingerprint
+from verovolto.media.provenance import Fingerprint
 from verovolto.scanning.evidence import detector_evidence
 from verovolto.scanning.run import find_media, scan_files
 from verovolto.scanning.settings import ScanSettings

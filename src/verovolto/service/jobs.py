@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from verovolto.core.files import write_json
-from verovolto.media.file_facts import utc
+from verovolto.media.provenance import utc
 from verovolto.service.problems import Problem
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]

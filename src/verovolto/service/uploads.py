@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from verovolto.core.files import write_json
-from verovolto.media.file_facts import utc
+from verovolto.media.provenance import utc
 from verovolto.service.problems import Problem
 
 _ID = re.compile(r"[0-9a-f]{64}")

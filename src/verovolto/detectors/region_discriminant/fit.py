@@ -31,8 +31,7 @@ from verovolto.faces.landmarks import crop_landmarks
 from verovolto.networks import DISCRIMINANT
 from verovolto.networks.backbones.registry import backbone
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, native_sides, pair
-from verovolto.synthesis.pseudo_fakes.corruptions import corrupt_benignly
-from verovolto.synthesis.pseudo_fakes.pairs import drawn_face
+from verovolto.synthesis.pseudo_fakes.pairs import corrupt_benignly, drawn_face
 
 SIDE = 224
 """Side in pixels at which faces are forged and worn, and in which landmarks are given."""
