@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.media.drawing import encoded
-from verovolto.data.file_types import LOOP, NO_MEDIUM, Problems
+from verovolto.data.file_types import LOOP, NOT_MEDIA, Problems
 from verovolto.scanning.run import HELPER, MediaPath, find_media
 
 
@@ -141,7 +141,7 @@ def test_what_a_file_is_its_content_says_where_its_name_does_not(tmp_path: Path)
     left_out = Problems()
     found = [each.path.relative_to(tmp_path).as_posix() for each in find_media([tmp_path], left_out)]
     assert found == ["a.jfif", "b/no ending", "c.tmp", "d.mpo", "h.m2ts"]
-    assert left_out.counts == {NO_MEDIUM: 3}
+    assert left_out.counts == {NOT_MEDIA: 3}
     [line] = left_out.lines()
     assert "a text file" in line and "empty" in line and "camera raw" in line
 

@@ -225,7 +225,7 @@ NO_MEDIA = frozenset(
 LOOP = "folders that contain themselves through a link (left out)"
 
 
-NO_MEDIUM = "files that are neither photo nor video by their content (left out)"
+NOT_MEDIA = "files that are neither photo nor video by their content (left out)"
 
 
 EXAMPLES = 5
@@ -309,7 +309,7 @@ def category_of(path: Path, problems: Problems | None = None) -> Literal["image"
     if kind is not None:
         return "image" if kind.category == "photo" else "video"
     if problems is not None:
-        problems.add(NO_MEDIUM, f"{path} ({reason})")
+        problems.add(NOT_MEDIA, f"{path} ({reason})")
     return None
 
 

@@ -189,7 +189,7 @@ def make_splits(table: pa.Table, *, parts: Mapping[str, float], seed: int) -> Sp
     bins = np.append(wanted, rest)
     of_row = _fill(np.bincount(groups), bins, random)[groups] if len(groups) else groups
     of_row = np.where(of_row == len(names), -1, of_row)
-    dropped = _torn_fakes(table, of_row, len(names))
+    dropped = _cross_split_fakes(table, of_row, len(names))
     of_row[dropped] = -1
     for index, name in enumerate(names):
         if wanted[index] > 0 and not (of_row == index).any():
@@ -222,7 +222,7 @@ def _kept_together(table: pa.Table, wanted: npt.NDArray[np.float64]) -> Ints:
     return _components(table, donors=False, pairs=True)
 
 
-def _torn_fakes(table: pa.Table, of_row: Ints, splits: int) -> Ints:
+def _cross_split_fakes(table: pa.Table, of_row: Ints, splits: int) -> Ints:
     """Rows whose donor belongs to another split than they do."""
     target = _keys(table, "target_identity", "")
     donor = _keys(table, "donor_identity", "")
@@ -237,9 +237,9 @@ def _torn_fakes(table: pa.Table, of_row: Ints, splits: int) -> Ints:
     placed = known & (of_row >= 0)
     np.add.at(votes, (donor_code[placed], of_row[placed]), 1)
     home = np.where(home == -2, votes.argmax(axis=1), home)
-    torn = known & (of_row >= 0)
-    torn[torn] = home[donor_code[torn]] != of_row[torn]
-    return np.flatnonzero(torn)
+    cross = known & (of_row >= 0)
+    cross[cross] = home[donor_code[cross]] != of_row[cross]
+    return np.flatnonzero(cross)
 
 
 def _what_was_unknown(table: pa.Table) -> list[str]:

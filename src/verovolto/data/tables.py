@@ -27,6 +27,11 @@ def find_manifest(folder: Path) -> Path | None:
     return next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
 
 
+def path_column(manifest: pa.Table) -> str | None:
+    """The column of a manifest that names the files: `path`, else `file_name`."""
+    return next((name for name in ("path", "file_name") if name in manifest.column_names), None)
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, without byte-order mark.
 

@@ -61,7 +61,7 @@ class FeatureModel(ABC):
     layers: tuple[int, ...]
 
     @abstractmethod
-    def judge(
+    def score_maps(
         self, maps: Sequence[Tensor], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """The scores of faces, and where in them the anomaly lies."""
@@ -132,7 +132,7 @@ class FeatureBaselineDetector(Detector):
     @override
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         maps = self._backbone(self.preprocessing(batch, self.device))
-        columns, where = self._model.judge(maps, anomaly_map=anomaly_map)
+        columns, where = self._model.score_maps(maps, anomaly_map=anomaly_map)
         return Scores(
             columns={name: values.cpu() for name, values in columns.items()},
             default=self.default_score,
@@ -143,7 +143,7 @@ class FeatureBaselineDetector(Detector):
     @override
     def explain(self, images: Any) -> Explanation:
         x = self.preprocessing(to_batch(images), self.device)
-        _, where = self._model.judge(self._backbone(x), anomaly_map=True)
+        _, where = self._model.score_maps(self._backbone(x), anomaly_map=True)
         assert where is not None, "it was asked for"
         return Explanation(inputs=self.preprocessing.pictures(x), anomaly_map=where.cpu())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,26 @@ def scored_rows(scores: ScoreTable, score: str) -> np.ndarray:
             hint="an evaluation needs real and fake faces; choose another split or data set",
         )
     return rows
+
+
+def rows_by_face(scores: ScoreTable, score: str) -> dict[str, int]:
+    """Positions of the `scored_rows` by the names of their faces; of a repeated name the last."""
+    rows = scored_rows(scores, score)
+    return {str(face): int(row) for face, row in zip(scores.strings("face")[rows], rows, strict=True)}
+
+
+def on_shared_faces(tables: Sequence[ScoreTable], rows: Sequence[Mapping[str, int]]) -> list[ScoreTable]:
+    """The faces that all tables scored, in one order: empty tables where there is none.
+
+    Args:
+        tables: of scores.
+        rows: of each, as `rows_by_face` gives them.
+    """
+    common = sorted(set.intersection(*map(set, rows)))
+    return [
+        table.take(np.array([of[face] for face in common], dtype=np.int64))
+        for table, of in zip(tables, rows, strict=True)
+    ]
 
 
 def coverage(scores: ScoreTable) -> dict[str, int]:

@@ -19,7 +19,7 @@ from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.core.errors import InputError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Statistics, interval
-from verovolto.evaluation.groups import Sample, find_pairs, scored_rows
+from verovolto.evaluation.groups import Sample, find_pairs, on_shared_faces, rows_by_face, scored_rows
 from verovolto.evaluation.metrics import decision_rates, ranking_statistics
 
 SCHEMA_VERSION = 1
@@ -208,24 +208,19 @@ def _shared_rows(candidates: Sequence[Candidate]) -> list[ScoreTable]:
         raise InputError(f"two results have the same name: {', '.join(sorted(repeated))}")
     _check_numbered(candidates)
     scored = [_row_by_face(each) for each in candidates]
-    common = set.intersection(*(set(rows) for rows in scored))
-    if not common:
+    shared = on_shared_faces([each.table for each in candidates], scored)
+    if not len(shared[0]):
         examples = " and ".join(repr(next(iter(rows))) for rows in scored[:2])
         raise InputError(
             "these results share no face, so they cannot be compared", hint=f"for example {examples}"
         )
-    order = sorted(common)
-    shared = [
-        each.table.take(np.array([rows[face] for face in order]))
-        for rows, each in zip(scored, candidates, strict=True)
-    ]
     labels = shared[0].strings("label")
     for name, other in zip(names[1:], shared[1:], strict=True):
         differing = np.flatnonzero(other.strings("label") != labels)
         if differing.size:
             raise InputError(
                 f"{names[0]} and {name} label {differing.size} shared face(s) differently, the first is "
-                f"{order[int(differing[0])]}",
+                f"{shared[0].strings('face')[differing[0]]}",
                 hint="were they made from the same face set?",
             )
     return shared
@@ -243,10 +238,8 @@ def _check_numbered(candidates: Sequence[Candidate]) -> None:
 
 
 def _row_by_face(candidate: Candidate) -> dict[str, int]:
-    rows = scored_rows(candidate.table, candidate.score)
-    faces = candidate.table.strings("face")[rows]
-    row_of = {str(face): int(row) for face, row in zip(faces, rows, strict=True)}
-    if len(row_of) != len(rows):
+    row_of = rows_by_face(candidate.table, candidate.score)
+    if len(row_of) != len(scored_rows(candidate.table, candidate.score)):
         raise InputError(
             f"{candidate.name}: the same face stands in more than one row, so its rows cannot be matched"
         )

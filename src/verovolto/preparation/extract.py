@@ -174,14 +174,14 @@ class Extractor:
             return fail(job, self.work, f"{type(error).__name__}: {error}")
 
     def _write(self, job: Job) -> Record:
-        tally = _Tally()
+        counts = _Counts()
         metadata: dict[str, Any] = {}
 
         def groups() -> Iterator[pa.Table]:
-            yield from _tables(crops_of(job.item, self.detector, self.rules, tally))
-            if not tally.frames:
-                raise InputError("; ".join(tally.damage) or "no frame could be read")
-            metadata["record"] = tally.record(job).to_dict()  # written after the last group
+            yield from _tables(crops_of(job.item, self.detector, self.rules, counts))
+            if not counts.frames:
+                raise InputError("; ".join(counts.damage) or "no frame could be read")
+            metadata["record"] = counts.record(job).to_dict()  # written after the last group
 
         write_shard(part_path(self.work, job.name), groups(), SCHEMA, metadata=metadata)
         return Record.from_dict(metadata["record"])
@@ -214,7 +214,7 @@ def read_record(work: Path, name: str) -> Record | None:
 
 
 @dataclass(kw_only=True)
-class _Tally:
+class _Counts:
     """Counts while an item is read."""
 
     frames: int = 0
@@ -248,7 +248,7 @@ class _Picture:
 
 
 def crops_of(
-    item: MediaItem, detector: FaceDetector, rules: Rules, tally: _Tally
+    item: MediaItem, detector: FaceDetector, rules: Rules, counts: _Counts
 ) -> Iterator[dict[str, Any]]:
     """Rows (columns of `SCHEMA`) of an item's faces, frame by frame, best face first.
 
@@ -256,14 +256,14 @@ def crops_of(
         item: the video, photograph or frames.
         detector: of faces.
         rules: frames, faces and crops.
-        tally: takes the counts.
+        counts: takes the counts.
 
     Raises:
         VerovoltoError: the item cannot be read at all.
     """
     upright = UprightFaces(detector)
-    for picture in _pictures(item, rules, tally):
-        tally.frames += 1
+    for picture in _pictures(item, rules, counts):
+        counts.frames += 1
         kept, reason = choose(upright.detect(picture.image, picture.time), rules)
         stored = 0
         for face in kept:
@@ -274,9 +274,9 @@ def crops_of(
                 continue
             stored += 1
             yield row
-        tally.faces += stored
+        counts.faces += stored
         if not stored:
-            tally.no_face[COVERAGE_WORDS[reason or NO_FACE]] += 1
+            counts.no_face[COVERAGE_WORDS[reason or NO_FACE]] += 1
 
 
 def choose(faces: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
@@ -293,43 +293,43 @@ def choose(faces: list[Face], rules: Rules) -> tuple[list[Face], str | None]:
     return (kept[:1] if rules.faces == "largest" else kept), first_reason
 
 
-def _pictures(item: MediaItem, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
+def _pictures(item: MediaItem, rules: Rules, counts: _Counts) -> Iterator[_Picture]:
     if item.frames is None:
-        yield from _of_video(open_media(item.path, limits=rules.limits), rules, tally)
+        yield from _of_video(open_media(item.path, limits=rules.limits), rules, counts)
     elif item.source_video is None and len(item.frames) == 1:
         media = open_media(item.frames[0], limits=rules.limits)
         if isinstance(media, Video):
-            yield from _of_video(media, rules, tally)
+            yield from _of_video(media, rules, counts)
             return
         if media.report is not None and media.report.damage:  # in part the decoder's guess: no face for a set
-            tally.damage += media.report.damage
-            tally.frames += 1
-            tally.no_face[COVERAGE_WORDS[DAMAGED_PHOTO]] += 1
+            counts.damage += media.report.damage
+            counts.frames += 1
+            counts.no_face[COVERAGE_WORDS[DAMAGED_PHOTO]] += 1
             return
         for frame in media.frames():
             yield _Picture(image=frame.image, frame=None, time=None)
     else:
-        yield from _of_frames(item.frames, rules, tally)
+        yield from _of_frames(item.frames, rules, counts)
 
 
-def _of_video(media: Photo | Video, rules: Rules, tally: _Tally) -> Iterator[_Picture]:
+def _of_video(media: Photo | Video, rules: Rules, counts: _Counts) -> Iterator[_Picture]:
     for frame in media.frames(rules.sampling):
         yield _Picture(image=frame.image, frame=frame.index, time=frame.time_s)
     if media.report is not None:
-        tally.damage += media.report.damage
+        counts.damage += media.report.damage
 
 
-def _of_frames(paths: tuple[Path, ...], rules: Rules, tally: _Tally) -> Iterator[_Picture]:
+def _of_frames(paths: tuple[Path, ...], rules: Rules, counts: _Counts) -> Iterator[_Picture]:
     """Extracted frames by their numbers. They have no times: a rate says nothing of them, and all are taken."""
     numbers, count = frame_numbers(paths), rules.frames
     for at in range(len(paths)) if count is None else evenly_spaced(range(len(paths)), count):
         try:
             media = open_media(paths[at], limits=rules.limits)
         except VerovoltoError as error:
-            tally.damage.append(as_text(f"{paths[at].name}: {_without_path(error, paths[at])}"))
+            counts.damage.append(as_text(f"{paths[at].name}: {_without_path(error, paths[at])}"))
             continue
         if media.report is not None and media.report.damage:
-            tally.damage.append(as_text(f"{paths[at].name}: {media.report.damage[0]}"))
+            counts.damage.append(as_text(f"{paths[at].name}: {media.report.damage[0]}"))
             continue
         for frame in media.frames(Sampling(count=1)):
             yield _Picture(image=frame.image, frame=numbers[at], time=None)

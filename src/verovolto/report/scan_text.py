@@ -118,21 +118,22 @@ def _ratio(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def provenance_line(said: Provenance | None) -> str | None:
+def provenance_line(provenance: Provenance | None) -> str | None:
     """What a file says of itself, which anybody can write; None where nothing is known of it."""
-    if said is None:
+    if provenance is None:
         return None
     own = [
-        said.camera and f"camera {said.camera}",
-        said.software and f"software {said.software}",
-        said.created and f"time {said.created}",
-        "a position is in it" if said.has_position else None,
+        provenance.camera and f"camera {provenance.camera}",
+        provenance.software and f"software {provenance.software}",
+        provenance.created and f"time {provenance.created}",
+        "a position is in it" if provenance.has_position else None,
     ]
     parts = ["; ".join(part for part in own if part) or "nothing about camera, software or time"]
-    if said.c2pa is not None:
-        more = ", ".join(part for part in (said.c2pa.signer, said.c2pa.made_by, said.c2pa.why) if part)
-        nothing = ", which proves nothing" if said.c2pa.state == "none" else ""
-        parts.append(f"C2PA: {said.c2pa.state}{nothing}{f' ({more})' if more else ''}")
+    c2pa = provenance.c2pa
+    if c2pa is not None:
+        more = ", ".join(part for part in (c2pa.signer, c2pa.made_by, c2pa.why) if part)
+        nothing = ", which proves nothing" if c2pa.state == "none" else ""
+        parts.append(f"C2PA: {c2pa.state}{nothing}{f' ({more})' if more else ''}")
     return printable(f"The file says of itself: {'. '.join(parts)}.")
 
 

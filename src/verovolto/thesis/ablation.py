@@ -17,7 +17,7 @@ from verovolto.calibration.thresholds import Threshold, flagged
 from verovolto.core.errors import DataError
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.bootstrap import Resamples, Statistics, with_intervals
-from verovolto.evaluation.groups import Sample, scored_rows
+from verovolto.evaluation.groups import Sample, on_shared_faces, rows_by_face
 from verovolto.evaluation.metrics import decision_rates, ranking_statistics
 from verovolto.thesis.metrics import evaluate_threshold
 from verovolto.thesis.plan import Deviation
@@ -89,18 +89,10 @@ def shared_faces(tables: list[ScoreTable], score: str) -> list[ScoreTable]:
     Raises:
         DataError: where there is none.
     """
-    places = [
-        {str(face): int(row) for face, row in zip(table.strings("face")[rows], rows, strict=True)}
-        for table in tables
-        for rows in [scored_rows(table, score)]
-    ]
-    common = sorted(set.intersection(*(set(place) for place in places)))
-    if not common:
+    shared = on_shared_faces(tables, [rows_by_face(table, score) for table in tables])
+    if not len(shared[0]):
         raise DataError("the networks scored no face in common")
-    return [
-        table.take(np.array([place[face] for face in common]))
-        for table, place in zip(tables, places, strict=True)
-    ]
+    return shared
 
 
 def paired(

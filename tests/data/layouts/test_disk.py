@@ -13,7 +13,7 @@ import pytest
 from tests.media.drawing import write_video
 from verovolto.core.errors import DataError
 from verovolto.data.faceset import FaceSet
-from verovolto.data.file_types import LOOP, NO_MEDIUM, Problems, category_of
+from verovolto.data.file_types import LOOP, NOT_MEDIA, Problems, category_of
 from verovolto.data.layouts.disk import walk
 from verovolto.media import UnreadableMedia, file_type_of
 
@@ -83,8 +83,8 @@ def test_what_is_left_out_is_counted_with_the_reason(tmp_path: Path, read: Any, 
         (root / "real" / name).write_bytes(content)
     os.mkfifo(root / "real" / "pipe")
     _, listing = read(root)
-    assert listing.problems.counts == {NO_MEDIUM: 5}
-    reasons = [line.rsplit("(", 1)[1] for line in listing.problems.examples(NO_MEDIUM)]
+    assert listing.problems.counts == {NOT_MEDIA: 5}
+    reasons = [line.rsplit("(", 1)[1] for line in listing.problems.examples(NOT_MEDIA)]
     assert reasons == [
         "0 bytes))",
         "a file of zeros)",
@@ -93,7 +93,7 @@ def test_what_is_left_out_is_counted_with_the_reason(tmp_path: Path, read: Any, 
         "no file)",
     ]
     faces = FaceSet.open(root)
-    assert len(faces) == 2 and len(faces.left_out) == 1 and faces.left_out[0].startswith(f"5 {NO_MEDIUM}: ")
+    assert len(faces) == 2 and len(faces.left_out) == 1 and faces.left_out[0].startswith(f"5 {NOT_MEDIA}: ")
 
 
 def test_face_sets_name_what_they_do_not_hold(tmp_path: Path, image: Image, clip: bytes) -> None:

@@ -13,10 +13,10 @@ from verovolto.core.errors import DataError, SplitError
 from verovolto.data.layouts import People
 from verovolto.data.layouts.disk import NAME, NO_FILE, NO_LIST, TWICE
 from verovolto.data.layouts.ffpp import (
+    CROSS_SPLIT,
     METHODS,
     NO_DFD_SPLIT,
     NO_LISTS,
-    TORN,
     UNKNOWN_FOLDER,
     parse_name,
     split_by_people,
@@ -111,7 +111,7 @@ def test_official_splits(tree: Any, read: Any, put: Any, place: str) -> None:
     assert split["000"] == split["003"] == split["000_003"] == split["003_000"] == "train"
     assert split["010"] == split["010_011"] == "val" and split["021_020"] == "test"
     assert split["000_010"] is None, "target in train, donor in val"
-    assert listing.problems.counts == {TORN: 1, NO_FILE: 2}
+    assert listing.problems.counts == {CROSS_SPLIT: 1, NO_FILE: 2}
     assert listing.problems.examples(NO_FILE) == ("original 001", "original 870")
 
 

@@ -143,7 +143,7 @@ class TestMahalanobis:
         rows = drawn(seed, 30, 16 + 24)
         model = mahalanobis.Mahalanobis.fit(rows, (0, 2))
         maps = [drawn(seed + 1, 3, 16, 8, 8), drawn(seed + 2, 3, 24, 4, 4)]
-        columns, anomaly_map = model.judge(maps)
+        columns, anomaly_map = model.score_maps(maps)
         expected = np.zeros(3)
         for part, features in zip((rows[:, :16], rows[:, 16:]), maps, strict=True):
             known = LedoitWolf().fit(part.double().numpy())
@@ -167,7 +167,7 @@ class TestPaDiM:
         faces = drawn(0, 20, 3, 28, 28) * torch.linspace(1, 3, 28)
         model = padim.PaDiM.fit(faces.numpy(), (2,), channels)
         shown = drawn(1, 2, 24, 28, 28)
-        columns, anomaly_map = model.judge([shown], anomaly_map=True)
+        columns, anomaly_map = model.score_maps([shown], anomaly_map=True)
         distance = np.empty((2, 28, 28))
         for y, x in np.ndindex(28, 28):
             known = LedoitWolf().fit(faces[:, :, y, x].double().numpy())

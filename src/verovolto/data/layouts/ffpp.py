@@ -41,7 +41,7 @@ SOURCES = ("youtube", "actors")
 SPLIT_FILES = {"train": "train.json", "val": "val.json", "test": "test.json"}
 NO_LISTS = "FaceForensics++: train.json, val.json, test.json are not beside it: splits are empty"
 NO_DFD_SPLIT = "DeepFakeDetection and its actors have no official split: theirs is empty"
-TORN = "fakes of no official split (target and donor are not in the same one)"
+CROSS_SPLIT = "fakes of no official split (target and donor are not in the same one)"
 UNKNOWN_FOLDER = "folders that are no part of FaceForensics++ (left out)"
 
 
@@ -94,7 +94,7 @@ def describe(
     else:
         split = split_by_people(people, split_of)
         if split is None:
-            problems.add(TORN if label == "fake" else NO_LIST, clip.path)
+            problems.add(CROSS_SPLIT if label == "fake" else NO_LIST, clip.path)
     return clip.item(
         label, DFD if dfd else DATASET, people, method=method, compression=compression, split=split
     )

@@ -32,7 +32,7 @@ from verovolto.data.layouts.disk import (
     entries,
 )
 from verovolto.data.schema import physical_name
-from verovolto.data.tables import find_manifest, read_csv
+from verovolto.data.tables import find_manifest, path_column, read_csv
 
 OUTSIDE = "files outside real/, fake/ and the folders of methods (left out)"
 _LISTED = ("split", "dataset", "method", "compression", "source_video", "target_identity", "donor_identity")
@@ -79,10 +79,10 @@ def _listed(root: Path) -> dict[str, dict[str, Any]]:
     if manifest is None:
         return {}
     table = read_csv(manifest)
-    path = next((name for name in ("path", "file_name") if name in table.column_names), None)
-    known = {name: physical_name(name, table.column_names) for name in _LISTED}
+    path = path_column(table)
     if path is None:
         return {}
+    known = {name: physical_name(name, table.column_names) for name in _LISTED}
     columns = {name: table[column].to_pylist() for name, column in known.items() if column is not None}
     return {
         str(place).strip().replace("\\", "/"): {

@@ -32,7 +32,7 @@ from verovolto.data.layouts.disk import (
 from verovolto.data.layouts.plain import forms_of, people_of
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
 from verovolto.data.storage import BLOCK, Rows
-from verovolto.data.tables import read_csv, separator_hint, shown
+from verovolto.data.tables import path_column, read_csv, separator_hint, shown
 
 NOT_IN_SETS = "videos and HEIC photos (left out of the set: `verovolto prepare` reads them)"
 
@@ -113,7 +113,7 @@ def open_manifest(manifest: Path) -> FolderSource:
     """
     where = str(manifest)
     raw = read_csv(manifest)
-    key = next((name for name in ("path", "file_name") if name in raw.column_names), None)
+    key = path_column(raw)
     if key is None or "label" not in raw.column_names:
         missing = "'path' (or 'file_name')" if key is None else "'label'"
         raise DataError(

@@ -57,7 +57,7 @@ class Mahalanobis(FeatureModel):
         means, whitenings = (tuple(part.float() for part in parts) for parts in zip(*fitted, strict=True))
         return Mahalanobis(layers=layers, means=means, whitenings=whitenings)
 
-    def judge(
+    def score_maps(
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """Score feature maps: the sum of the levels' distances.

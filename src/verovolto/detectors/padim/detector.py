@@ -89,7 +89,7 @@ class PaDiM(FeatureModel):
             layers=layers, channels=channels, mean=torch.stack(means), whitening=torch.stack(whitenings)
         )
 
-    def judge(
+    def score_maps(
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """Score feature maps.

@@ -83,7 +83,7 @@ class PatchCore(FeatureModel):
         chosen = greedy_coreset(scaled, size, on_progress)
         return PatchCore(layers=layers, memory=scaled[chosen].contiguous(), spread=spread)
 
-    def judge(
+    def score_maps(
         self, maps: Sequence[Float[Tensor, "b _ _ _"]], *, anomaly_map: bool = False
     ) -> tuple[dict[str, Float[Tensor, " b"]], Float[Tensor, "b h w"] | None]:
         """Score feature maps.

@@ -31,7 +31,7 @@ from verovolto.synthesis.pseudo_fakes import FacePool, native_sides, pair
 SIDE = 224
 """Side in pixels at which faces are forged and compressed, before they are brought to the network's."""
 
-FINDER = "mtcnn"
+FACE_DETECTOR = "mtcnn"
 
 
 class PairBatch(NamedTuple):
@@ -139,7 +139,7 @@ def _face_pool(
     """The faces that are forged and that lend."""
     landmarks = crop_landmarks(
         faces,
-        open_detector(FINDER),
+        open_detector(FACE_DETECTOR),
         folder / "landmarks",
         workers=workers,
         on_progress=task("landmarks of real faces", len(faces)),
@@ -160,7 +160,7 @@ def _face_pool(
 
 @dataclass(frozen=True, kw_only=True)
 class _Draw:
-    """Draws pairs by their numbers; it pickles with the crowd, so that processes share the work."""
+    """Draws pairs by their numbers; it pickles with the face pool, so that processes share the work."""
 
     face_pool: FacePool
     asked: Asked
