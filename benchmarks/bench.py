@@ -37,8 +37,8 @@ from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
 from verovolto.data.face_batch import Preprocessing
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.config import TrainConfig, flat
 from verovolto.detectors.fitting import TrainingData
+from verovolto.detectors.registry import TrainConfig, flat
 from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.trivial.detector import trivial_scores
 from verovolto.detectors.vae.detector import VAEDetector, vae_scores

@@ -32,7 +32,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import cluster_ids, halve
 from verovolto.detectors.base import Detector
-from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.registry import TrainConfig
 from verovolto.detectors.score_faces import score_faces
 from verovolto.evaluation.bootstrap import draw_resamples, interval
 from verovolto.evaluation.evaluate import evaluate_scores

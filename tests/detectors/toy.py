@@ -10,9 +10,8 @@ from torch import Tensor
 
 from verovolto.data.face_batch import FaceBatch
 from verovolto.detectors.base import Detector, ModelRow, SavedState, Scores
-from verovolto.detectors.config import Limits, MethodConfig, TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import Limits, MethodConfig, TrainConfig, register
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from tests.conftest import write_set
 from verovolto.core.errors import SplitError, TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import load_detector
-from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.registry import TrainConfig
 from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.networks import checkpoint_detector, kept_epochs, train, validation_losses
 from verovolto.training.config import configure

@@ -26,8 +26,8 @@ from verovolto.core.errors import DataError, InputError, SplitError, TrainingErr
 from verovolto.data.crop_rule import FFPP, TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import load_detector
-from verovolto.detectors.config import TrainConfig, flat
 from verovolto.detectors.fitting import Key
+from verovolto.detectors.registry import TrainConfig, flat
 from verovolto.detectors.vae.fit import TrainingFaces
 from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from cyclopts import Group, Parameter
 from docstring_parser import parse_from_object
 
-from verovolto.detectors.config import TrainConfig
-from verovolto.detectors.registry import configs
+from verovolto.detectors.registry import TrainConfig, configs
 from verovolto.training.config import (
     RUN_OPTIONS,
     config_of,

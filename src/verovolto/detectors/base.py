@@ -41,8 +41,8 @@ from verovolto.detectors.model_card import CARD, LICENCES, README, check_licence
 from verovolto.detectors.registry import method_of_kind, methods
 
 if TYPE_CHECKING:
-    from verovolto.detectors.config import TrainConfig
     from verovolto.detectors.fitting import Run, TrainingData
+    from verovolto.detectors.registry import TrainConfig
     from verovolto.scanning.result import Scan
 
 

@@ -25,8 +25,8 @@ from verovolto.core.workdir import compute_chunks
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import Detector, Explanation, ModelRow, SavedState, Scores
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_image
+from verovolto.detectors.registry import TrainConfig
 from verovolto.features.spectrum import ledoit_wolf
 from verovolto.networks.backbones.efficientnet_lite import MEAN, STD, Lite, variant
 

@@ -1,25 +1,174 @@
-"""All detector methods by name. A method is entered by `register`; nothing else lists them. Light to import.
+"""All detector methods by name, and the options of their training. Light to import.
 
-What is not registered yet is looked for in the folders of `ROOMS`: the options in `FOLDER/__init__.py`, which imports
-nothing heavy, the detector in `FOLDER/detector.py`.
+A method is entered by `register`; nothing else lists them. What is not registered yet is looked for in the folders of
+`ROOMS`: the options in `FOLDER/__init__.py`, which imports nothing heavy, the detector in `FOLDER/detector.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from verovolto.core.errors import InputError
-from verovolto.detectors.config import MethodConfig
 
 if TYPE_CHECKING:
     from verovolto.detectors.base import Detector, ModelRow
 
+Limits = Mapping[str, float]
+
 ROOMS = ("verovolto.detectors", "verovolto.experimental")
 """Packages whose folders hold a method each."""
+
+_METHODS: dict[str, Method] = {}
+D = TypeVar("D", bound="Detector")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """Options of a method: a frozen dataclass whose fields are flags of `verovolto train`.
+
+    `class PadimConfig(MethodConfig, group="padim", models=("padim",))` makes the flags `--padim.FIELD` and says which
+    models take them; a docstring below a field is its help. What a subclass inherits stays in the group it was declared
+    in; the group "" has flags without a prefix.
+    """
+
+    group: ClassVar[str] = ""
+    at_least: ClassVar[Limits] = {}
+    at_most: ClassVar[Limits] = {}
+    above_0: ClassVar[tuple[str, ...]] = ()
+    by_model: ClassVar[dict[str, type[MethodConfig]]] = {}
+    """The options of every model that is known so far."""
+
+    def __init_subclass__(cls, *, group: str | None = None, models: tuple[str, ...] = ()) -> None:
+        super().__init_subclass__()
+        if group is not None:
+            cls.group = group
+        MethodConfig.by_model.update(dict.fromkeys(models, cls))
+
+    @classmethod
+    def uses(cls, name: str, model: str) -> bool:
+        """Whether this model of the method makes anything of a field."""
+        return name in {each.name for each in fields(cls)}
+
+    def problems(self) -> Iterator[str]:
+        """All that is wrong with the values."""
+        yield from out_of_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientConfig(MethodConfig):
+    """How a network is trained by gradient."""
+
+    at_least: ClassVar[Limits] = {
+        "epochs": 1, "batch_size": 2, "checkpoint_epochs": 1, "checkpoint_steps": 1, "patience": 0, "clip_norm": 0.0,
+        "weight_decay": 0.0,
+    }  # fmt: skip
+    above_0: ClassVar[tuple[str, ...]] = ("lr",)
+
+    epochs: int = 50
+    """Passes over the training data."""
+    batch_size: int | None = None
+    """Images a step. Default: as published."""
+    lr: float | None = None
+    """Adam's learning rate. Default: as published."""
+    weight_decay: float = 0.0
+    """Adam's L2 penalty."""
+    clip_norm: float = 0.0
+    """Clip the gradient's norm; 0 does not. With --vae.reduction sum norms of 1e4 are usual."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Arithmetic of training; auto takes bf16 where the processor has it in hardware."""
+    patience: int = 0
+    """Stop after this many epochs without a better one on the selection reals; 0 never does."""
+    checkpoint_epochs: int = 10
+    """Keep a checkpoint of every so many epochs."""
+    checkpoint_steps: int = 200
+    """Save the state to resume from every so many steps, besides each epoch's end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run: what every run has, and the options of its method."""
+
+    at_least: ClassVar[Limits] = {"limit": 2, "workers": 0, "threads": 1, "seed": 0, "max_unreadable": 0.0}
+    at_most: ClassVar[Limits] = {"threads": 256, "workers": 256, "seed": 2**32 - 1, "max_unreadable": 1.0}
+    above_0: ClassVar[tuple[str, ...]] = ()
+
+    data: Path
+    """Face set: a folder real/ fake/, a folder with manifest.csv, or Parquet."""
+    model: str
+    """What to train; `verovolto models` lists all."""
+    out: Path
+    """Run folder. A run that was stopped goes on where it was."""
+    train_split: str = "train"
+    """Split to train on; its reals alone are used."""
+    reals: tuple[Path, ...] = ()
+    """Face sets of other collections whose real faces are learned from and calibrated on as well, each as much as the
+    first. Sets without splits are cut in two by their people."""
+    val_split: str = "val"
+    """Split whose people are cut in two: one half selects the epoch, the other calibrates the thresholds."""
+    crop_rule: str | None = None
+    """Rule by which the faces were cropped, where the set does not say: ffpp, tight, dfdc, or a JSON file. It goes with
+    the detector, which then crops faces out of photos and videos by it."""
+    limit: int | None = None
+    """Use this many training faces at most, drawn by the seed."""
+    max_unreadable: float = 0.01
+    """Share of unreadable images past which the run stops."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU for what is trained by gradient."""
+    workers: int | None = None
+    """Processes that decode images, or compute features. Default: for networks none on a CPU and up to 8 beside a GPU,
+    otherwise one a core."""
+    threads: int | None = None
+    """Threads of the arithmetic; weights depend on it in the last bits. Default: all cores."""
+    method: MethodConfig = field(default_factory=MethodConfig)
+
+    @classmethod
+    def of(cls, model: str) -> TrainConfig:
+        """A model with all options left out, of no data."""
+        return cls(data=Path(), model=model, out=Path(), method=MethodConfig.by_model[model]())
+
+    def __post_init__(self) -> None:
+        problems = [*out_of_limits(self), *self.method.problems()]
+        if self.train_split == self.val_split:
+            problems.append(
+                f"--train-split and --val-split are both {self.val_split}: thresholds need faces not trained on"
+            )
+        if problems:
+            raise InputError("; ".join(problems), hint="see verovolto train --help")
+
+
+def out_of_limits(config: TrainConfig | MethodConfig) -> Iterator[str]:
+    """The numbers of a configuration that are not finite, or outside their limits."""
+    kinds = [kind for kind in type(config).__mro__ if "at_least" in vars(kind) or "above_0" in vars(kind)]
+    low, high = (
+        {k: v for kind in kinds for k, v in getattr(kind, name).items()} for name in ("at_least", "at_most")
+    )
+    above_0 = {name for kind in kinds for name in kind.above_0}  # type: ignore[attr-defined]
+    for each in fields(config):
+        value, flag = getattr(config, each.name), f"--{each.name.replace('_', '-')}"
+        if not isinstance(value, int | float):
+            continue
+        if not math.isfinite(value):
+            yield f"{flag} {value} is no finite number"
+        elif value < low.get(each.name, -math.inf):
+            yield f"{flag} {value} is below {low[each.name]}"
+        elif value > high.get(each.name, math.inf):
+            yield f"{flag} {value} is above {high[each.name]}"
+        elif each.name in above_0 and value <= 0:
+            yield f"{flag} {value} is not above 0"
+
+
+def flat(config: TrainConfig) -> dict[str, Any]:
+    """All values by name, those of the method beside those of the run: no two have one name."""
+    own = {each.name: getattr(config, each.name) for each in fields(config) if each.name != "method"}
+    return own | {each.name: getattr(config.method, each.name) for each in fields(config.method)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +179,6 @@ class Method:
     detector: type[Detector]
     config: type[MethodConfig] | None
     source: str
-
-
-_METHODS: dict[str, Method] = {}
-D = TypeVar("D", bound="Detector")
 
 
 def register(

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scipy.stats import beta
-
 from verovolto import __version__
+from verovolto.calibration.thresholds import share_interval
 from verovolto.core.files import atomic_path, write_text
 from verovolto.report import scan_text as words
 from verovolto.report.html import Page, environment

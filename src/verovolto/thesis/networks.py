@@ -14,7 +14,7 @@ from verovolto.core.errors import TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.base import load_detector
-from verovolto.detectors.config import TrainConfig, flat
+from verovolto.detectors.registry import TrainConfig, flat
 from verovolto.detectors.score_faces import score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.detectors.vae.fit import architecture

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verovolto.core.errors import InputError
-from verovolto.detectors.config import MethodConfig, TrainConfig
-from verovolto.detectors.registry import configs
+from verovolto.detectors.registry import MethodConfig, TrainConfig, configs
 
 RUN_OPTIONS = tuple(each.name for each in fields(TrainConfig) if each.name != "method")
 """What every run has."""

@@ -12,8 +12,8 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.data.crop_rule import read_rule
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, halve, make_splits
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import TrainingData
+from verovolto.detectors.registry import TrainConfig
 
 _FEWEST_CHOOSE = 2
 _OF_SPLITS = ("split", "dataset", "target_identity", "donor_identity", "source_video")

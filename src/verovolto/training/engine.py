@@ -19,8 +19,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from verovolto.core.errors import DataError, Diverged
-from verovolto.detectors.config import GradientConfig, TrainConfig
 from verovolto.detectors.fitting import Batch, Objective, Trained
+from verovolto.detectors.registry import GradientConfig, TrainConfig
 from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
 from verovolto.training.loader import EpochSampler, loader
 from verovolto.training.run_metadata import LAST

@@ -24,10 +24,9 @@ from verovolto.core.parallel import cores
 from verovolto.core.progress import OnProgress, ProgressDisplay
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.calibrate import calibrated
-from verovolto.detectors.config import GradientConfig, TrainConfig
 from verovolto.detectors.fitting import Objective, Run, Trained, TrainingData
 from verovolto.detectors.io import JSON_NAME
-from verovolto.detectors.registry import method
+from verovolto.detectors.registry import GradientConfig, TrainConfig, method
 from verovolto.networks import Precision
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data

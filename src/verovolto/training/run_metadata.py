@@ -13,8 +13,8 @@ import torch
 
 from verovolto.core.errors import InputError, TrainingError
 from verovolto.core.files import read_toml, write_json, write_toml
-from verovolto.detectors.config import GradientConfig, TrainConfig, flat
 from verovolto.detectors.fitting import TrainingData
+from verovolto.detectors.registry import GradientConfig, TrainConfig, flat
 from verovolto.training.config import configure, read_options
 
 LAST = "last.ckpt"

@@ -16,9 +16,9 @@ from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors import feature_baseline
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import FeatureBaselineDetector
 from verovolto.detectors.patchcore import detector as patchcore
+from verovolto.detectors.registry import TrainConfig
 from verovolto.detectors.score_faces import score_faces
 from verovolto.training.config import configure
 from verovolto.training.fit import run

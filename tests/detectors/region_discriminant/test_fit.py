@@ -17,11 +17,11 @@ from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.core.workdir import CHUNK, compute_chunks
 from verovolto.data.crop_rule import TIGHT
 from verovolto.detectors import calibrate
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant import fit as discriminant
 from verovolto.detectors.region_discriminant import linear_head
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
 from verovolto.detectors.region_discriminant.features import FeatureSpec
+from verovolto.detectors.registry import TrainConfig
 from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data

@@ -24,7 +24,7 @@ from tests.training.resume import (
 from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.data.crop_rule import TIGHT
-from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.registry import TrainConfig
 from verovolto.experimental.blend import fit as two_heads
 from verovolto.experimental.blend import pair_store
 from verovolto.experimental.blend.detector import BLEND, RMSE, BlendDetector

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 from typing_extensions import override
 
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import (
     ANOMALY_MAP_SIDE,
     CHANNELS,
@@ -32,7 +31,7 @@ from verovolto.detectors.feature_baseline import (
 )
 from verovolto.detectors.fitting import Run
 from verovolto.detectors.mahalanobis import MahalanobisConfig
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.networks import MAHALANOBIS
 from verovolto.networks.backbones.efficientnet_lite import STEM
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from verovolto.detectors.config import Limits, MethodConfig
+from verovolto.detectors.registry import Limits, MethodConfig
 from verovolto.networks import PADIM
 
 

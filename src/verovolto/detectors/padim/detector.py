@@ -24,7 +24,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from verovolto.core.errors import InputError
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import (
     CHANNELS,
     FeatureBaselineDetector,
@@ -38,7 +37,7 @@ from verovolto.detectors.feature_baseline import (
 )
 from verovolto.detectors.fitting import Run
 from verovolto.detectors.padim import PadimConfig
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.networks import PADIM
 
 LAYERS = (2, 4, 10)

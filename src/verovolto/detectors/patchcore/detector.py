@@ -28,7 +28,6 @@ from torch.nn.functional import avg_pool2d
 from typing_extensions import override
 
 from verovolto.core.errors import DataError
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.feature_baseline import (
     CHANNELS,
     FeatureBaselineDetector,
@@ -40,7 +39,7 @@ from verovolto.detectors.feature_baseline import (
 )
 from verovolto.detectors.fitting import Run, TrainingData
 from verovolto.detectors.patchcore import PatchcoreConfig
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.networks import PATCHCORE
 
 LAYERS = (4, 10)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from verovolto.detectors.config import Limits, MethodConfig
+from verovolto.detectors.registry import Limits, MethodConfig
 from verovolto.networks import BACKBONE_LIBRARIES, DISCRIMINANT, DISCRIMINANT_BACKBONES
 
 

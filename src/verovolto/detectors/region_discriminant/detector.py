@@ -14,10 +14,9 @@ from verovolto.calibration.input_domain import DISTANCE
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, Explanation, ModelRow, SavedState, Scores
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.features.distance import FeatureDistance
 from verovolto.features.regions import contributions
 from verovolto.networks import DISCRIMINANT

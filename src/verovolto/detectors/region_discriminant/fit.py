@@ -20,12 +20,12 @@ from verovolto.core.errors import InputError
 from verovolto.core.workdir import Rows, compute_chunks
 from verovolto.data.face_batch import FaceBatch, Preprocessing, resize
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_image
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector, LinearHead
 from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
 from verovolto.detectors.region_discriminant.linear_head import Measured, fit_distance, fit_head, left_out
+from verovolto.detectors.registry import TrainConfig
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
 from verovolto.networks import DISCRIMINANT

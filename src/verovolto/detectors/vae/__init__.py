@@ -7,7 +7,7 @@ from typing import ClassVar, get_args
 
 from typing_extensions import override
 
-from verovolto.detectors.config import GradientConfig, Limits
+from verovolto.detectors.registry import GradientConfig, Limits
 from verovolto.networks import (
     Bottleneck,
     Flips,

@@ -15,9 +15,8 @@ from verovolto.core.errors import InputError
 from verovolto.core.parallel import cores
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, Explanation, ModelRow, SavedState, Scores
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.detectors.vae import VAEConfig
 from verovolto.networks import Bottleneck, Precision
 from verovolto.networks.backbones.resnet18 import NONE

@@ -12,8 +12,8 @@ from typing_extensions import override
 from verovolto.core.errors import UnreadableImage
 from verovolto.data.face_batch import Preprocessing, flip, normalise, random_bits, resize
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Batch, Key, Objective, Run, TrainingData
+from verovolto.detectors.registry import TrainConfig
 from verovolto.detectors.vae import VAEConfig
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.networks import Flips

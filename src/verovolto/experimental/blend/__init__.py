@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from verovolto.detectors.config import Limits
+from verovolto.detectors.registry import Limits
 from verovolto.detectors.vae import VariationalConfig
 from verovolto.networks import BLEND_VAE
 

@@ -28,8 +28,7 @@ from typing_extensions import override
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, Explanation, ModelRow, SavedState, Scores
-from verovolto.detectors.config import TrainConfig
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.experimental.blend import BlendConfig
 from verovolto.networks import BLEND_VAE, Bottleneck, Precision
 from verovolto.networks.resnet_ocvae2 import ResNetOCVAE2

@@ -25,8 +25,8 @@ from typing_extensions import override
 from verovolto.core.errors import UnreadableImage
 from verovolto.data.face_batch import Preprocessing, normalise, random_bits, resize
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Key, Objective, Run, TrainingData
+from verovolto.detectors.registry import TrainConfig
 from verovolto.experimental.blend import BlendConfig
 from verovolto.experimental.blend.detector import (
     REDUCTION,

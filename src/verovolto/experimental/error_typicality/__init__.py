@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verovolto.detectors.config import MethodConfig
+from verovolto.detectors.registry import MethodConfig
 from verovolto.networks import ERROR_TYPICALITY, Density
 
 

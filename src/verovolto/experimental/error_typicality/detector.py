@@ -23,9 +23,8 @@ from typing_extensions import override
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.detectors.base import Detector, ModelRow, SavedState, Scores
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import TrainConfig, register
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.experimental.error_typicality import TypicalityConfig
 from verovolto.experimental.error_typicality.density import ConditionalMixture, fewest, fit_conditional

@@ -8,8 +8,8 @@ from typing import Any
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import cluster_ids
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import Run, TrainingData
+from verovolto.detectors.registry import TrainConfig
 from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.experimental.error_typicality import TypicalityConfig

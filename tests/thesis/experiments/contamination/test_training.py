@@ -14,7 +14,7 @@ from tests.conftest import Command, write_set
 from verovolto.core.errors import TrainingError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import load_detector
-from verovolto.detectors.config import TrainConfig, flat
+from verovolto.detectors.registry import TrainConfig, flat
 from verovolto.evaluation.preflight import exposure_warning
 from verovolto.thesis.experiments.contamination import contaminated, train_contaminated
 from verovolto.thesis.experiments.contamination.draw import Contamination

@@ -16,8 +16,8 @@ from typing import Any
 
 from verovolto.core.workdir import Done
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.config import TrainConfig
 from verovolto.detectors.fitting import TrainingData
+from verovolto.detectors.registry import TrainConfig
 from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas, change, estimate
 from verovolto.thesis.experiments.contamination.draw import (
     Contamination,

@@ -25,7 +25,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import halve
 from verovolto.detectors.base import load_detector
-from verovolto.detectors.config import TrainConfig
+from verovolto.detectors.registry import TrainConfig
 from verovolto.detectors.score_faces import read_batch, score_faces
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.networks import Bottleneck, ModelName, Noise
