@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.faces.detection.base import iou
-from verovolto.preparation.coverage import ALL, Counts, count, table, warnings
 from verovolto.preparation.extract import Record
-from verovolto.preparation.merge import SAME_FACE, match, regroup
+from verovolto.preparation.merge import ALL, SAME_FACE, Counts, count, match, regroup, table, warnings
 
 BOXES = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(1, 50)).map(
     lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))

@@ -22,7 +22,6 @@ from verovolto.data.layouts.registry import list_media
 from verovolto.faces.detection.base import FaceDetector
 from verovolto.faces.detection.registry import for_detector, open_detector
 from verovolto.media import Limits
-from verovolto.preparation.coverage import COVERAGE, coverage_of, summary_lines
 from verovolto.preparation.extract import (
     ENCODING,
     Extractor,
@@ -33,7 +32,7 @@ from verovolto.preparation.extract import (
     part_path,
     read_record,
 )
-from verovolto.preparation.merge import merge_parts
+from verovolto.preparation.merge import COVERAGE, coverage_of, merge_parts, summary_lines
 
 FPS = 2.0
 """Frames a second where neither a rate nor a number is asked for."""
