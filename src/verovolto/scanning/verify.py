@@ -68,7 +68,7 @@ def verify(
     folder, judged_by = check_detector(result.values.get("detector", {}), detector)
     media: Sequence[Mapping[str, Any]] = result.values["media"]
     located = _locate(media, list(files), result.folder)
-    checks = [check_file(medium, place) for medium, place in zip(media, located, strict=True)]
+    checks = [check_file(file, place) for file, place in zip(media, located, strict=True)]
     again = []
     if rescan:
         if folder is None or judged_by.state != "same":
@@ -173,9 +173,9 @@ def _check_folder(name: str, folder: Path, digest: str) -> Check:
     return Check(what=name, state="same", why=f"digest {digest}")
 
 
-def check_file(medium: Mapping[str, Any], place: Path | None) -> Check:
+def check_file(file: Mapping[str, Any], place: Path | None) -> Check:
     """Whether the file that lies at `place` is the one that was scanned."""
-    name, digest = str(medium["path"]), medium.get("sha256")
+    name, digest = str(file["path"]), file.get("sha256")
     if digest is None:
         return Check(what=name, state="cannot be verified", why="the result has no SHA-256 of it")
     found = None if place is None else Fingerprint.of(place)
@@ -191,13 +191,13 @@ def check_file(medium: Mapping[str, Any], place: Path | None) -> Check:
 def _locate(media: Sequence[Mapping[str, Any]], files: Sequence[Path], folder: Path) -> list[Path | None]:
     """Where each file lies now: by its content among those given, then by its name; or where it lay."""
     if not files:
-        return [_where_it_lay(str(medium["path"]), folder) for medium in media]
+        return [_where_it_lay(str(file["path"]), folder) for file in media]
     there = [found.path for found in find_media(files)]
     by_digest = {found.sha256: path for path in there if (found := Fingerprint.of(path)) is not None}
     by_name = {path.name: path for path in there}
     return [
-        by_digest.get(str(medium.get("sha256"))) or by_name.get(PurePath(str(medium["path"])).name)
-        for medium in media
+        by_digest.get(str(file.get("sha256"))) or by_name.get(PurePath(str(file["path"])).name)
+        for file in media
     ]
 
 
@@ -237,13 +237,13 @@ def _rescan(
     found = []
     try:
         settings = settings_of(values, own_rule=opened.crop_rule is not None)
-        for medium, place, check in zip(media, located, checks, strict=True):
-            what = f"{medium['path']}, scanned again"
+        for file, place, check in zip(media, located, checks, strict=True):
+            what = f"{file['path']}, scanned again"
             if check.state != "same" or place is None:
                 found.append(Check(what=what, state="cannot be verified", why="the file is not the same"))
                 continue
             [again] = scan_files(opened, [place], settings).to_dict()["media"]
-            found.append(compare_media(what, medium, again, values["promise"]["calibrated_on"]))
+            found.append(compare_media(what, file, again, values["promise"]["calibrated_on"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the result lacks what it takes to scan again: {error!r}") from error
     except VerovoltoError as error:
