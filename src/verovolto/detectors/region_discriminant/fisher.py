@@ -54,7 +54,7 @@ def fisher(
         differences: features of forgeries minus those of their sources after the same chain `[m, D]`.
         kinds: of each difference, `[m]`.
         worn: features of worn real faces minus those of the same untouched `[k, D]` (see
-            `synthesis.pseudo_fakes.corruptions`).
+            `synthesis.pseudo_fakes.pairs`).
         sources: the collection of each real, `[n]`; empty where all are of one.
         wear: how much of what wear does is counted, 0 or more; at 0 nothing.
         source_weight: how much of what leads from source to source is counted, 0 or more; at 0 nothing.
