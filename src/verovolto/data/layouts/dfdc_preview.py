@@ -58,9 +58,9 @@ def _walk(root: Path, problems: Problems) -> Iterator[MediaItem]:
         taken.add(clip.path)
         yield _item(clip, path, entry, fake=label == "fake")
     for folder in sorted(folders):
-        for path in _media(root / folder, problems):
-            if path not in taken:
-                problems.add(NO_LIST, path)
+        for file in _media(root / folder, problems):
+            if file not in taken:
+                problems.add(NO_LIST, file)
 
 
 def _relative(name: str) -> PurePosixPath | None:
