@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
-from verovolto.data.transforms import luma
 
 from verovolto.calibration.input_domain import conditions, outside_scores
 from verovolto.calibration.thresholds import share_interval
 from verovolto.data.corruptions import blur, downscale, jpeg, noise
-from verovolto.data.face_batch import FaceBatch
+from verovolto.data.face_batch import FaceBatch, luma
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import Detector, load_detector
 from verovolto.detectors.io import detector_folder
