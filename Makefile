@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test lint format docs bench lock clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: setup  ## Check style and types.
 format: setup  ## Mend what ruff can mend.
 	"$(BIN)/ruff" check --fix .
 	"$(BIN)/ruff" format .
+
+docs: setup  ## Build the documents as a site: build/docs/index.html.
+	@tools/docs.sh "$(VENV)"
 
 bench: setup  ## Measure speed and memory of training and scoring.
 	@"$(BIN)/python" benchmarks/bench.py

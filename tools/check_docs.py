@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "verovolto"
-PAGES = ("*.md", "docs/**/*.md", "benchmarks/*.md", "src/verovolto/**/*.md")
+PAGES = ("*.md", "docs/**/*.md", "benchmarks/*.md", "examples/*.md", "src/verovolto/**/*.md")
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

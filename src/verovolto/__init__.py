@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from verovolto.scanning.run import scan
     from verovolto.training.fit import fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Detector", "FaceSet", "ScoreTable", "__version__", "evaluate", "fit", "prepare", "scan"]
 
 _HOMES = {

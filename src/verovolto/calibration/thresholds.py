@@ -127,10 +127,14 @@ class Calibration:
         return tuple(self.sources.values()) or (self.values,)
 
     def threshold(self, false_alarm: float) -> float:
-        """Score above which a real face falls with probability at most `false_alarm`, in (0, 1).
+        r"""Score above which a real face falls with probability at most `false_alarm`, in (0, 1).
 
-        The k-th largest of the n values, k = floor(false_alarm * (n + 1)): the split-conformal quantile (Lei
-        et al., J. Am. Stat. Assoc. 113, 2018, sec. 2.2), exact for exchangeable faces whatever their
+        The k-th largest of the n values, the split-conformal quantile (Lei et al., J. Am. Stat. Assoc. 113, 2018,
+        sec. 2.2),
+
+        .. math:: k = \lfloor \alpha (n + 1) \rfloor,
+
+        exact for exchangeable faces whatever their
         distribution. Of several sources the largest such score: the rate then holds in each.
 
         Raises:
@@ -160,7 +164,9 @@ class Calibration:
         )
 
     def p_values(self, scores: ArrayLike) -> np.ndarray:
-        """Conformal p-values, float64 in (0, 1], of scores of any shape: (1 + #{values >= s}) / (n + 1).
+        r"""Conformal p-values, float64 in (0, 1], of scores of any shape.
+
+        .. math:: p(s) = \frac{1 + |\{i : v_i \ge s\}|}{n + 1}
 
         P(p <= a) <= a for a real face exchangeable with the calibration's (Vovk et al., Algorithmic Learning
         in a Random World, 2005, prop. 2.4). Of several sources the largest p-value. NaN stays NaN: no score, no

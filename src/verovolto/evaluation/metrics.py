@@ -97,7 +97,9 @@ def curves(ranking: Ranking, weights: np.ndarray) -> Curves:
 
 
 def auroc(curve: Curves) -> np.ndarray:
-    """Area under the ROC curve `[R]`: P(a fake scores above a real) + half of P(equal), in [0, 1].
+    r"""Area under the ROC curve `[R]`, in [0, 1].
+
+    .. math:: P(s_{fake} > s_{real}) + \tfrac{1}{2} P(s_{fake} = s_{real})
 
     Always in the declared direction: below 0.5 the reals score higher. Trapezoids over the distinct scores,
     which is the Mann-Whitney statistic (Hanley & McNeil, Radiology 143, 1982).

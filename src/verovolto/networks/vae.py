@@ -33,7 +33,10 @@ class Posterior:
         return self.mu + torch.exp(0.5 * self.logvar) * eps
 
     def kl_per_dimension(self) -> Float[Tensor, "b ..."]:
-        """KL(q(z|x) || N(0, I)) of every latent dimension in nats (appendix B)."""
+        r"""KL(q(z|x) || N(0, I)) of every latent dimension in nats (appendix B).
+
+        .. math:: -\tfrac{1}{2} (1 + \log \sigma^2 - \mu^2 - \sigma^2)
+        """
         if self.logvar is None:
             return torch.zeros_like(self.mu)
         return -0.5 * (1 + self.logvar - self.mu.square() - self.logvar.exp())

@@ -1,0 +1,147 @@
+"""The documents as a site: `make docs`. Each page is plain Markdown that reads the same in the repository.
+
+What a site needs besides is added here and stands in no page: the order, the reference of the Python API below
+`api.md`, and `llms.txt`, the pages in that order with their first sentences, for programs that read.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
+import verovolto
+
+ORDER: dict[str, tuple[str, ...]] = {
+    "Begin": ("quickstart", "concepts", "calibrate", "train", "evaluate", "thesis"),
+    "Detectors": ("detectors/index", "results"),
+    "Reference": (
+        "scan",
+        "prepare",
+        "service",
+        "evidence",
+        "hub",
+        "sklearn",
+        "layouts",
+        "data",
+        "api",
+        "metrics-schema",
+    ),
+    "Running it": ("performance", "scale", "security"),
+    "The project": ("lab-notebook", "architecture", "decisions"),
+}
+"""The pages, in the order of the site; `detectors/index` has those of its folder below it."""
+REFERENCE: dict[str, tuple[str, ...]] = {
+    "Detectors": (
+        "class verovolto.detectors.base.Detector", "class verovolto.detectors.types.Scores",
+        "class verovolto.detectors.types.Explanation", "class verovolto.sklearn.OneClassDetector",
+    ),
+    "From photos and videos to verdicts": (
+        "function verovolto.scanning.run.scan", "function verovolto.preparation.pipeline.prepare",
+    ),
+    "Faces and scores": ("class verovolto.data.faceset.FaceSet", "class verovolto.data.score_table.ScoreTable"),
+    "Training and judging": (
+        "function verovolto.training.fit.fit", "function verovolto.evaluation.run.evaluate",
+    ),
+    "Calibration": (
+        "class verovolto.calibration.thresholds.Calibration", "module verovolto.calibration.likelihood_ratio",
+    ),
+    "Metrics": ("module verovolto.evaluation.metrics", "module verovolto.evaluation.bootstrap"),
+    "Networks": ("module verovolto.networks.vae",),
+}  # fmt: skip
+"""What the reference describes, out of the docstrings."""
+
+project, author = "verovolto", "the authors of verovolto"
+version = release = verovolto.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme, html_title = "furo", "verovolto"
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+suppress_warnings = ["myst.header"]
+default_role = "code"
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "set_fit_request"}  # scikit-learn's, and full of its own links
+autodoc_typehints = "none"
+autodoc_class_signature = "separated"
+napoleon_use_ivar = True
+nitpick_ignore_regex = [(r"py:.*", r".*")]  # types of other packages: the site is built without a network
+html_math_renderer = "mathml"  # browsers know it: no script, nothing that is fetched from elsewhere
+
+OUTSIDE = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+)([\w./-]+)(?:#[\w-]+)?\)")
+
+
+def _whole(app: Any, name: str, source: list[str]) -> None:
+    """Add to a page what only the site needs, and name files outside of it instead of linking to them."""
+    depth = name.count("/")
+    source[0] = source[0].replace("```mermaid", "```text")  # drawn in the repository; here without a script
+    source[0] = OUTSIDE.sub(
+        lambda found: found[0] if found[2].count("../") <= depth else f"{found[1]} (`{found[3]}`)", source[0]
+    )
+    if name == "index":
+        source[0] += "".join(
+            f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
+            for caption, pages in ORDER.items()
+        )
+    elif name == "detectors/index":
+        below = sorted(
+            path.stem for path in Path(app.srcdir, "detectors").glob("*.md") if path.stem != "index"
+        )
+        source[0] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(below) + "\n```\n"
+    elif name == "api":
+        source[0] += "".join(_reference(title, entries) for title, entries in REFERENCE.items())
+
+
+def _reference(title: str, entries: tuple[str, ...]) -> str:
+    blocks = [
+        f".. auto{kind}:: {dotted}\n" + ("" if kind == "function" else "   :members:\n")
+        for kind, dotted in (entry.split() for entry in entries)
+    ]
+    return f"\n## {title}\n\n```{{eval-rst}}\n" + "\n".join(blocks) + "```\n"
+
+
+def _write_llms(app: Any, error: Exception | None) -> None:
+    """`llms.txt`: what there is to read, with a link and a sentence each."""
+    if error is not None or app.builder.format != "html":
+        return
+    lines = [
+        "# verovolto",
+        "",
+        "> Tells real faces from deepfakes: learns from real faces only, flags what does not fit.",
+        "",
+    ]
+    for caption, pages in ORDER.items():
+        lines += [f"## {caption}", ""]
+        lines += [_entry(Path(app.srcdir), page) for page in pages]
+        lines.append("")
+    Path(app.outdir, "llms.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _entry(folder: Path, page: str) -> str:
+    text = (folder / f"{page}.md").read_text(encoding="utf-8")
+    title, _, rest = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S).removeprefix("# ").partition("\n")
+    prose = [part for part in rest.split("\n\n") if re.match(r"\s*[\w*`\[]", part) and "\n|" not in part]
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose[0].split())) if prose else ""
+    sentence = re.split(r"(?<=[a-z)`]\.)\s", plain)[0]
+    return f"- [{title}]({page}.html)" + (f": {sentence}" if sentence else "")
+
+
+def _math(display: str) -> Any:
+    """Puts a formula into a page as MathML."""
+
+    def visit(page: Any, node: Any) -> None:
+        page.body.append(convert(node.astext(), display=display))
+        raise SkipNode
+
+    return visit, None
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.add_html_math_renderer("mathml", _math("inline"), _math("block"))
+    app.connect("source-read", _whole)
+    app.connect("build-finished", _write_llms)
