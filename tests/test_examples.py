@@ -20,6 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from verovolto.detectors.config import MethodConfig
 
 import verovolto
 from tests.conftest import write_set
@@ -33,7 +34,6 @@ from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.storage.convert import convert_set
 from verovolto.detectors import registry
-from verovolto.detectors.config import MethodConfig
 from verovolto.scanning import run as scanning
 
 ROOT = Path(__file__).parents[1]
