@@ -36,8 +36,8 @@ ORDER: dict[str, tuple[str, ...]] = {
 """The pages, in the order of the site; `detectors/index` has those of its folder below it."""
 REFERENCE: dict[str, tuple[str, ...]] = {
     "Detectors": (
-        "class verovolto.detectors.base.Detector", "class verovolto.detectors.types.Scores",
-        "class verovolto.detectors.types.Explanation", "class verovolto.sklearn.OneClassDetector",
+        "class verovolto.detectors.base.Detector", "class verovolto.detectors.base.Scores",
+        "class verovolto.detectors.base.Explanation", "class verovolto.sklearn.OneClassDetector",
     ),
     "From photos and videos to verdicts": (
         "function verovolto.scanning.run.scan", "function verovolto.preparation.pipeline.prepare",

@@ -16,14 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from verovolto.detectors.config import MethodConfig, TrainConfig
-from verovolto.detectors.types import Scores
 
 from verovolto import Detector, evaluate, fit
 from verovolto.data.face_batch import FaceBatch
-from verovolto.detectors.base import SavedState
+from verovolto.detectors.base import SavedState, Scores
 from verovolto.detectors.fitting import Run, TrainingData
-from verovolto.detectors.registry import register
+from verovolto.detectors.registry import MethodConfig, TrainConfig, register
 from verovolto.evaluation.paired import compare_scores, read_results
 from verovolto.report.evaluation_page import write_report
 from verovolto.report.evaluation_text import comparison_markdown

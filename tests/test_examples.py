@@ -20,7 +20,6 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from verovolto.detectors.config import MethodConfig
 
 import verovolto
 from tests.conftest import write_set
@@ -34,6 +33,7 @@ from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.storage.convert import convert_set
 from verovolto.detectors import registry
+from verovolto.detectors.registry import MethodConfig
 from verovolto.scanning import run as scanning
 
 ROOT = Path(__file__).parents[1]
