@@ -17,7 +17,7 @@ import verovolto
 
 ORDER: dict[str, tuple[str, ...]] = {
     "Begin": ("quickstart", "concepts", "calibrate", "train", "evaluate", "thesis"),
-    "Detectors": ("detectors/index", "results"),
+    "Detectors": ("detectors/index", "results", "peers"),
     "Reference": (
         "scan",
         "prepare",
