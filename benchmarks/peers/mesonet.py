@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from verovolto.data.transforms import resize
 
 from verovolto.core.progress import track
 from verovolto.data.faceset import FaceSet
-from verovolto.data.transforms import resize
 
 SIDE, BATCH = 256, 32
 NAMES = ("Meso4_DF", "Meso4_F2F", "MesoInception_DF", "MesoInception_F2F")
