@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from verovolto.data.transforms import resize
 
 from verovolto.core.progress import track
+from verovolto.data.face_batch import resize
 from verovolto.data.faceset import FaceSet
 
 SIDE, BATCH = 256, 32
