@@ -104,7 +104,7 @@ class Study:
     def steps(self) -> FitSteps:
         """The steps of the training that give the features."""
         config = self.config
-        this = TrainingRun(config, load_training_data(config), {})
+        this = TrainingRun(config, load_training_data(config), {}, trains=False)  # a finished detector stays
         this.work = self.work / f"train-{self.seed}"
         return FitSteps(config=config, options=config.method, data=this.data(), run=this)  # type: ignore[arg-type]
 
