@@ -102,7 +102,7 @@ def test_the_command_gives_them_for_each_group(folder: Path, tmp_path: Path, com
     file.write_text(
         "\n".join(["path,age", *(f"{name},{'old' if i % 2 else 'young'}" for i, name in enumerate(names))])
     )
-    code, told, problems = command_line(
+    code, out, problems = command_line(
         "evaluate", "lite0", "--data", str(folder), "--split", "train", "--any-crop", "--groups", str(file),
         "--false-alarm", "0.05", "--out", str(tmp_path / "out"),
     )  # fmt: skip
@@ -110,4 +110,4 @@ def test_the_command_gives_them_for_each_group(folder: Path, tmp_path: Path, com
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     of = {(each["column"], each["faces_of"]) for each in written["false_alarms"]}
     assert of == {("", "all"), ("age", "old"), ("age", "young")}
-    assert "age old)" in told
+    assert "age old)" in out

@@ -23,9 +23,9 @@ def measured(rng: np.random.Generator, sources: list[str], shift: float = 0.0) -
     differences[:, 0] += 2
     of_pair = np.repeat(np.asarray(sources, dtype=object), 20)
     kinds = ["swap", "self"] * (10 * len(sources))
-    worn = rng.normal(scale=0.1, size=(10, width)).astype(np.float32)
+    corrupted = rng.normal(scale=0.1, size=(10, width)).astype(np.float32)
     return Measured(
-        spec=SPEC, reals=reals, sources=of_real, differences=differences, kinds=kinds, worn=worn
+        spec=SPEC, reals=reals, sources=of_real, differences=differences, kinds=kinds, corrupted=corrupted
     ), of_pair
 
 

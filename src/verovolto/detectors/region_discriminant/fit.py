@@ -110,7 +110,7 @@ class FitSteps:
     @property
     def pair_sources(self) -> NDArray[Any]:
         """The source of the face that each forgery is made of, `[forgeries]`."""
-        of_face = sources_of(self.data.train)[self.forged_rows]
+        of_face = self._source_of_face[self.forged_rows]
         drawn = [
             drawn_face(self.face_pool, number, seed=self.config.seed)
             for number in range(self.options.forgeries)
@@ -156,12 +156,12 @@ class FitSteps:
         pairs = OfPairs(face_pool=face_pool, recipe=recipe, seed=seed)
         differences = self._features("forgeries and their features", count, pairs, "pairs")
         some = max(1, min(count // 2, len(drawn)))
-        corrupted = OfWorn(faces=drawn, recipe=recipe, seed=seed)
-        worn = self._features("features of corrupted faces", some, corrupted, "worn") - reals[:some]
-        readable, both = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, worn))
+        rows = OfWorn(faces=drawn, recipe=recipe, seed=seed)
+        corrupted = self._features("features of corrupted faces", some, rows, "worn") - reals[:some]
+        readable, both = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, corrupted))
         return Measured(
             spec=recipe.spec, reals=reals[readable], sources=sources_of(drawn)[readable],
-            differences=differences, worn=worn[both],
+            differences=differences, corrupted=corrupted[both],
             kinds=[PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(count)],
         )  # fmt: skip
 
@@ -170,17 +170,22 @@ class FitSteps:
         """The untouched faces that features are taken of, in a random order; of every source as many, if there are."""
         train = self.data.train
         order = np.random.default_rng(self.config.seed).permutation(len(train))
-        sources = sources_of(train)[order]
+        sources = self._source_of_face[order]
         quota = -(-REALS // len(np.unique(sources)))
         place = np.zeros(len(order), dtype=np.int64)  # among those of its source
         for source in np.unique(sources):
             place[sources == source] = np.arange((sources == source).sum())
         return train.take(order[place < quota])
 
+    @cached_property
+    def _source_of_face(self) -> NDArray[Any]:
+        """The source of each training face."""
+        return sources_of(self.data.train)
+
     @property
     def _sources(self) -> dict[str, int]:
         """The sources of the training faces, and how many there are of each."""
-        names, counts = np.unique(sources_of(self.data.train), return_counts=True)
+        names, counts = np.unique(self._source_of_face, return_counts=True)
         return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     @cached_property
@@ -201,7 +206,7 @@ class FitSteps:
     @property
     def forged_rows(self) -> NDArray[np.int64]:
         """Which training faces are forged. Raises `InputError` for a source that has none."""
-        of_face, asked = sources_of(self.data.train), self.options.forged_of
+        of_face, asked = self._source_of_face, self.options.forged_of
         if missing := sorted({*asked} - {*of_face.tolist()}):
             raise InputError(
                 f"--{DISCRIMINANT}.forged-of names {', '.join(missing)}, of which there is no training face",

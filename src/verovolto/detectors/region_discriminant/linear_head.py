@@ -32,7 +32,7 @@ class Measured:
         sources: the collection that each is of, `[n]`.
         differences: forgeries minus their sources `[m, D]`.
         kinds: of forgery, `[m]`.
-        worn: benignly corrupted faces minus the same untouched `[k, D]`.
+        corrupted: benignly corrupted faces minus the same untouched `[k, D]`.
     """
 
     spec: FeatureSpec
@@ -40,7 +40,7 @@ class Measured:
     sources: NDArray[Any]
     differences: NDArray[np.float32]
     kinds: Sequence[str]
-    worn: NDArray[np.float32]
+    corrupted: NDArray[np.float32]
 
     def part(self, spec: FeatureSpec) -> Measured:
         """Some of the columns."""
@@ -50,7 +50,7 @@ class Measured:
             spec=spec,
             reals=self.reals[:, at],
             differences=self.differences[:, at],
-            worn=self.worn[:, at],
+            corrupted=self.corrupted[:, at],
         )
 
 
@@ -64,7 +64,7 @@ def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight
         source_weight: see `fisher`.
     """
     return fisher(
-        measured.reals, measured.differences, measured.kinds, measured.worn,
+        measured.reals, measured.differences, measured.kinds, measured.corrupted,
         sources=measured.sources, shrinkage=shrinkage, wear=wear, source_weight=source_weight,
     )  # fmt: skip
 

@@ -158,7 +158,7 @@ def _of_timm(model: str, file: Path | None) -> Named:
 
 def _timm_network(timm: Any, model: str, pretrained: bool) -> nn.Module:
     network: nn.Module
-    try:  # a transformer takes other sizes than it was trained at only if it is told so
+    try:  # a transformer takes other sizes than it was trained at only if asked to
         network = timm.create_model(model, pretrained=pretrained, dynamic_img_size=True)
     except TypeError:
         network = timm.create_model(model, pretrained=pretrained)
