@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import combine_pvalues, kstest, norm
 
-from verovolto.calibration.conformal import RULES, SmoothP
+from verovolto.calibration.conformal import RULES, SmoothP, combined
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import CalibrationError
 
@@ -85,9 +85,9 @@ class TestRules:
     @given(p=arrays(np.float64, (4, 3), elements=st.floats(1e-9, 1 - 1e-9)), by=st.floats(0.05, 0.95))
     @settings(max_examples=40)
     def test_a_smaller_p_never_speaks_less(self, rule: str, p: np.ndarray, by: float) -> None:
-        before, _ = RULES[rule](*both(p))  # type: ignore[index]
+        before, _ = combined(rule, *both(p))  # type: ignore[index]
         p[:, 1] *= by
-        after, _ = RULES[rule](*both(p))  # type: ignore[index]
+        after, _ = combined(rule, *both(p))  # type: ignore[index]
         assert (after >= before - 1e-12).all()
         if rule != "min":
             assert (after > before).all()
@@ -100,14 +100,14 @@ class TestRules:
         width = max(max(reference) - min(reference), 1.0)
         near = np.array([s for s in scores if min(reference) - width < s < max(reference) + 20 * width])
         log_p, log_q = SmoothP.of(reference).logs(near)
-        found, _ = RULES[rule](np.stack([log_p] * 2, -1), np.stack([log_q] * 2, -1))  # type: ignore[index]
+        found, _ = combined(rule, np.stack([log_p] * 2, -1), np.stack([log_q] * 2, -1))  # type: ignore[index]
         assert (np.argsort(found) == np.argsort(near)).all()
         assert len(np.unique(found)) == len(near)
 
     def test_the_order_of_the_parts_does_not_matter(self, rule: str) -> None:
         p = np.random.default_rng(0).uniform(size=(30, 4))
-        one, terms = RULES[rule](*both(p))  # type: ignore[index]
-        other, reversed_terms = RULES[rule](*both(p[:, ::-1]))  # type: ignore[index]
+        one, terms = combined(rule, *both(p))  # type: ignore[index]
+        other, reversed_terms = combined(rule, *both(p[:, ::-1]))  # type: ignore[index]
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(terms, reversed_terms[:, ::-1], rtol=1e-10, atol=1e-12)
 
@@ -115,7 +115,7 @@ class TestRules:
         log_p = np.array([[-1e4, -1e-300], [-1e-300, -1e4], [-1e4, -1e4], [-1e-300, -1e-300]])
         log_q = np.array([[-1e-300, -1e4], [-1e4, -1e-300], [-1e-300, -1e-300], [-1e4, -1e4]])
         with np.errstate(all="raise", under="ignore"):
-            found, terms = RULES[rule](log_p, log_q)  # type: ignore[index]
+            found, terms = combined(rule, log_p, log_q)  # type: ignore[index]
         assert np.isfinite(found).all() and np.isfinite(terms).all()
         assert found[2] >= found[0] >= found[3]
 
@@ -123,7 +123,7 @@ class TestRules:
 def test_rules_are_those_of_the_books() -> None:
     p = np.random.default_rng(0).uniform(size=(20, 3))
     for row, fisher, stouffer, least, cauchy in zip(
-        p, *(RULES[rule](*both(p))[0] for rule in ("fisher", "stouffer", "min", "cauchy")), strict=True
+        p, *(combined(rule, *both(p))[0] for rule in ("fisher", "stouffer", "min", "cauchy")), strict=True
     ):
         assert fisher == pytest.approx(combine_pvalues(row, method="fisher").statistic)
         assert stouffer == pytest.approx(norm.isf(row).sum() / math.sqrt(3))
@@ -132,5 +132,5 @@ def test_rules_are_those_of_the_books() -> None:
 
 
 def test_with_the_smallest_alone_the_most_suspicious_part_speaks() -> None:
-    _, terms = RULES["min"](*both(np.array([[0.2, 0.01, 0.9]])))
+    _, terms = combined("min", *both(np.array([[0.2, 0.01, 0.9]])))
     assert terms[0, 0] == terms[0, 2] == 0 < terms[0, 1]

@@ -16,6 +16,7 @@ from verovolto.calibration.thresholds import Calibration, find_threshold, one_cl
 from verovolto.commands.compare import compare
 from verovolto.commands.evaluate import evaluate
 from verovolto.core.errors import CalibrationError, InputError, SplitError
+from verovolto.data.look import look_at
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.run import evaluate as evaluate_detector
 from verovolto.report.evaluation_page import write_report
@@ -148,6 +149,10 @@ class _Faces:
         return self.n
 
     def select(self, **_: str) -> _Faces:
+        return self
+
+    def seen_by(self, crop_rule: dict[str, Any] | None) -> _Faces:
+        assert look_at(self.crop_rule, crop_rule) is None
         return self
 
     def columns(self, *_: str) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from tests.faces.bright import RULE, BrightSquares
 from tests.scanning.drawn import film, walk
 from verovolto import Detector
 from verovolto.core.errors import DetectorError, InputError
-from verovolto.data.crop_rule import TIGHT
+from verovolto.data.crop_rule import TIGHT, WIDE
 from verovolto.data.face_batch import to_batch
 from verovolto.data.faceset import FaceSet
+from verovolto.data.look import Look
+from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import halve
 from verovolto.detectors.calibrate import calibrated
 from verovolto.detectors.fusion.detector import FusedDetector, check_parts, reference_scores
@@ -91,6 +94,28 @@ def fused(data: Path, vae: Path, typicality: Path, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def faces() -> list[Image.Image]:
     return [draw_face(900 + i, size=40 + i, smooth=i % 2 == 0) for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def wide_data(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wide") / "faces"
+    shutil.copytree(data, folder)
+    (folder / "faceset.json").write_text(json.dumps({"crop_rule": WIDE.to_dict()}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def looks(wide_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    place = tmp_path_factory.mktemp("looks")
+    found = []
+    for rule, model in ((TIGHT, "oc-fakedect1"), (WIDE, "oc-ae")):
+        run = finished(wide_data, place / model, model)
+        detector = Detector.load(run)
+        assert detector.preprocessing is not None
+        detector.preprocessing = replace(detector.preprocessing, crop_rule=rule.to_dict())
+        detector.save(run / "detector")
+        found.append(run)
+    return found[0], found[1]
 
 
 class TestTypicality:
@@ -264,6 +289,96 @@ class TestFusion:
         found = fused.scan(clip, fps=None, false_alarm=0.1, crop=str(tmp_path / "rule.json"), pictures=True)
         assert found.to_dict()["detector"]["name"] == "fusion" and len(found.files) == 1
         assert found.files[0].verdict in ("suspect", "no sign found", "cannot tell")
+
+
+class TestLooks:
+    """Parts that look at different crops of one face: a tight one, and the wide one that it is cut from."""
+
+    def test_each_part_sees_its_own_look(
+        self, command_line: Command, looks: tuple[Path, Path], wide_data: Path, tmp_path: Path
+    ) -> None:
+        code, out, err = command_line(
+            "fuse",
+            *looks,
+            "--data",
+            wide_data,
+            "--out",
+            tmp_path / "run",
+            "--rule",
+            "stouffer",
+            "--weights",
+            1,
+            3,
+        )
+        assert code == 0 and "look at 0.86 and 1.3 x the face's box, weighted 1 : 3" in out, err + out
+        fused = Detector.load(tmp_path / "run")
+        assert isinstance(fused, FusedDetector) and fused.crop_rule == WIDE.to_dict()
+        faces = FaceSet.open(wide_data).select(split="test").take(range(6))
+        images = [faces.image(i) for i in range(6)]
+        scores = fused.score(images, batch_size=6)
+        cut = faces.seen_by(TIGHT.to_dict())
+        tight, wide = (Detector.load(run) for run in looks)
+        torch.testing.assert_close(
+            scores["part0-oc-fakedect1"], tight.score([cut.image(i) for i in range(6)]).score
+        )
+        torch.testing.assert_close(scores["part1-oc-ae"], wide.score(images).score)
+        heavier, _ = fused._combined([scores["part0-oc-fakedect1"], scores["part1-oc-ae"]])
+        np.testing.assert_allclose(scores.score.numpy(), heavier, rtol=1e-5)
+        explained = fused.explain(images)
+        assert explained is not None and torch.equal(
+            explained.inputs,
+            wide.explain(images).inputs,  # type: ignore[union-attr]
+        )
+
+    def test_a_wide_set_is_evaluated_by_a_tight_detector(
+        self, command_line: Command, looks: tuple[Path, Path], wide_data: Path, tmp_path: Path
+    ) -> None:
+        code, _, err = command_line(
+            "evaluate",
+            looks[0],
+            "--data",
+            wide_data,
+            "--split",
+            "test",
+            "--out",
+            tmp_path / "test",
+            "--resamples",
+            20,
+        )
+        assert code == 0, err
+        faces = FaceSet.open(wide_data).select(split="test")
+        cut = faces.seen_by(TIGHT.to_dict())
+        expected = Detector.load(looks[0]).score([cut.image(i) for i in range(len(cut))]).score.numpy()
+        np.testing.assert_allclose(
+            ScoreTable.read(tmp_path / "test/scores.parquet").values("rmse"), expected, rtol=1e-4
+        )
+
+    def test_the_map_of_a_look_lies_where_it_was_cut(self, looks: tuple[Path, Path], data: Path) -> None:
+        tight, wide = (Detector.load(run) for run in looks)
+        values = [part.calibration[part.default_score].values for part in (tight, wide)]
+        silent = replace_maps(wide)
+        fused = FusedDetector(detectors=[tight, silent], references=values)
+        image = FaceSet.open(data).image(0)
+        found = fused.score_batch(to_batch([image]), anomaly_map=True).anomaly_map
+        assert found is not None
+        side = found.shape[-1]
+        x0, y0, x1, y1 = Look.within(WIDE, TIGHT).box(side)
+        around = found.clone()
+        around[:, y0:y1, x0:x1] = 0
+        assert side == round(32 * 1.3 / 0.86) and found.sum() > 0 and around.sum() == 0
+
+    @pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, float("nan"))])
+    def test_weights_that_are_none(self, looks: tuple[Path, Path], weights: tuple[float, ...]) -> None:
+        parts = [Detector.load(run) for run in looks]
+        with pytest.raises(InputError, match="are none for 2 parts"):
+            FusedDetector(detectors=parts, references=[np.arange(9.0)] * 2, weights=weights)
+
+
+def replace_maps(detector: Detector) -> Detector:
+    """The detector without anomaly maps."""
+    score_batch = detector.score_batch
+    detector.score_batch = lambda batch, anomaly_map=False: score_batch(batch)  # type: ignore[method-assign]
+    return detector
 
 
 class TestRefusals:

@@ -23,8 +23,9 @@ from tests.training.resume import (
 )
 from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, SplitError, TrainingError
-from verovolto.data.crop_rule import FFPP, TIGHT
+from verovolto.data.crop_rule import FFPP, TIGHT, WIDE
 from verovolto.data.faceset import FaceSet
+from verovolto.data.look import Look
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.fitting import Key
 from verovolto.detectors.registry import TrainConfig, flat
@@ -142,6 +143,19 @@ def test_the_crop_rule_of_a_set_goes_with_the_detector(face_set: Path, tmp_path:
     )
     with pytest.raises(InputError, match="--crop-rule tight is not the rule that"):
         load_training_data(tiny(tmp_path / "set", tmp_path / "b", crop_rule="tight"))
+    (tmp_path / "set/faceset.json").write_text(json.dumps({"crop_rule": WIDE.to_dict()}))
+    wide, narrow = (
+        load_training_data(tiny(tmp_path / "set", tmp_path / "a", crop_rule=rule))
+        for rule in ("wide", "tight")
+    )
+    assert (wide.crop_rule, narrow.crop_rule) == (WIDE.to_dict(), TIGHT.to_dict())
+    look = Look.within(WIDE, TIGHT)
+    for part in ("train", "choose", "calibrate"):
+        cut = look.cut(getattr(wide, part).image(0))
+        assert (
+            torch.equal(getattr(narrow, part).image(0), cut)
+            and cut.shape[1] < getattr(wide, part).image(0).shape[1]
+        )
     with pytest.raises(InputError, match="--crop-rule tigth is neither a rule nor a file"):
         load_training_data(tiny(face_set, tmp_path / "b", crop_rule="tigth"))
 

@@ -106,40 +106,47 @@ def _log_rest(log_p: Array) -> Array:
     return np.where(near_one, for_near, np.log1p(-np.exp(np.where(near_one, -1.0, log_p))))
 
 
-def fisher(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """Fisher's (1925), -2 sum log p: chi square of 2k degrees for independent parts. One strong one is enough."""
-    terms = -2 * log_p
+def fisher(log_p: Array, log_q: Array, weights: Array) -> tuple[Array, Array]:
+    """Fisher's (1925), -2 sum log p: chi square of 2k degrees for independent parts. One strong one is enough.
+
+    With weights it is Good's (J. R. Stat. Soc. B 17, 1955), -2 sum w log p.
+    """
+    terms = -2 * weights * log_p
     return terms.sum(-1), terms
 
 
-def stouffer(log_p: Array, log_q: Array) -> tuple[Array, Array]:
+def stouffer(log_p: Array, log_q: Array, weights: Array) -> tuple[Array, Array]:
     """Stouffer's (1949), sum of z = Phi^-1(1 - p) over sqrt(k): normal for independent parts.
 
-    All parts count, also where a face is more typical than most.
+    All parts count, also where a face is more typical than most. With weights it is Liptak's (1958),
+    sum w z over sqrt(sum w^2).
     """
     z = np.where(log_q < log_p, -ndtri_exp(log_p), ndtri_exp(log_q))
     # Beyond some 1e9 standard deviations logarithms of p cannot be told apart; no reference of real faces gets there.
     z = np.clip(z, -1e9, 1e9)
-    terms = z / math.sqrt(z.shape[-1])
+    terms = weights * z / np.sqrt((weights**2).sum())
     return terms.sum(-1), terms
 
 
-def smallest(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """Tippett's (1931), -log of the smallest p: the most suspicious part alone counts."""
-    terms = -log_p
+def smallest(log_p: Array, log_q: Array, weights: Array) -> tuple[Array, Array]:
+    """Tippett's (1931), -log of the smallest p: the most suspicious part alone counts.
+
+    With weights it is the smallest p / w (Genovese, Roeder & Wasserman, Biometrika 93, 2006).
+    """
+    terms = np.log(weights) - log_p
     least = terms.max(-1)
     return least, np.where(terms == least[..., None], terms, 0.0)
 
 
-def cauchy(log_p: Array, log_q: Array) -> tuple[Array, Array]:
-    """Liu & Xie's (J. Am. Stat. Assoc. 115, 2020): arsinh of the mean of tan((1/2 - p) pi).
+def cauchy(log_p: Array, log_q: Array, weights: Array) -> tuple[Array, Array]:
+    """Liu & Xie's (J. Am. Stat. Assoc. 115, 2020): arsinh of the (weighted) mean of tan((1/2 - p) pi).
 
     Its tail is the same however the parts depend on each other. arsinh keeps the order and enough digits.
     """
     # log |cot(pi t)| of the smaller of p and 1 - p; 1 / (pi t) is it to the last digit before t underflows.
     least = np.minimum(log_p, log_q)
     angle = math.pi * np.exp(np.maximum(least, -20.0))
-    size = np.where(least > -20, np.log(1 / np.tan(angle)), -least - math.log(math.pi))
+    size = np.where(least > -20, np.log(1 / np.tan(angle)), -least - math.log(math.pi)) + np.log(weights)
     suspicious = log_p <= log_q
     for_fake, for_real = (
         np.logaddexp.reduce(np.where(of, size, -np.inf), axis=-1) for of in (suspicious, ~suspicious)
@@ -156,11 +163,34 @@ def _arsinh_of_exp(log: Array) -> Array:
     return np.where(log > 20, log + math.log(2), np.arcsinh(np.exp(np.minimum(log, 20.0))))
 
 
-RULES: dict[FusionRule, Callable[[Array, Array], tuple[Array, Array]]] = {
+RULES: dict[FusionRule, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
     "fisher": fisher,
     "stouffer": stouffer,
     "min": smallest,
     "cauchy": cauchy,
 }
-"""Each takes log p and log(1 - p) `[..., k]` of `k` parts and gives the statistic `[...]`, higher = smaller p-values,
-and what each part adds to it `[..., k]`: above 0 where it speaks for a fake."""
+"""Each takes log p and log(1 - p) `[..., k]` of `k` parts and their weights `[k]`, above 0 and 1 on average. It gives
+the statistic `[...]`, higher = smaller p-values, and what each part adds to it `[..., k]`: above 0 where the part
+speaks for a fake."""
+
+
+def combined(
+    rule: FusionRule, log_p: Array, log_q: Array, weights: ArrayLike | None = None
+) -> tuple[Array, Array]:
+    """One statistic of several p-values by a rule of `RULES`.
+
+    Args:
+        rule: its name.
+        log_p: log p of `k` parts, `[..., k]`.
+        log_q: log(1 - p), likewise.
+        weights: of the parts `[k]`, above 0; only their ratios matter. None: all alike.
+
+    Returns:
+        The statistic `[...]`, higher = smaller p-values, and what each part adds to it `[..., k]`.
+
+    >>> statistic, terms = combined("fisher", np.log([0.01, 0.5]), np.log([0.99, 0.5]), weights=[3, 1])
+    >>> float(statistic.round(3)), terms.round(3).tolist()
+    (14.509, [13.816, 0.693])
+    """
+    given = np.ones(log_p.shape[-1]) if weights is None else np.asarray(weights, dtype=np.float64)
+    return RULES[rule](log_p, log_q, given / given.mean())

@@ -74,7 +74,7 @@ def convert(
     max_unreadable
         Largest share of images that may be unreadable, 0 to 1; beyond it the conversion fails.
     crop_rule
-        Rule by which the faces were cropped, kept with the set: ffpp, tight, dfdc, or a JSON file.
+        Rule by which the faces were cropped, kept with the set: ffpp, tight, dfdc, wide, or a JSON file.
     """
     from verovolto.core.progress import ProgressDisplay
     from verovolto.data.crop_rule import read_rule

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import check_out
@@ -21,6 +23,7 @@ def fuse(
     data: Path,
     out: Path,
     rule: FusionRule = "fisher",
+    weights: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative=())] = (),
     val_split: str = "val",
     seed: int | None = None,
 ) -> None:
@@ -29,6 +32,9 @@ def fuse(
     P-values come from the real faces of the selection split, threshold and p-value of the fusion from those of the
     calibration split (halves of the validation people), as for any detector; no fake is looked at. The parts lie
     inside the new folder, which needs nothing else.
+
+    Parts may look at different crops of a face, a tight and a wide one: give --data faces that were cropped by the
+    widest of their rules (`verovolto prepare --crop wide`), from which the others are cut.
 
     Parameters
     ----------
@@ -41,6 +47,9 @@ def fuse(
     rule
         fisher: the sum of the log p-values; stouffer: of their normal scores; min: the smallest p-value; cauchy: the
         mean of their Cauchy scores.
+    weights
+        How much each detector counts, in their order: a number above 0 for each; only ratios matter. Default: all
+        alike.
     val_split
         Split whose people are cut into selection and calibration split.
     seed
@@ -49,25 +58,33 @@ def fuse(
     from verovolto.data.faceset import FaceSet
     from verovolto.detectors.base import load_detector
     from verovolto.detectors.calibrate import calibrated
-    from verovolto.detectors.fusion.detector import FusedDetector, check_parts, reference_scores
+    from verovolto.detectors.fusion.detector import (
+        FusedDetector,
+        check_parts,
+        check_weights,
+        reference_scores,
+    )
     from verovolto.detectors.io import detector_folder
 
     check_out(out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty", hint="give a new --out")
     parts = [load_detector(detector_folder(folder)) for folder in detectors]
-    check_parts(parts)
+    crop_rule = check_parts(parts)
+    given = list(weights) or None
+    check_weights(given, len(parts))
     faces = FaceSet.open(data)
     seed = _common_seed(detectors, parts) if seed is None else seed
     for folder, part in zip(detectors, parts, strict=True):
         _check_unseen(folder, part, faces, val_split, seed)
         if part.crop_rule is None:
             print(f"warning: {folder} does not say how its faces were cropped", file=sys.stderr)
-    choose, calibrate = _halves(faces, parts, val_split, seed)
+    choose, calibrate = (half.seen_by(crop_rule) for half in _halves(faces, parts, val_split, seed))
     fused = FusedDetector(
         detectors=parts,
         references=[reference_scores(part, choose, faces.fingerprint()) for part in parts],
         rule=rule,
+        weights=given,
         metadata=_metadata(parts, faces, len(choose), val_split, seed),
     )
     detector = calibrated(fused, calibrate, seed=seed)

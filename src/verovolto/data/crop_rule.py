@@ -80,7 +80,11 @@ DFDC = CropRule(scale=0.86, dy=0.05)
 """Published crops of the DFDC training set, as measured on them by `benchmarks/face_detectors.py`: their centres lie
 0.04 to 0.07 below those of MTCNN's boxes, whatever is put around them."""
 
-RULES = {"ffpp": FFPP, "tight": TIGHT, "dfdc": DFDC}
+WIDE = CropRule(scale=1.3, border="reflect")
+"""The face with its surroundings. Never moved at the image's border, so that narrower looks can be cut from it
+(`data.look`)."""
+
+RULES = {"ffpp": FFPP, "tight": TIGHT, "dfdc": DFDC, "wide": WIDE}
 """Rules by name."""
 
 

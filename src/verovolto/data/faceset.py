@@ -18,8 +18,9 @@ from torch import Tensor
 
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.data.decode import decode_image
+from verovolto.data.look import Look, look_at
 from verovolto.data.schema import COLUMNS, check_names
-from verovolto.data.storage import Rows, Source, SplitSource, read_split_file
+from verovolto.data.storage import LookSource, Rows, Source, SplitSource, read_split_file
 from verovolto.data.storage.folder import open_folder, open_manifest
 from verovolto.data.storage.parquet import open_parquet, parquet_files
 from verovolto.data.tables import MANIFESTS, find_manifest
@@ -75,6 +76,20 @@ class FaceSet:
         """The same rows in other splits: `split` `[n]`, strings, null for none."""
         return FaceSet(SplitSource(JoinedSource([self]), split, path=self.path))
 
+    def seen_by(self, crop_rule: dict[str, Any] | None) -> FaceSet:
+        """The same faces as a detector of that crop rule sees them: cut out of the set's wider crops when decoded.
+
+        The set itself where one of the two rules is unknown, or they are one.
+
+        Raises:
+            InputError: the set's crops do not show what the rule asks for.
+        """
+        if look_at(self.crop_rule, crop_rule) is None:
+            return self
+        assert crop_rule is not None
+        base = self._source.base if isinstance(self._source, LookSource) else self._source
+        return FaceSet(LookSource(base, crop_rule), self._rows)
+
     @property
     def name(self) -> str:
         """Name of the set: as its files say, else its folder's."""
@@ -128,11 +143,21 @@ class FaceSet:
         """Image of row `i`, uint8 `[3, H, W]`, RGB. Raises `UnreadableImage`, which names the face."""
         encoded = self.encoded(i)
         try:
-            return decode_image(encoded, name="image")
+            return self.decode(i, encoded)
         except UnreadableImage as error:
             # The name is looked up only now: in a Parquet set it has to be read.
             reason = error.message.removeprefix("image: ")
             raise UnreadableImage(f"{self.face(i)}: {reason}") from error
+
+    def decode(self, i: int, encoded: bytes) -> Tensor:
+        """The face of row `i` out of its encoded image; raises `UnreadableImage`, which calls it `image`."""
+        image = decode_image(encoded, name="image")
+        look = self.look(i)
+        return image if look is None else look.cut(image)
+
+    def look(self, i: int) -> Look | None:
+        """What of the image of row `i` is the face; None for all of it (see `seen_by`)."""
+        return self._source.look(self._row(i))
 
     def face(self, i: int) -> str:
         """The id of row `i`."""
@@ -292,6 +317,11 @@ class JoinedSource:
         """See `Source.encoded`."""
         each, of_set = self._where(row)
         return self.sets[each].encoded(of_set)
+
+    def look(self, row: int) -> Look | None:
+        """See `Source.look`."""
+        each, of_set = self._where(row)
+        return self.sets[each].look(of_set)
 
     def blocks(self, rows: Rows) -> Rows:
         """See `Source.blocks`."""

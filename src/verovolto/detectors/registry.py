@@ -112,8 +112,9 @@ class TrainConfig:
     val_split: str = "val"
     """Split whose people are cut in two: one half selects the epoch, the other calibrates the thresholds."""
     crop_rule: str | None = None
-    """Rule by which the faces were cropped, where the set does not say: ffpp, tight, dfdc, or a JSON file. It goes with
-    the detector, which then crops faces out of photos and videos by it."""
+    """Rule by which faces are looked at: ffpp, tight, dfdc, wide, or a JSON file. Sets that do not say how they were
+    cropped are taken to be cropped by it, wider crops (prepare --crop wide) are cut down to it. It goes with the
+    detector, which crops faces out of photos and videos by it. Default: the rule of the set."""
     limit: int | None = None
     """Use this many training faces at most, drawn by the seed."""
     max_unreadable: float = 0.01

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.core.progress import track
-from verovolto.data.decode import decode_image
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
@@ -61,9 +60,9 @@ def read_batch(faces: FaceSet, start: int, stop: int) -> tuple[list[int], FaceBa
     rows, images, sizes = [], [], []
     for row, encoded in _encoded(faces, range(start, stop)):
         try:
-            images.append(decode_image(encoded, name=f"face {row}"))
+            images.append(faces.decode(row, encoded))
         except UnreadableImage as error:
-            reason = error.message.removeprefix(f"face {row}: ")
+            reason = error.message.removeprefix("image: ")
             print(f"skipped: {faces.face(row)}: {reason}", file=sys.stderr)
             continue
         rows.append(row)

@@ -164,18 +164,19 @@ def _used(metadata: Mapping[str, Any]) -> Iterator[tuple[str | None, set[str]]]:
         yield from _used(part)
 
 
-def check_crop(detector: Detector, faces: FaceSet, any_crop: bool) -> None:
-    """Refuse faces cropped by another rule, or only warn with `any_crop`: at another scale every face is an anomaly.
+def seen_by(detector: Detector, faces: FaceSet, any_crop: bool) -> FaceSet:
+    """The faces as the detector looks at them: cut from wider crops, where they show what its crop rule asks for.
+
+    Others are refused, or taken as they are with a warning by `any_crop`: at another scale every face is an anomaly.
 
     Raises:
-        InputError: When the crop rules are known and differ.
+        InputError: When the crop rules are known, and the crops do not show what the detector's asks for.
     """
-    rule = detector.crop_rule
-    if rule is None or faces.crop_rule is None or rule == faces.crop_rule:
-        return
-    message = (
-        f"the faces of {faces.path} were cropped by {faces.crop_rule}, the detector was trained on {rule}"
-    )
-    if not any_crop:
-        raise InputError(message, hint="crop them by the detector's rule, or go on with --any-crop")
+    try:
+        return faces.seen_by(detector.crop_rule)
+    except InputError as error:
+        message = f"{faces.path}: {error.message}"
+        if not any_crop:
+            raise InputError(message, hint=f"{error.hint}; or go on with --any-crop") from error
     print(f"warning: {message}", file=sys.stderr)
+    return faces

@@ -16,7 +16,7 @@ from verovolto.detectors.base import Detector
 from verovolto.detectors.score_faces import score_faces
 from verovolto.evaluation.false_alarms import false_alarm_rates, text
 from verovolto.evaluation.groups import clusters_of
-from verovolto.evaluation.preflight import EvaluationSettings, check_crop
+from verovolto.evaluation.preflight import EvaluationSettings, seen_by
 
 
 def reals_alone(whole: FaceSet, split: str) -> FaceSet | None:
@@ -39,7 +39,7 @@ def evaluate_reals(detector: Detector, faces: FaceSet, settings: EvaluationSetti
     Raises:
         InputError: the detector is not calibrated, or the faces were cropped by another rule.
     """
-    check_crop(detector, faces, settings.any_crop)
+    faces = seen_by(detector, faces, settings.any_crop)
     score = settings.score or detector.default_score
     known = detector.calibration.get(score)
     if known is None:

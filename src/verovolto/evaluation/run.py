@@ -33,7 +33,7 @@ from verovolto.evaluation.corrupted_scores import CorruptedScores, plan_corrupti
 from verovolto.evaluation.evaluate import correlations, evaluate_scores
 from verovolto.evaluation.false_alarms import Groups, false_alarm_rates
 from verovolto.evaluation.groups import clusters_of
-from verovolto.evaluation.preflight import EvaluationSettings, check_crop, check_scorable, exposure_warning
+from verovolto.evaluation.preflight import EvaluationSettings, check_scorable, exposure_warning, seen_by
 from verovolto.evaluation.robustness import evaluate_robustness
 
 HELD_OUT = ("calibrate", "val")
@@ -124,7 +124,7 @@ def evaluate(
     whole = data if isinstance(data, FaceSet) else FaceSet.open(data)
     path = str(data.path if isinstance(data, FaceSet) else data)
     faces = whole if split == "all" else whole.select(split=split)
-    check_crop(loaded, faces, settings.any_crop)
+    faces = seen_by(loaded, faces, settings.any_crop)
     check_scorable(loaded, faces, settings)
     groups = settings.groups_of(faces)
     if (warning := exposure_warning(loaded, whole, split)) is not None:

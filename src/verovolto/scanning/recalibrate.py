@@ -86,13 +86,13 @@ def _faces(
     if not path.is_dir():
         raise InputError(f"{path} is not a folder", hint="give folders of photographs and videos to --reals")
     if (path / "prepare.json").is_file() or any(path.glob("*.parquet")):
-        faces = FaceSet.open(path)
-        if faces.crop_rule not in (None, rule.to_dict()):
+        try:
+            return FaceSet.open(path).seen_by(rule.to_dict())
+        except InputError as error:
             raise InputError(
-                f"the faces of {path} were cut by another rule than the detector's",
+                f"{path}: {error.message}",
                 hint="give the folder of the photographs and videos to --reals",
-            )
-        return faces
+            ) from error
     prepare(
         path, work, label=None if _has_layout(path) else "real", fps=fps, crop=rule, face_detector=rule.detector,
         workers=workers, one_class=True, on_progress=on_progress,

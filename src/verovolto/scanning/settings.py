@@ -148,6 +148,6 @@ def rule_of(detector: Detector, given: CropRule | None) -> CropRule:
     if rule is None:
         raise InputError(
             f"the detector {detector.name} does not say how the faces it was trained on were cropped",
-            hint="say it with --crop: tight, ffpp, dfdc, or a JSON file",
+            hint="say it with --crop: tight, ffpp, dfdc, wide, or a JSON file",
         )
     return rule

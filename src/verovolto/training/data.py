@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from verovolto.core.errors import DataError, InputError
-from verovolto.data.crop_rule import read_rule
+from verovolto.data.crop_rule import CropRule, read_rule
 from verovolto.data.faceset import FaceSet
+from verovolto.data.look import shows
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, halve, make_splits
 from verovolto.detectors.fitting import TrainingData
 from verovolto.detectors.registry import TrainConfig
@@ -33,7 +34,8 @@ def load_training_data(config: TrainConfig, *, leaky: bool = False) -> TrainingD
     sets = [FaceSet.open(config.data), *(_with_splits(FaceSet.open(path), config) for path in config.reals)]
     for faces in sets:
         check_disjoint(faces.columns(*_OF_SPLITS), leaky=leaky)
-    parts = [_parts(faces, config) for faces in sets]
+    rule = _crop_rule(sets, config.crop_rule)
+    parts = [tuple(part.seen_by(rule) for part in _parts(faces, config)) for faces in sets]
     train, choose, calibrate = (
         of[0] if len(of) == 1 else FaceSet.join([each for each in of if len(each)])
         for of in zip(*parts, strict=True)
@@ -44,8 +46,7 @@ def load_training_data(config: TrainConfig, *, leaky: bool = False) -> TrainingD
             hint=f"each needs {_FEWEST_CHOOSE} at least: cut larger splits with verovolto data split, or add faces",
         )
     return TrainingData(
-        train=train, choose=choose, calibrate=calibrate, fingerprint=_fingerprint(sets),
-        crop_rule=_crop_rule(train if config.reals else sets[0], config.crop_rule),
+        train=train, choose=choose, calibrate=calibrate, fingerprint=_fingerprint(sets), crop_rule=rule
     )  # fmt: skip
 
 
@@ -75,14 +76,16 @@ def _fingerprint(sets: Sequence[FaceSet]) -> str:
     return prints[0] if len(prints) == 1 else hashlib.sha256("\n".join(prints).encode()).hexdigest()
 
 
-def _crop_rule(faces: FaceSet, given: str | None) -> dict[str, Any] | None:
-    """The rule that the set names, else the one given; refused where the two differ."""
+def _crop_rule(sets: Sequence[FaceSet], given: str | None) -> dict[str, Any] | None:
+    """The rule given, which each set's crops must show; else the one that the sets name."""
     if given is None:
-        return faces.crop_rule
-    rule = read_rule(given, flag="--crop-rule").to_dict()
-    if faces.crop_rule not in (None, rule):
-        raise InputError(
-            f"--crop-rule {given} is not the rule that {faces.path} was cropped by: {faces.crop_rule}",
-            hint="leave the flag out",
-        )
-    return rule
+        return next((faces.crop_rule for faces in sets if faces.crop_rule is not None), None)
+    rule = read_rule(given, flag="--crop-rule")
+    for faces in sets:
+        if faces.crop_rule is not None and not shows(CropRule.from_dict(faces.crop_rule), rule):
+            raise InputError(
+                f"--crop-rule {given} is not the rule that {faces.path} was cropped by, nor do its crops show what it "
+                f"asks for: {faces.crop_rule}",
+                hint="leave the flag out, or crop them by that rule or wider: verovolto prepare --crop wide",
+            )
+    return rule.to_dict()

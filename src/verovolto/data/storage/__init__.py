@@ -15,10 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from verovolto.core.errors import DataError
 from verovolto.core.files import atomic_path
+from verovolto.data.look import Look, look_at
 from verovolto.data.schema import pack_metadata, read_metadata
 
 Rows = npt.NDArray[np.int64]
@@ -50,6 +52,10 @@ class Source(Protocol):
         """Encoded image of a row."""
         ...
 
+    def look(self, row: int) -> Look | None:
+        """What of the image is the row's face; None for all of it."""
+        ...
+
     def blocks(self, rows: Rows) -> Rows:
         """Row group of each of `rows`."""
         ...
@@ -70,6 +76,7 @@ class SplitSource:
         self.base, self.split, self.path = base, split, path
         self.name, self.crop_rule, self.left_out = base.name, base.crop_rule, base.left_out
         self.names, self.encoded, self.blocks, self.sizes = base.names, base.encoded, base.blocks, base.sizes
+        self.look = base.look
 
     def __len__(self) -> int:
         return len(self.base)
@@ -79,6 +86,42 @@ class SplitSource:
         table = self.base.table([name for name in names if name != "split"], start, stop)
         split = self.split.slice(start, stop - start)
         return pa.table({name: split if name == "split" else table[name] for name in names})
+
+
+class LookSource:
+    """A set seen by a narrower crop rule than it was cut by. Other methods are the set's own.
+
+    Raises:
+        InputError: the set's crops do not show what the rule asks for.
+    """
+
+    def __init__(self, base: Source, crop_rule: dict[str, Any]) -> None:
+        self.base = base
+        self.crop_rule: dict[str, Any] | None = crop_rule
+        self.path, self.name, self.left_out = base.path, base.name, base.left_out
+        self.names, self.encoded, self.blocks, self.sizes = base.names, base.encoded, base.blocks, base.sizes
+        self._look = look_at(base.crop_rule, crop_rule)
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def table(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
+        """See `Source.table`; sizes and boxes are those of what is cut out."""
+        table = self.base.table(names, start, stop)
+        if self._look is None:
+            return table
+        for name in {"crop_width", "crop_height"} & {*names}:
+            sides = pc.round(pc.multiply(table[name], self._look.side)).cast(pa.int32())
+            table = table.set_column(table.schema.get_field_index(name), name, sides)
+        if "box" in names:
+            boxes = [None if box is None else self._look.in_box(box) for box in table["box"].to_pylist()]
+            column = pa.array(boxes, table.schema.field("box").type)
+            table = table.set_column(table.schema.get_field_index("box"), "box", column)
+        return table
+
+    def look(self, row: int) -> Look | None:
+        """See `Source.look`."""
+        return self._look
 
 
 def write_split_file(

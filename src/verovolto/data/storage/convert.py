@@ -62,11 +62,16 @@ def convert_set(
 
     Raises:
         DataError: if more images cannot be read, or all of a class, or if `out` holds anything else.
-        InputError: for options out of range.
+        InputError: for options out of range, and for a set that is a look into wider crops (`FaceSet.seen_by`).
     """
     if shard_rows < BLOCK or not 0 <= max_unreadable <= 1:
         raise InputError(
             f"shard rows {shard_rows}, max unreadable {max_unreadable}: at least {BLOCK}, and 0 to 1"
+        )
+    if len(faces) and faces.look(0) is not None:
+        raise InputError(
+            "looks into wider crops cannot be written without encoding them anew",
+            hint="convert the set itself, or prepare one by the narrower rule",
         )
     count = -(-len(faces) // shard_rows)
     meta = {

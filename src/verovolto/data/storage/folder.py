@@ -30,6 +30,7 @@ from verovolto.data.layouts.disk import (
     walk,
 )
 from verovolto.data.layouts.plain import forms_of, people_of
+from verovolto.data.look import Look
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
 from verovolto.data.storage import BLOCK, Rows
 from verovolto.data.tables import path_column, read_csv, separator_hint, shown
@@ -69,6 +70,10 @@ class FolderSource:
             return (self.path / name).read_bytes()
         except OSError as error:
             raise UnreadableImage(f"{name}: {error.strerror}") from error
+
+    def look(self, row: int) -> Look | None:
+        """See `Source.look`."""
+        return None
 
     def blocks(self, rows: Rows) -> Rows:
         """See `Source.blocks`."""

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.core.files import atomic_path
+from verovolto.data.look import Look
 from verovolto.data.schema import (
     IMAGE,
     check_names,
@@ -125,6 +126,10 @@ class ParquetSource:
         if value is None:
             raise UnreadableImage(f"row {row} of {self.path}: it has no image")
         return bytes(value)
+
+    def look(self, row: int) -> Look | None:
+        """See `Source.look`."""
+        return None
 
     def blocks(self, rows: Rows) -> Rows:
         """See `Source.blocks`."""
