@@ -103,26 +103,21 @@ def test_a_job_array_scans_each_file_once(tmp_path: Path) -> None:
     assert set(re.findall(r" (--[a-z]+)", script.split("\nverovolto scan")[1])) <= COMMANDS["scan"]
     command = tmp_path / "bin" / "verovolto"
     command.parent.mkdir()
-    command.write_text('#!/bin/bash\nfor out; do [ "$last" = --json ] && break; last=$out; done\n'
-                       'printf "%s\\n" "$@" > "$out"\nexit 1\n')  # fmt: skip
+    command.write_text('#!/bin/bash\nprintf "%s\\n" "$@" > given\nexit ${CODE:-1}\n')
     command.chmod(0o755)
-    for number in range(5):
-        (tmp_path / "archive" / "deep").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "archive" / "deep" / f"a file {number}.png").touch()
 
-    def task(number: int) -> list[str]:
+    def task(number: int, **more: str) -> int:
         given = {"PATH": f"{command.parent}:{os.environ['PATH']}", "VEROVOLTO_DETECTOR": "lite0",
                  "SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": "2"}  # fmt: skip
-        words = ["bash", str(EXAMPLES / "slurm" / "scan.sbatch"), "archive", "results"]
-        subprocess.run(words, cwd=tmp_path, env=os.environ | given, check=True, capture_output=True)
-        words = (tmp_path / "results" / f"{number}.json").read_text().splitlines()
-        assert words[0] == "scan" and words[-2:] == ["--detector", "lite0"]
-        return [word for word in words if "file" in word]
+        words = ["bash", str(EXAMPLES / "slurm" / "scan.sbatch"), "my files.txt", "results"]
+        return subprocess.run(words, cwd=tmp_path, env=os.environ | given | more, check=False).returncode
 
-    files = [f"archive/deep/a file {number}.png" for number in range(5)]
-    assert (task(0), task(1)) == (files[1::2], files[0::2])
-    command.unlink()
-    assert task(1) == files[0::2], "what is done is not done again"
+    assert "#SBATCH --array=1-" in script, "shards count from 1"
+    assert (task(1), task(2)) == (0, 0)
+    words = (tmp_path / "given").read_text().splitlines()
+    assert words[:7] == ["scan", "--list", "my files.txt", "--out", "results", "--shard", "2/2"]
+    assert words[7:] == ["--workers", "1", "--detector", "lite0"]
+    assert task(2, CODE="2") != 0, "wrong use, or a full disk, is a failure"
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,79 @@ def test_files_are_written_before_the_table_is_printed(
     assert code == 0 and there == [True, True]
 
 
+class TestKept:
+    """`--list`, `--out` and `--shard`, and what is made of the kept results afterwards."""
+
+    @pytest.fixture
+    def listed(self, tmp_path: Path, clip: Path) -> Path:
+        """A list of a clip, a photo and a file that is not there."""
+        photo(tmp_path / "a.png")
+        names = [clip, tmp_path / "a.png", tmp_path / "gone.mp4"]
+        (tmp_path / "files.txt").write_text("# three\n" + "\n".join(map(str, names)) + "\n")
+        return tmp_path / "files.txt"
+
+    def test_shards_first_and_json_and_report_afterwards(
+        self, run: Command, flags: tuple[object, ...], listed: Path, tmp_path: Path
+    ) -> None:
+        out, found = tmp_path / "kept", tmp_path / "r.json"
+        code, said, err = run("--list", listed, "--out", out, "--shard", "2/2", *flags)
+        assert (code, said) == (0, "") and "1 files: " in err
+        code, said, _ = run("--out", out, "--json", found)
+        assert code == 1 and "1 cannot tell, 2 not reached, of 3 files" in said
+        code, _, err = run("--list", listed, "--out", out, "--shard", "1/2", *flags)
+        assert code == 1 and "2 files, 1 of them could not be scanned" in err
+        code, said, _ = run("--out", out, "--json", found, "--report", tmp_path / "page")
+        assert code == 1 and "1 not scanned, of 3 files" in said and "parts/*/*.parquet" in said
+        values = json.loads(found.read_text())
+        assert [Path(one["path"]).name for one in values["media"]] == ["a clip.mp4", "a.png", "gone.mp4"]
+        assert values["counts"]["not_reached"] == 0 and f"--list {listed}" in values["run"]["command"]
+        page = (tmp_path / "page/report.html").read_text()
+        assert "a clip.mp4" in page and str(out) in page and list((tmp_path / "page/figures").glob("*.png"))
+
+    def test_in_one_go(self, run: Command, flags: tuple[object, ...], listed: Path, tmp_path: Path) -> None:
+        words = ("--list", listed, "--out", tmp_path / "kept", "--json", "-", *flags)
+        code, out, err = run(*words)
+        assert code == 1 and len(json.loads(out)["media"]) == 3 and "3 files, 1 of them" in err
+        code, again, err = run(*words)
+        assert again == out and "3 files (2 were there)" in err
+
+    def test_a_list_alone_is_a_way_to_name_files(
+        self, run: Command, flags: tuple[object, ...], listed: Path, tmp_path: Path
+    ) -> None:
+        code, out, _ = run(tmp_path / "a.png", "--list", listed, "--json", "-", *flags)
+        assert code == 1 and len(json.loads(out)["media"]) == 3
+
+    @pytest.mark.parametrize(
+        ("words", "match"),
+        [
+            (("--shard", "1/2", "--list", "{list}"), "give --out DIR"),
+            (("--shard", "1/2", "--list", "{list}", "--out", "{out}", "--json", "-"), "part of the result"),
+            (("--shard", "3/2", "--list", "{list}", "--out", "{out}"), "no part of a whole"),
+            (("--list", "{out}", "--out", "{out}"), "there is no list"),
+            (("--out", "{out}", "--json", "-"), "holds no scan"),
+            (("--list", "{list}", "--out", "{list}"), "is a file"),
+            (("--shard", "1/2", "--out", "{out}"), "names no files"),
+        ],
+    )
+    def test_wrong_use(
+        self, run: Command, flags: tuple[object, ...], listed: Path, tmp_path: Path,
+        words: tuple[str, ...], match: str,
+    ) -> None:  # fmt: skip
+        code, _, err = run(*(word.format(list=listed, out=tmp_path / "kept") for word in words), *flags)
+        assert code == 2 and match in err and err.count("error: ") == 1
+
+    def test_a_full_disk(
+        self, run: Command, flags: tuple[object, ...], listed: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        words = ("--list", listed, "--out", tmp_path / "kept", *flags)
+        with monkeypatch.context() as full:
+            full.setattr("verovolto.scanning.parts.atomic_path", full_disk(tmp_path))
+            code, _, err = run(*words)
+            assert code == 2 and "the disk is full" in err
+        assert run(*words)[0] == 1
+
+
 class TestFaceDetector:
     """A face counts from the confidence of the face detector that is opened, whichever way it was chosen."""
 

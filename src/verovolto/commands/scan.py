@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 from cyclopts import Parameter
 
@@ -15,16 +15,21 @@ from verovolto.core.parallel import cores
 
 if TYPE_CHECKING:
     from verovolto.report.scan_output import ScanOutput
+    from verovolto.scanning.request import ScanRequest
     from verovolto.scanning.result import Scan
+    from verovolto.scanning.to_folder import Execute
 
 FPS, FALSE_ALARM, SMALLEST = 2.0, 0.05, 64.0
 STDOUT = "-"
 
 
 def scan(
-    paths: Annotated[list[Path], Parameter(negative=())],
+    paths: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     /,
     *,
+    list_file: Annotated[Path | None, Parameter(name="--list")] = None,
+    out: Path | None = None,
+    shard: str | None = None,
     detector: Path | None = None,
     fps: float = FPS,
     every_frame: bool = False,
@@ -50,10 +55,22 @@ def scan(
     known fakes that this detector misses. Files that cannot be read are named, and the rest is scanned; exit code 1
     then.
 
+    With --out every result is kept as soon as it is there, in a Parquet file of its own, and the same command goes on
+    after a kill: what is done is not done again, and files that failed are tried again. `verovolto scan --out DIR
+    --json FILE` scans nothing: it makes JSON, report or bundle of what DIR holds, without pictures.
+
     Parameters
     ----------
     paths
         Photos, videos and folders of them, mixed.
+    list_file
+        File of paths to scan, beside those given: text with one a line (blank lines and # comments are skipped), or
+        Parquet or CSV with a column path.
+    out
+        Folder that keeps the results, new or of the same scan (docs/scale.md). Several processes and machines may
+        share it.
+    shard
+        Scan this part of the files alone, such as 3/16, the third of sixteen: for job arrays, together with --out.
     detector
         Folder of a detector, or of the run that made it (verovolto train). [default: the one of the package]
     fps
@@ -92,19 +109,14 @@ def scan(
     workers
         Processes, one thread each; 0 for none but this one. [default: one a core, if there are several files]
     """
-    from verovolto.core.progress import ProgressDisplay
     from verovolto.report.scan_output import ScanOutput
     from verovolto.scanning.request import ScanRequest
 
-    for out in (report, bundle and bundle.parent):
-        if out is not None:
-            check_out(out)
-    if to_json not in (None, STDOUT):
-        if str(to_json).startswith("-"):
-            raise InputError(f"--json {to_json} is no file", hint="give a file, or - for standard output")
-        check_out(Path(str(to_json)).parent)
+    output = ScanOutput(json=to_json, report=report, bundle=bundle, hide_faces=no_faces, form=form)
+    _check(output, out, shard, named=bool(paths) or list_file is not None)
     request = ScanRequest(
         paths=tuple(paths),
+        list_file=list_file,
         detector=detector,
         fps=None if every_frame else fps,
         false_alarm=false_alarm,
@@ -116,7 +128,39 @@ def scan(
         max_megabytes=max_megabytes,
         trust_anchors=trust_anchors,
     )
-    output = ScanOutput(json=to_json, report=report, bundle=bundle, hide_faces=no_faces, form=form)
+    if out is None:
+        return _scan(request, output, workers)
+    if paths or list_file is not None:
+        done = keep_results(request, out, shard, workers)
+        if shard is not None:
+            return done
+    return _show_kept(out, output)
+
+
+def _check(output: ScanOutput, out: Path | None, shard: str | None, *, named: bool) -> None:
+    """Refuse before anything is scanned what cannot be written; `named`: there are files to scan."""
+    if shard is not None and not named:
+        raise InputError(f"--shard {shard} names no files", hint="give files or --list")
+    if shard is not None and out is None:
+        raise InputError("a shard has to be kept, to be put together with the others", hint="give --out DIR")
+    if shard is not None and output.wanted:
+        raise InputError(
+            "a shard is a part of the result",
+            hint="once all are done, verovolto scan --out DIR makes --json, --report and --bundle of the whole",
+        )
+    for folder in (output.report, output.bundle and output.bundle.parent, out):
+        if folder is not None:
+            check_out(folder)
+    if output.json not in (None, STDOUT):
+        if str(output.json).startswith("-"):
+            raise InputError(f"--json {output.json} is no file", hint="give a file, or - for standard output")
+        check_out(Path(str(output.json)).parent)
+
+
+def _scan(request: ScanRequest, output: ScanOutput, workers: int | None) -> int:
+    """Scan, and write the result."""
+    from verovolto.core.progress import ProgressDisplay
+
     command = shlex.join([*request.words(), *output.words()])
     with ProgressDisplay() as progress:
         task = progress.add_task("scanning", total=None)
@@ -136,6 +180,62 @@ def scan(
     return 0 if result.complete else 1
 
 
+def keep_results(
+    request: ScanRequest, out: Path, shard: str | None, workers: int | None, execute: Execute | None = None
+) -> int:
+    """Scan into a folder, and say what came of it; the exit code.
+
+    Args:
+        request: what is to be scanned, and how.
+        out: the folder.
+        shard: the part of the files, as `3/16`; None for all.
+        workers: processes.
+        execute: how jobs are spread, where not over processes of this machine.
+    """
+    from verovolto.core.parallel import run_jobs
+    from verovolto.core.progress import ProgressDisplay
+    from verovolto.scanning.file_list import Shard
+    from verovolto.scanning.to_folder import scan_to_folder
+
+    with ProgressDisplay() as progress:
+        task = progress.add_task("scanning", total=None)
+        kept = scan_to_folder(
+            request.detector_folder(),
+            request.files(),
+            out,
+            request.settings(),
+            shard=None if shard is None else Shard.read(shard),
+            workers=workers,
+            command=shlex.join([*request.words(), "--out", str(out)]),
+            execute=execute or run_jobs,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    failed = f", {kept.failed:,} of them could not be scanned" if kept.failed else ""
+    there = f" ({kept.already:,} were there)" if kept.already else ""
+    print(
+        "\n".join((f"{kept.files:,} files{there}{failed}: {out.resolve()}", *kept.left_out)), file=sys.stderr
+    )
+    return 1 if kept.failed else 0
+
+
+def _show_kept(out: Path, output: ScanOutput) -> int:
+    """Make of the kept results what is asked for, and count them: a table of them would have no end."""
+    from verovolto.report.scan_output import result_text
+    from verovolto.report.scan_text import kept_lines
+    from verovolto.scanning.to_folder import count_kept, read_scan
+
+    counts = count_kept(out)
+    stream = sys.stderr if output.json == STDOUT else sys.stdout
+    if output.wanted:
+        result = read_scan(out)
+        page = output.write(result, result.run.get("command") or "")
+        if output.json == STDOUT:
+            print(result_text(result), end="")
+        _say_where(page, output, stream)
+    print("\n".join(kept_lines(counts, out)), file=stream)
+    return 0 if counts.complete else 1
+
+
 def _write(result: Scan, output: ScanOutput, command: str) -> None:
     """Files first, so that a reader who leaves costs none; then the table, whatever became of the files."""
     from verovolto.report.scan_output import result_text
@@ -149,7 +249,10 @@ def _write(result: Scan, output: ScanOutput, command: str) -> None:
             print(result_text(result), end="")
         else:
             print("\n".join(text_result(result)))
-    stream = sys.stderr if output.json == STDOUT else sys.stdout
+    _say_where(page, output, sys.stderr if output.json == STDOUT else sys.stdout)
+
+
+def _say_where(page: Path | None, output: ScanOutput, stream: TextIO) -> None:
     if page is not None:
         print(f"report: {page.resolve()}", file=stream)
     if output.bundle is not None:

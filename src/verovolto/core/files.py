@@ -21,7 +21,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     the old file as it was. The parent folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Machines that share a folder may have processes of one number: in containers they commonly do.
+    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         yield part
         with part.open("rb+") as handle:

@@ -89,7 +89,8 @@ def claim(
     check_out(out)
     record = out / name
     if not record.is_file():
-        if out.exists() and any(out.iterdir()):
+        other = out.exists() and any(not each.name.startswith(f".{name}.") for each in out.iterdir())
+        if other and not record.is_file():  # still: another process may claim it for the same work just now
             raise InputError(
                 f"{out} is not empty and holds something else than {what}", hint="give a new folder"
             )

@@ -148,6 +148,11 @@ class ScanOutput:
         """Whether key frames are needed."""
         return self.report is not None or self.bundle is not None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be written."""
+        return self.pictures or self.json is not None
+
     def words(self) -> list[str]:
         """The flags that ask for the same."""
         words = [] if self.json is None else ["--json", self.json]

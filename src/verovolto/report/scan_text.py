@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 
 from verovolto.calibration.likelihood_ratio import LikelihoodRatio
 from verovolto.media.provenance import Provenance
 from verovolto.scanning.result import VERDICTS, FileResult, OperatingPoint, Scan, TrackResult
+from verovolto.scanning.to_folder import KeptCounts
 
 CLOSING = (
     "Nothing here says that a face is real: “no sign found” means that this detector, which misses some forgeries, "
@@ -144,9 +146,24 @@ def operating_point_lines(operating_point: OperatingPoint) -> list[str]:
 
 def counts_line(scan: Scan) -> str:
     """`1 suspect, 2 no sign found, 1 not scanned, of 4 files`; what does not occur is left out."""
-    counted = Counter(verdict_of(file) for file in scan.files) + Counter({NOT_REACHED: scan.not_reached})
+    return _counted(Counter(verdict_of(file) for file in scan.files), scan.not_reached)
+
+
+def _counted(verdicts: Counter[str], not_reached: int) -> str:
+    counted = verdicts + Counter({NOT_REACHED: not_reached})
     shown = [f"{counted[word]} {word}" for word in (*VERDICTS, UNREADABLE, NOT_REACHED) if counted[word]]
     return f"{', '.join(shown)}, of {number(counted.total(), 'file')}" if shown else "no files"
+
+
+def kept_lines(counts: KeptCounts, out: Path) -> list[str]:
+    """What a folder of kept results holds, where it lies, and what its verdicts are worth."""
+    verdicts = Counter({verdict or UNREADABLE: files for verdict, files in counts.verdicts.items()})
+    return [
+        _counted(verdicts, counts.not_reached),
+        *operating_point_lines(counts.operating_point),
+        CLOSING,
+        f"results: {out.resolve()}/parts/*/*.parquet",
+    ]
 
 
 def text_table(scan: Scan) -> list[str]:

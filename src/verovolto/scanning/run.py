@@ -26,6 +26,7 @@ from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
 
+NOTHING = "there are no photos and no videos in the folders given"
 HELPER = "folders of helpers, such as masks and thumbnails (left out)"
 
 OnProgress = Callable[[float, int], None]
@@ -164,8 +165,6 @@ def scan(
         trust_anchors=trust_anchors,
         pictures=pictures,
     )
-    if workers is not None and workers < 0:
-        raise InputError(f"--workers cannot be negative: {workers}")
     files = [Path(path) for path in paths]
     return scan_files(
         detector, files, settings, workers=workers, threads=threads, command=command, load=load,
@@ -200,6 +199,8 @@ def scan_files(
         InputError: no photo or video among `paths`, or a crop rule that does not fit.
         CalibrationError: a false-alarm rate that the detector cannot support.
     """
+    if workers is not None and workers < 0:
+        raise InputError(f"--workers cannot be negative: {workers}")
     clock, folder = RunClock.start(), detector if isinstance(detector, Path) else None
     opened = load(detector) if isinstance(detector, Path) else detector
     context = open_context(opened, settings)
@@ -207,7 +208,7 @@ def scan_files(
     files = list(find_media(paths, left_out))
     if not files:
         raise InputError(
-            "there are no photos and no videos in the folders given",
+            NOTHING,
             hint="; ".join(("give files or folders", *left_out.lines())),
         )
     if workers is None:  # a process of its own has to load everything anew: not for one file
@@ -221,7 +222,7 @@ def scan_files(
         not_reached=len(files) - len(results),
         left_out=tuple(map(as_text, left_out.lines())),
         operating_point=OperatingPoint.of(context.calibration, settings.false_alarm, opened.metadata),
-        detector=_metadata(opened, folder),
+        detector=metadata_of(opened, folder),
         settings=context.to_dict(),
         run=clock.record(
             command=command,
@@ -315,17 +316,18 @@ def _in_processes(
     running = run_jobs(files, scanner, workers=min(workers, len(files)))
     with suppress(KeyboardInterrupt), closing(running):
         for finished in running:
-            result = finished.result or _died(finished.job.path, finished.died or "")
+            result = finished.result or died(finished.job.path, finished.died or "")
             results.add(places[id(finished.job)], result)
     return results.in_order()
 
 
-def _died(path: Path, how: str) -> FileResult:
+def died(path: Path, how: str) -> FileResult:
     """The result of a file that ends the processes that read it: hashed, and never opened here."""
     return replace(unreadable(str(path), how), facts=FileFacts(fingerprint=Fingerprint.of(path)))
 
 
-def _metadata(detector: Detector, path: Path | None) -> dict[str, Any]:
+def metadata_of(detector: Detector, path: Path | None) -> dict[str, Any]:
+    """What a result says of the detector, as JSON values."""
     metadata = detector.metadata
     return {
         "name": detector.name,
