@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,9 +24,7 @@ import verovolto
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.thresholds import Calibration, Threshold
 from verovolto.core.errors import DetectorError, InputError
-from verovolto.core.files import write_text
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
-from verovolto.detectors.hub import locate, push
 from verovolto.detectors.io import (
     calibration_metadata,
     calibration_tensors,
@@ -37,7 +35,6 @@ from verovolto.detectors.io import (
     read_tensors,
     write_folder,
 )
-from verovolto.detectors.model_card import CARD, LICENCES, README, check_licence, readme, texts_beside
 from verovolto.detectors.registry import method_of_kind, methods
 
 if TYPE_CHECKING:
@@ -201,13 +198,14 @@ class Detector(ABC):
             DetectorError: there is no such detector, or what came is damaged.
             InputError: the extra `hub` is not installed.
         """
-        folder, origin = locate(
-            path_or_id, revision=revision, local_files_only=local_files_only, cache_dir=cache_dir
+        opened: Detector = _pretrained().from_pretrained(
+            path_or_id,
+            revision=revision,
+            local_files_only=local_files_only,
+            cache_dir=cache_dir,
+            device=device,
         )
-        detector = load_detector(folder, device)
-        if origin is not None:
-            detector.metadata = {**detector.metadata, "hub": asdict(origin)}
-        return detector
+        return opened
 
     def save_pretrained(self, folder: str | Path, *, licence: str | None = None) -> Path:
         """Write the detector with a README for the hub, made of its model card; card and licence come along.
@@ -220,18 +218,8 @@ class Detector(ABC):
         Returns:
             The folder.
         """
-        out = Path(folder)
-        self.save(out)
-        texts = texts_beside(self.folder)
-        for name, text in texts.items():
-            write_text(out / name, text)
-        stated = licence or next((name for name in LICENCES if name in texts), self.metadata.get("licence"))
-        calibration = self.calibration.get(self.default_score)
-        card = readme(
-            self.name or self.kind, self.metadata, calibration, card=texts.get(CARD), licence=stated
-        )
-        write_text(out / README, card)
-        return out
+        saved: Path = _pretrained().save_pretrained(self, Path(folder), licence=licence)
+        return saved
 
     def push_to_hub(
         self,
@@ -253,10 +241,10 @@ class Detector(ABC):
             InputError: nothing says under which licence the weights are, or the extra is not installed.
             DetectorError: the hub refuses it, or cannot be reached.
         """
-        with TemporaryDirectory() as place:
-            folder = self.save_pretrained(Path(place) / "detector", licence=licence)
-            check_licence(folder)
-            return push(folder, repository, private=private, message=message).commit
+        commit: str = _pretrained().push_to_hub(
+            self, repository, licence=licence, private=private, message=message
+        )
+        return commit
 
     def scan(self, *paths: str | Path, **options: Any) -> Scan:
         """Find, track and judge the faces in photos and videos: `verovolto.scan` with this detector.
@@ -365,6 +353,11 @@ class Detector(ABC):
         if calibration is None:
             return None
         return calibration.p_values(columns[self.default_score].double().numpy())
+
+
+def _pretrained() -> ModuleType:
+    """What only users of a hub need, and what needs detectors itself: opened when it is called for."""
+    return import_module("verovolto.detectors.pretrained")
 
 
 def load_detector(path: Path, device: str = "cpu") -> Detector:
