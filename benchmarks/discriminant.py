@@ -7,7 +7,7 @@ features of single faces and is not to be passed on), heads are fitted in closed
 `choose` half of the validation faces, against the design without wear on the same resamples of the same people:
 
 - AUROC and the share of pairs ordered rightly, with 95 % intervals, and the paired difference of the AUROC;
-- at the threshold of a 5 % false-alarm rate on the `calibrate` reals: fakes flagged, reals flagged, and worn reals
+- at the threshold of a 5 % false-alarm rate on the `calibrate` reals: fakes flagged, reals flagged, and corrupted reals
   flagged (`synthesis.pseudo_fakes.benign_corruptions`, drawn anew), which no forgery touched.
 
 The table goes to DIR/table-GROUPS.md. On one thread about an hour.
@@ -37,7 +37,14 @@ from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fisher import fisher
-from verovolto.detectors.region_discriminant.fit import SIDE, OfPairs, OfReals, OfWorn, Recipe, worn_face
+from verovolto.detectors.region_discriminant.fit import (
+    SIDE,
+    OfCorrupted,
+    OfPairs,
+    OfReals,
+    Recipe,
+    corrupted_face,
+)
 from verovolto.evaluation.paired import compare_scores
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
@@ -49,7 +56,7 @@ from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, nati
 BASE = "no wear, shrinkage 1"
 FALSE_ALARM = 0.05
 SEED = 0
-REALS, PAIRS, MANY, WORN, FEW = 3000, 3000, 9000, 1500, 1000
+REALS, PAIRS, MANY, CORRUPTED, FEW = 3000, 3000, 9000, 1500, 1000
 NEIGHBOURS = 100
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -66,19 +73,19 @@ class Source:
     people: int | None = None
     every: bool = False
     """Every stage and region rather than those of the design."""
-    worn: bool = False
-    """Worn faces, too."""
+    corrupted: bool = False
+    """Corrupted faces, too."""
 
     @property
     def name(self) -> str:
         whole = "all" if self.people is None else f"{self.people}"
         return f"{self.backbone}-{self.size}-{whole}" + (
-            "-every" if self.every else "-many" if self.worn else ""
+            "-every" if self.every else "-many" if self.corrupted else ""
         )
 
 
-WHOLE = Source(pairs=PAIRS, reals=REALS, every=True, worn=True)
-LARGE = Source(pairs=MANY, reals=REALS, worn=True)
+WHOLE = Source(pairs=PAIRS, reals=REALS, every=True, corrupted=True)
+LARGE = Source(pairs=MANY, reals=REALS, corrupted=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +96,19 @@ class Features:
     reals: Array
     moves: Array
     kinds: Array
-    worn: Array
+    corrupted: Array
     val: Array
-    val_worn: Array
+    val_corrupted: Array
 
     def part(self, layers: tuple[int, ...], regions: tuple[str, ...] = ("inner", "eyes")) -> Features:
         """Those columns alone."""
         kept = np.isin(self.names[:, 0], [str(layer) for layer in layers]) & np.isin(
             self.names[:, 1], regions
         )
-        cut = {name: getattr(self, name)[:, kept] for name in ("reals", "moves", "worn", "val", "val_worn")}
+        cut = {
+            name: getattr(self, name)[:, kept]
+            for name in ("reals", "moves", "corrupted", "val", "val_corrupted")
+        }
         return replace(self, names=self.names[kept], **cut)
 
     def some(self, *, reals: int | None = None, pairs: int | None = None) -> Features:
@@ -113,10 +123,10 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Scores of the validation faces `[n]` and of their worn versions `[n]`."""
+    """Scores of the validation faces `[n]` and of their corrupted versions `[n]`."""
 
     val: Array
-    worn: Array
+    corrupted: Array
 
 
 class Bench:
@@ -174,8 +184,8 @@ class Bench:
             )
 
         reals = take("reals", len(drawn), OfReals(faces=drawn, recipe=recipe))
-        worn = min(WORN, len(drawn)) if source.worn else 0
-        val_worn = len(self.val) if source.worn else 0
+        corrupted = min(CORRUPTED, len(drawn)) if source.corrupted else 0
+        val_corrupted = len(self.val) if source.corrupted else 0
         pairs = OfPairs(face_pool=self.face_pool(source.people), recipe=recipe, seed=SEED)
         return Features(
             names=np.array(columns_of(source.backbone, layers, regions)),
@@ -184,19 +194,22 @@ class Bench:
             kinds=np.array(
                 [PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(source.pairs)]
             ),
-            worn=take("worn", worn, OfWorn(faces=drawn, recipe=recipe, seed=SEED)) - reals[:worn]
-            if worn
+            corrupted=take("corrupted", corrupted, OfCorrupted(faces=drawn, recipe=recipe, seed=SEED))
+            - reals[:corrupted]
+            if corrupted
             else reals[:1] * 0,
             val=take("val", len(self.val), OfReals(faces=self.val, recipe=recipe)),
-            val_worn=take("val-worn", val_worn, OfWorn(faces=self.val, recipe=recipe, seed=SEED + 1))
-            if val_worn
+            val_corrupted=take(
+                "val-corrupted", val_corrupted, OfCorrupted(faces=self.val, recipe=recipe, seed=SEED + 1)
+            )
+            if val_corrupted
             else np.full((len(self.val), reals.shape[1]), np.nan, np.float32),
         )
 
     def fit(self, f: Features, *, shrinkage: float = 1.0, wear: float = 0.0) -> Scored:
-        found = fisher(f.reals, f.moves, list(f.kinds), f.worn, shrinkage=shrinkage, wear=wear)
+        found = fisher(f.reals, f.moves, list(f.kinds), f.corrupted, shrinkage=shrinkage, wear=wear)
         return Scored(
-            val=(f.val - found.origin) @ found.slope, worn=(f.val_worn - found.origin) @ found.slope
+            val=(f.val - found.origin) @ found.slope, corrupted=(f.val_corrupted - found.origin) @ found.slope
         )
 
     def table(self, scored: Scored) -> ScoreTable:
@@ -216,7 +229,7 @@ class Bench:
         shares = {
             "fakes": scored.val[self.choose & ~self.real],
             "reals": scored.val[self.choose & self.real],
-            "worn": scored.worn[self.choose & self.real],
+            "corrupted": scored.corrupted[self.choose & self.real],
         }
         return {
             name: float((values > threshold).mean()) if np.isfinite(values).all() else float("nan")
@@ -225,15 +238,15 @@ class Bench:
 
     @cached_property
     def conditions(self) -> tuple[Array, Array, Array]:
-        """Sharpness, brightness and contrast of worn training faces, of the validation faces and of the worn ones."""
+        """Sharpness, brightness and contrast of corrupted training faces, and of validation faces before and after."""
         folder = self.work / "conditions.npz"
         if not folder.is_file():
-            drawn = self.train.take(self.order[:WORN])
+            drawn = self.train.take(self.order[:CORRUPTED])
             found = [conditions_of(self.val, None), conditions_of(self.val, SEED + 1)]
             folder.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(folder, train=conditions_of(drawn, SEED), val=found[0], worn=found[1])
+            np.savez(folder, train=conditions_of(drawn, SEED), val=found[0], corrupted=found[1])
         kept = np.load(folder)
-        return kept["train"], kept["val"], kept["worn"]
+        return kept["train"], kept["val"], kept["corrupted"]
 
 
 def columns_of(
@@ -248,10 +261,10 @@ def columns_of(
 
 
 def conditions_of(faces: FaceSet, seed: int | None) -> Array:
-    """`[n, 3]`, after wear where a seed is given (the draws of `OfWorn`). All faces have to be readable."""
+    """`[n, 3]`, corrupted where a seed is given (the draws of `OfCorrupted`). All faces have to be readable."""
     found = []
     for row in range(len(faces)):
-        image = faces.image(row) if seed is None else worn_face(faces, row, seed=seed)
+        image = faces.image(row) if seed is None else corrupted_face(faces, row, seed=seed)
         assert image is not None, "features of all faces were taken before"
         found.append(
             [float(value) for value in conditions(FaceBatch(images=[image], encoded_bytes=[None])).values()]
@@ -260,19 +273,19 @@ def conditions_of(faces: FaceSet, seed: int | None) -> Array:
 
 
 def localised(bench: Bench, weight: float) -> Scored:
-    """How far a score lies above those of the worn training faces of nearest condition, in their standard deviations:
+    """How far a score lies above those of corrupted training faces of like condition, in their standard deviations:
     in place of one threshold for all (in the spirit of localised conformal prediction; Guan, Biometrika 110, 2023)."""
-    f, (near, val, worn) = bench.base, bench.conditions
-    found = fisher(f.reals, f.moves, list(f.kinds), f.worn, shrinkage=3, wear=weight)
+    f, (near, val, corrupted) = bench.base, bench.conditions
+    found = fisher(f.reals, f.moves, list(f.kinds), f.corrupted, shrinkage=3, wear=weight)
     middle, spread = near.mean(0), near.std(0)
-    pool = (f.worn + f.reals[: len(f.worn)] - found.origin) @ found.slope
+    pool = (f.corrupted + f.reals[: len(f.corrupted)] - found.origin) @ found.slope
     search = NearestNeighbors(n_neighbors=NEIGHBOURS).fit((near - middle) / spread)
 
     def above(columns: Array, at: Array) -> Array:
         among = pool[search.kneighbors((at - middle) / spread, return_distance=False)]
         return np.asarray(((columns - found.origin) @ found.slope - among.mean(1)) / among.std(1))
 
-    return Scored(val=above(f.val, val), worn=above(f.val_worn, worn))
+    return Scored(val=above(f.val, val), corrupted=above(f.val_corrupted, corrupted))
 
 
 Variant = tuple[str, str, Callable[[], Scored]]
@@ -294,7 +307,7 @@ def of_wear(bench: Bench) -> Iterator[Variant]:
     for weight in (0.1, 0.3, 1.0, 3.0, 10.0):
         yield "wear", f"wear {weight:g}", lambda w=weight: bench.fit(bench.base, shrinkage=3, wear=w)
     for weight in (0.0, 0.3, 1.0):
-        name = f"wear {weight:g}, p-value among worn faces of like condition"
+        name = f"wear {weight:g}, p-value among corrupted faces of like condition"
         yield "wear", name, lambda w=weight: localised(bench, w)
 
 
@@ -367,7 +380,7 @@ def of_trunks(bench: Bench) -> Iterator[Variant]:
 
 def total(one: Scored, other: Scored) -> Scored:
     """The sum of two scores, each of standard deviation 1 on the reals it was fitted on."""
-    return Scored(val=one.val + other.val, worn=one.worn + other.worn)
+    return Scored(val=one.val + other.val, corrupted=one.corrupted + other.corrupted)
 
 
 def judge(bench: Bench, base: Scored, name: str, scored: Scored) -> dict[str, Any]:
@@ -392,7 +405,7 @@ def row(name: str, found: dict[str, Any]) -> str:
     return (
         f"| {name} | {area['value']:.3f} {interval(area, '.3f')} | {pairs['value']:.1%} | {change['value']:+.3f} "
         f"{interval(change, '+.3f')} | {share['fakes']:.0%} | {share['reals']:.0%} | "
-        + (f"{share['worn']:.0%} |" if np.isfinite(share["worn"]) else "|")
+        + (f"{share['corrupted']:.0%} |" if np.isfinite(share["corrupted"]) else "|")
     )
 
 
@@ -409,7 +422,7 @@ def main() -> None:
     bench = Bench(options.data, options.work, options.workers)
     base = bench.fit(bench.base)
     lines = [
-        "| variant | AUROC | pairs | difference | fakes | reals | worn reals |",
+        "| variant | AUROC | pairs | difference | fakes | reals | corrupted reals |",
         "|---|---|---|---|---|---|---|",
     ]
     for group, name, make in variants(bench):

@@ -79,7 +79,7 @@ def test_what_wear_does_to_a_face_is_no_sign_of_forgery() -> None:
 
 
 def test_wear_of_another_width_is_refused() -> None:
-    with pytest.raises(InputError, match="worn faces of shape"):
+    with pytest.raises(InputError, match="corrupted faces of shape"):
         fisher(drawn(0, 5, 3), drawn(0, 2, 3), ["a", "a"], drawn(0, 2, 4))
 
 
@@ -109,26 +109,26 @@ class TestSources:
         sources = ["a"] * (n // 2) + ["b"] * (n // 2)
         reals[n // 2 :, 0] += 5  # one column tells the sources apart
         moves = (random.normal(size=(30, 6)) * 0.3 + [3, 3, 0, 0, 0, 0]).astype(np.float32)
-        worn = (random.normal(size=(20, 6)) * 0.1).astype(np.float32)
-        return reals, sources, moves, worn
+        corrupted = (random.normal(size=(20, 6)) * 0.1).astype(np.float32)
+        return reals, sources, moves, corrupted
 
     def test_what_tells_sources_apart_weighs_less(self) -> None:
-        reals, sources, moves, worn = self.made()
-        with_sources = fisher(reals, moves, ["k"] * 30, worn, sources=sources, source_weight=10.0).slope
-        without = fisher(reals, moves, ["k"] * 30, worn, sources=sources, source_weight=0.0).slope
+        reals, sources, moves, corrupted = self.made()
+        with_sources = fisher(reals, moves, ["k"] * 30, corrupted, sources=sources, source_weight=10.0).slope
+        without = fisher(reals, moves, ["k"] * 30, corrupted, sources=sources, source_weight=0.0).slope
         assert abs(with_sources[0] / with_sources[1]) < 0.5 * abs(without[0] / without[1])
 
     def test_a_source_counts_the_same_whatever_its_number(self) -> None:
-        reals, sources, moves, worn = self.made()
+        reals, sources, moves, corrupted = self.made()
         thrice = np.concatenate([reals, reals[20:], reals[20:]])
-        once = fisher(reals, moves, ["k"] * 30, worn, sources=sources)
-        more = fisher(thrice, moves, ["k"] * 30, worn, sources=[*sources, *["b"] * 40])
+        once = fisher(reals, moves, ["k"] * 30, corrupted, sources=sources)
+        more = fisher(thrice, moves, ["k"] * 30, corrupted, sources=[*sources, *["b"] * 40])
         np.testing.assert_allclose(more.origin, once.origin, rtol=1e-4, atol=1e-4)
         direction = [each.slope / np.linalg.norm(each.slope) for each in (once, more)]
         assert direction[0] @ direction[1] > 0.99
 
     def test_one_source_is_as_none(self) -> None:
-        reals, _, moves, worn = self.made()
-        one = fisher(reals, moves, ["k"] * 30, worn, sources=["a"] * 40)
-        none = fisher(reals, moves, ["k"] * 30, worn)
+        reals, _, moves, corrupted = self.made()
+        one = fisher(reals, moves, ["k"] * 30, corrupted, sources=["a"] * 40)
+        none = fisher(reals, moves, ["k"] * 30, corrupted)
         assert (one.slope == none.slope).all() and (one.origin == none.origin).all()

@@ -31,7 +31,7 @@ def fisher(
     reals: Floats,
     differences: Floats,
     kinds: Sequence[str],
-    worn: Floats,
+    corrupted: Floats,
     *,
     sources: Sequence[str] | NDArray[Any] = (),
     shrinkage: float = SHRINKAGE,
@@ -53,7 +53,7 @@ def fisher(
         reals: features of untouched real faces `[n, D]`.
         differences: features of forgeries minus those of their sources after the same chain `[m, D]`.
         kinds: of each difference, `[m]`.
-        worn: features of worn real faces minus those of the same untouched `[k, D]` (see
+        corrupted: features of corrupted real faces minus those of the same untouched `[k, D]` (see
             `synthesis.pseudo_fakes.pairs`).
         sources: the collection of each real, `[n]`; empty where all are of one.
         wear: how much of what wear does is counted, 0 or more; at 0 nothing.
@@ -63,7 +63,7 @@ def fisher(
     Raises:
         InputError: fewer than two reals, no difference, shapes that do not fit, or a shrinkage not above 0.
     """
-    _check(reals, differences, worn, kinds, shrinkage, wear)
+    _check(reals, differences, corrupted, kinds, shrinkage, wear)
     sources = sources if len(sources) else [""] * len(reals)
     weights, shift = source_weights(sources), _shifts(reals, sources)
     origin, scale = _moments(reals, weights)
@@ -77,7 +77,7 @@ def fisher(
     rows = np.concatenate(
         [
             people / np.sqrt(len(people)),
-            worn / scale * np.sqrt(wear / len(worn)),
+            corrupted / scale * np.sqrt(wear / len(corrupted)),
             shift / scale * np.sqrt(source_weight / max(len(shift), 1)),
         ]
     )
@@ -123,11 +123,11 @@ def _solve(rows: NDArray[np.floating], target: NDArray[np.floating], shrinkage: 
 
 
 def _check(
-    reals: Floats, differences: Floats, worn: Floats, kinds: Sequence[str], shrinkage: float, wear: float
+    reals: Floats, differences: Floats, corrupted: Floats, kinds: Sequence[str], shrinkage: float, wear: float
 ) -> None:
     if reals.ndim != 2 or len(reals) < 2:
         raise InputError("a discriminant needs two real faces or more", hint="give more faces to train on")
-    for name, given in (("differences", differences), ("worn faces", worn)):
+    for name, given in (("differences", differences), ("corrupted faces", corrupted)):
         if given.ndim != 2 or not len(given) or given.shape[1] != reals.shape[1]:
             raise InputError(f"{name} of shape {given.shape} do not fit reals of shape {reals.shape}")
     if len(kinds) != len(differences):

@@ -1,9 +1,10 @@
 """Train a region discriminant: frozen features, forgeries made of the training's own real faces, a linear head.
 
 The way of a run: landmarks of every training face; pairs of a forgery and its source, which pass one and the same
-chain (`synthesis.pseudo_fakes`); the trunk's features of both, of untouched faces and of worn ones (smaller, blurred,
-compressed: no sign of forgery); Fisher's discriminant; a calibration on real faces that took no part. All but the last
-two are kept block by block in the run folder's `work/`, which is deleted at the end: it holds features of single faces.
+chain (`synthesis.pseudo_fakes`); the backbone's features of both, of untouched faces and of corrupted ones (smaller,
+blurred, compressed: no sign of forgery); Fisher's discriminant; a calibration on real faces that took no part. All but
+the last two are kept block by block in the run folder's `work/`, which is deleted at the end: it holds features of
+single faces.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS, FacePool, nati
 from verovolto.synthesis.pseudo_fakes.pairs import corrupt_benignly, drawn_face
 
 SIDE = 224
-"""Side in pixels at which faces are forged and worn, and in which landmarks are given."""
+"""Side in pixels at which faces are forged and corrupted, and in which landmarks are given."""
 
 REALS = 3000
 """Untouched faces that the spread of real faces is measured on, at most: of every source an equal part."""
 
-_WEAR = 2  # keeps these draws apart from those of pairs
+_CORRUPTION = 2  # keeps these draws apart from those of pairs
 _FACE_DETECTOR = "mtcnn"
 
 
@@ -156,8 +157,8 @@ class FitSteps:
         pairs = OfPairs(face_pool=face_pool, recipe=recipe, seed=seed)
         differences = self._features("forgeries and their features", count, pairs, "pairs")
         some = max(1, min(count // 2, len(drawn)))
-        rows = OfWorn(faces=drawn, recipe=recipe, seed=seed)
-        corrupted = self._features("features of corrupted faces", some, rows, "worn") - reals[:some]
+        rows = OfCorrupted(faces=drawn, recipe=recipe, seed=seed)
+        corrupted = self._features("features of corrupted faces", some, rows, "corrupted") - reals[:some]
         readable, both = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, corrupted))
         return Measured(
             spec=recipe.spec, reals=reals[readable], sources=sources_of(drawn)[readable],
@@ -265,8 +266,8 @@ class OfReals:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfWorn:
-    """Features of faces after wear, by their numbers, `[n, D]`, NaN where one cannot be read."""
+class OfCorrupted:
+    """Features of faces after a benign corruption, by their numbers, `[n, D]`, NaN where one cannot be read."""
 
     faces: FaceSet
     recipe: Recipe
@@ -274,17 +275,17 @@ class OfWorn:
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
         """The features of some rows."""
-        return _columns([worn_face(self.faces, row, seed=self.seed) for row in rows], self.recipe).astype(
-            np.float16
-        )
+        return _columns(
+            [corrupted_face(self.faces, row, seed=self.seed) for row in rows], self.recipe
+        ).astype(np.float16)
 
 
-def worn_face(faces: FaceSet, row: int, *, seed: int) -> torch.Tensor | None:
-    """A face after wear, uint8 `[3, SIDE, SIDE]`, by seed and number alone; None where it cannot be read."""
+def corrupted_face(faces: FaceSet, row: int, *, seed: int) -> torch.Tensor | None:
+    """A benignly corrupted face, uint8 `[3, SIDE, SIDE]`, by seed and number alone; None where it cannot be read."""
     image = read_image(faces, row)
     if image is None:
         return None
-    return corrupt_benignly(resize(image, SIDE).float(), np.random.default_rng([seed, row, _WEAR]))
+    return corrupt_benignly(resize(image, SIDE).float(), np.random.default_rng([seed, row, _CORRUPTION]))
 
 
 @dataclass(frozen=True, kw_only=True)
