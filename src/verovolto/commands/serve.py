@@ -32,8 +32,8 @@ def serve(
     Parameters
     ----------
     detector
-        Folder of a detector that may be chosen, by the folder's name; may be given again. [default: the one of the
-        package]
+        Detector that may be chosen, by its folder's name: a folder, or default or lite0; may be given again.
+        [default: the one of the package]
     folder
         Where uploads and results are kept.
     host
@@ -76,8 +76,8 @@ def serve(
     from verovolto.service.app import create_app
     from verovolto.service.settings import ServiceSettings
 
-    folders = [detector_folder()] if detector is None else detector
-    names = ["default" if detector is None else each.resolve().name for each in folders]
+    folders = [detector_folder(each) for each in detector or (None,)]
+    names = [each.resolve().name for each in folders]
     if len(set(names)) < len(names):
         raise InputError(
             "two detectors have folders of one name", hint="rename one of those given with --detector"
