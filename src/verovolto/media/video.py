@@ -6,6 +6,7 @@ import math
 import re
 import weakref
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +29,8 @@ from verovolto.core.errors import InputError
 from verovolto.data.colour import HDR_TRANSFERS, profile_of_code, to_srgb, tone_mapped
 from verovolto.media.container import Orientation, is_cut_off, orientation_of, reason, video_stream
 from verovolto.media.sampling import Sampling, Timestamps, selector_of
+from verovolto.media.skipping import FORMATS, NotAsPlanned, Plan, reader_of
+from verovolto.media.skipping import plan as plan_of
 from verovolto.media.types import (
     COPY_AGAIN,
     DecodeCounter,
@@ -91,13 +94,17 @@ class Video:
     def frames(self, sampling: Sampling | None = None, *, threads: int = 1) -> Iterator[Frame]:
         """Decode forward and yield the sampled frames, in order of time, each with a time above the last.
 
-        Only sampled frames are converted to RGB, and none is kept: memory does not depend on the length. The
-        file is read to its end whatever is sampled, so that `report` can say what is missing. Packets that do
-        not decode are counted and passed over; so are frames that the decoder made up in part, and those that
-        were predicted from them, up to the next key frame: the next sound frame is sampled in their stead.
+        Only sampled frames are converted to RGB, and none is kept: memory does not depend on the length, but for
+        17 bytes a frame of a plan. The file is read to its end whatever is sampled, so that `report` can say what
+        is missing. Packets that do not decode are counted and passed over; so are frames that the decoder made up
+        in part, and those that were predicted from them, up to the next key frame: the next sound frame is sampled
+        in their stead.
+
+        Frames that are not sampled and from which none is predicted are not decoded (see `media.skipping`), so that
+        damage within them is not seen. At any other fault every frame is decoded, from the beginning.
 
         Args:
-            sampling: which frames; all by default. By count, the file is read once more beforehand, without
+            sampling: which frames; all by default. Of some the file is read once more beforehand, without
                 decoding, for its time stamps.
             threads: of the decoder.
 
@@ -107,23 +114,90 @@ class Video:
         """
         if threads < 1:
             raise InputError(f"a decoder needs at least 1 thread, not {threads}")
-        self.report = None
-        counter = DecodeCounter(
-            declared_frames=self.info.declared_frames, declared_s=self.info.duration_s, rate=self.info.rate
-        )
-        counter.cut_off = is_cut_off(self.path, self.file_type)
+        self.report, sampling = None, sampling or Sampling()
+        cut_off, last = is_cut_off(self.path, self.file_type), -math.inf
+        plan = None if cut_off else self._plan(sampling)
+        if plan is not None:
+            counter = self._counter()
+            try:
+                for tick, frame in self._as_planned(plan, counter, threads):
+                    yield frame
+                    last = tick
+                self.report = counter.result()
+                return
+            except NotAsPlanned:
+                pass
+        counter = self._counter()
+        counter.cut_off = cut_off
+        for tick, frame in self._every_frame(sampling, counter, threads):
+            if tick > last:
+                yield frame
+        self.report = counter.result()
+
+    def _counter(self) -> DecodeCounter:
+        info = self.info
+        return DecodeCounter(declared_frames=info.declared_frames, declared_s=info.duration_s, rate=info.rate)
+
+    def _every_frame(
+        self, sampling: Sampling, counter: DecodeCounter, threads: int
+    ) -> Iterator[tuple[int, Frame]]:
+        """Decode all, and give those sampled with their time stamps."""
         converter = _FrameConverter(self.info.pixel_aspect, self._limits.frame_pixels)
         with video_stream(self.path, self.file_type, self._limits, threads=threads) as (container, stream):
             timestamps = _timestamps(stream)
-            selector = selector_of(sampling or Sampling(), timestamps.time_base, self._ticks)
+            selector = selector_of(sampling, timestamps.time_base, self._ticks)
             for raw, tick, sound in _decode(container, stream, counter, timestamps, self._limits.seconds):
                 if not sound or not selector.take(tick):
                     continue
                 image = converter.rgb(raw, counter)
                 if image is not None:
                     counter.sampled += 1
-                    yield Frame(index=counter.decoded - 1, time_s=counter.last_s, image=image)
-        self.report = counter.result()
+                    yield tick, Frame(index=counter.decoded - 1, time_s=counter.last_s, image=image)
+
+    def _plan(self, sampling: Sampling) -> Plan | None:
+        """Which packets need decoding; None where all do."""
+        if sampling == Sampling() or self.file_type.format not in FORMATS:
+            return None
+        with video_stream(self.path, self.file_type, self._limits) as (container, stream):
+            read = reader_of(stream.codec_context)
+            if read is None:
+                return None
+            timestamps = _timestamps(stream)
+            packets = (
+                (packet.pts, packet.is_discard, read(memoryview(packet)))
+                for packet in _packets(container, stream, DecodeCounter())
+                if packet.size
+            )
+            made = plan_of(packets, lambda ticks: selector_of(sampling, timestamps.time_base, lambda: ticks))
+            if made is None or self._limits.seconds is None:
+                return made
+            timestamps.tick(made.wanted[0])
+            return made if timestamps.seconds(made.last) <= self._limits.seconds else None
+
+    def _as_planned(self, plan: Plan, counter: DecodeCounter, threads: int) -> Iterator[tuple[int, Frame]]:
+        """Decode what the plan names, and give the frames sampled with their time stamps.
+
+        Raises:
+            NotAsPlanned: at the first sign that every frame has to be decoded.
+        """
+        converter = _FrameConverter(self.info.pixel_aspect, self._limits.frame_pixels)
+        wanted = deque(zip(plan.wanted, plan.numbers, strict=True))
+        with video_stream(self.path, self.file_type, self._limits, threads=threads) as (container, stream):
+            timestamps = _timestamps(stream)
+            timestamps.tick(plan.wanted[0])  # the first of all is always among them
+            for raw in _decode_planned(_packets(container, stream, counter), plan):
+                stamp = cast(int, raw.pts)
+                if not wanted or stamp < wanted[0][0]:
+                    continue
+                tick, number = wanted.popleft()
+                image = converter.rgb(raw, counter) if stamp == tick else None
+                if image is None:
+                    raise NotAsPlanned("a frame is missing")
+                counter.sampled += 1
+                yield tick, Frame(index=number, time_s=timestamps.seconds(tick), image=image)
+            counter.decoded, counter.last_s = plan.frames, timestamps.seconds(plan.last)
+        if wanted or counter.faults:
+            raise NotAsPlanned("frames are missing")
 
     def _ticks(self) -> array[int]:
         """Time stamps of all frames in order of time, read from the packets: 8 bytes a frame."""
@@ -135,11 +209,10 @@ class Video:
                 stamp = packet.dts if packet.pts is None else packet.pts
                 if not packet.size or packet.is_discard or stamp is None:
                     continue
-                if (
-                    packet.dts is not None and packet.dts < decoded_at
-                ):  # streams that were joined: time begins again
-                    parts.append(array("q"))
-                decoded_at = stamp if packet.dts is None else packet.dts
+                if packet.dts is not None:  # Matroska leaves out the first ones
+                    if packet.dts < decoded_at:  # streams that were joined: time begins again
+                        parts.append(array("q"))
+                    decoded_at = packet.dts
                 parts[-1].append(stamp)
         # By the same rule as for decoded frames, so that both have the same ticks.
         ticks = array("q", (timestamps.tick(stamp) for part in parts for stamp in sorted(set(part))))
@@ -291,6 +364,36 @@ def _packets(
         yield packet
     if empty is not None:
         yield empty
+
+
+def _decode_planned(packets: Iterator[Packet[VideoStream]], plan: Plan) -> Iterator[VideoFrame]:
+    """Decode the packets that the plan names. Raises `NotAsPlanned` where not each gives one sound frame."""
+    number, missing = 0, 0
+    for packet in packets:
+        if packet.size:
+            number += 1
+            if number > plan.frames:
+                raise NotAsPlanned("the file has grown")
+            if not plan.decode[number - 1]:
+                continue
+            missing += 1
+        try:
+            frames = packet.decode()
+        except Exception as error:
+            raise NotAsPlanned(reason(error)) from error
+        for frame in frames:
+            if frame.is_corrupt or frame.pts is None:
+                raise NotAsPlanned("a frame is not sound")
+            missing -= 1
+            yield frame
+        if missing > _MOST_HELD:
+            raise NotAsPlanned("frames are missing")
+    if number != plan.frames or missing:
+        raise NotAsPlanned("frames are missing")
+
+
+_MOST_HELD = 96
+"""Frames that a decoder may hold back: 16 for their order, and one a thread."""
 
 
 def _orientation(frame: VideoFrame) -> Orientation:

@@ -1,8 +1,8 @@
-"""MTCNN, the face detector of OC-FakeDect.
+"""MTCNN, the face detector of OC-FakeDect, on images of any size.
 
 Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE
-Signal Processing Letters 23(10), 2016. The networks and their weights come inside the facenet-pytorch wheel:
-nothing is fetched from a network.
+Signal Processing Letters 23(10), 2016. The networks are in `mtcnn_cascade`; their weights come inside the
+facenet-pytorch wheel: nothing is fetched from a network.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from verovolto.faces.detection.base import (
     resized,
     working_scale,
 )
+from verovolto.faces.detection.mtcnn_cascade import Cascade
 
 LONG_SIDE = 640
 """Images are shrunk to this long side: detection time grows with the pixels, boxes hardly change."""
@@ -38,7 +39,7 @@ SMALLEST_FACE = 20
 class MTCNNDetector:
     """MTCNN on one CPU thread (two OpenMP threads are many times slower on a busy machine).
 
-    Deterministic. The networks are built at the first detection; a pickled detector builds its own again, so
+    Deterministic. The networks are loaded at the first detection; a pickled detector loads its own again, so
     that it can be sent to worker processes.
     """
 
@@ -49,7 +50,7 @@ class MTCNNDetector:
         check_sides("MTCNN", short=short_side, long=long_side, smallest=SMALLEST_FACE)
         self.long_side = long_side
         self.short_side = short_side
-        self._network: Any = None
+        self._network: Cascade | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_network": None}
@@ -65,11 +66,14 @@ class MTCNNDetector:
 
         Raises:
             InputError: the image is not uint8 `[3, H, W]`, or has no pixels.
+            WeightsError: the package with the weights is not installed.
         """
         check_image(image)
         scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
         with one_thread():
-            boxes, scores, points = self._run(resized(image, scale))
+            if self._network is None:
+                self._network = Cascade()
+            [found] = self._network(resized(image, scale)[None], SMALLEST_FACE)
         # The resized image's exact ratio differs from `scale` by the rounding of its sides: below 1 pixel.
         return best_first(
             Face(
@@ -77,25 +81,8 @@ class MTCNNDetector:
                 score=min(max(float(s), 0.0), 1.0),
                 landmarks=torch.from_numpy(p),
             )
-            for b, s, p in zip(boxes / scale, scores, points / np.float32(scale), strict=True)
+            for b, s, p in zip(
+                found.boxes / scale, found.scores, found.landmarks / np.float32(scale), strict=True
+            )
             if b[2] > b[0] and b[3] > b[1]
         )
-
-    def _run(self, image: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes float64 `[N, 4]`, scores `[N]`, landmarks float32 `[N, 5, 2]`, in pixels of `image`."""
-        if min(image.shape[1:]) < SMALLEST_FACE:  # below the coarsest step of the cascade's pyramid
-            return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2), np.float32)
-        if self._network is None:
-            self._network = _build()
-        [boxes], [scores], [points] = self._network.detect(image.permute(1, 2, 0)[None], landmarks=True)
-        if boxes is None:
-            return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2), np.float32)
-        # The library hands back arrays of Python objects.
-        return np.asarray(boxes, np.float64), np.asarray(scores, np.float64), np.asarray(points, np.float32)
-
-
-def _build() -> Any:
-    # Its package imports an HTTP client and training code: paid only when a face is really looked for.
-    from facenet_pytorch.models.mtcnn import MTCNN
-
-    return MTCNN(keep_all=True, min_face_size=SMALLEST_FACE, device=torch.device("cpu")).eval()
