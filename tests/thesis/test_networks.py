@@ -15,7 +15,13 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.registry import TrainConfig
 from verovolto.evaluation.preflight import exposure_warning
-from verovolto.thesis.networks import checkpoint_detector, kept_epochs, train, validation_losses
+from verovolto.thesis.networks import (
+    checkpoint_detector,
+    keep_weights_alone,
+    kept_epochs,
+    train,
+    validation_losses,
+)
 from verovolto.training.config import configure
 from verovolto.training.fit import run
 from verovolto.training.run_metadata import read_json
@@ -58,6 +64,23 @@ def test_each_checkpoint_is_the_network_as_it_was_then(trained: Path) -> None:
     ours = finished.model.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(ours[name], states[best - 1][name]) for name in ours)
     assert any(not torch.equal(states[0][name], states[1][name]) for name in ours)
+
+
+def test_weights_alone_are_the_same_network_in_a_third_of_the_bytes(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    before = {
+        epoch: (path.stat().st_size, checkpoint_detector(copy, epoch))
+        for epoch, path in kept_epochs(copy).items()
+    }
+    last = (copy / "checkpoints/last.ckpt").read_bytes()
+    for _ in range(2):
+        keep_weights_alone(copy)
+    for epoch, (size, detector) in before.items():
+        now = checkpoint_detector(copy, epoch).model.state_dict()
+        assert all(torch.equal(now[name], value) for name, value in detector.model.state_dict().items())
+        assert kept_epochs(copy)[epoch].stat().st_size < 0.6 * size
+    assert (copy / "checkpoints/last.ckpt").read_bytes() == last
 
 
 def test_a_checkpoint_brings_no_calibration_of_another_epoch(trained: Path) -> None:

@@ -44,6 +44,7 @@ def reproduce(
     threads: int | None = None,
     control_size: int = 64,
     control_epochs: int = 4,
+    dry_run: bool = False,
     quirks: Annotated[str | None, Parameter(show=False)] = None,
 ) -> None:
     """Reproduce the thesis on a face set: its protocol as published, a sound one, and what each shortcut adds.
@@ -111,6 +112,8 @@ def reproduce(
         Side in pixels of the networks of the part `controls`, a multiple of 32.
     control_epochs
         Passes over the training reals of those networks.
+    dry_run
+        Say what would be trained, how long that takes on this machine and what it needs of the disk, and train nothing.
     quirks
         The old name of `deviations`.
     """
@@ -132,6 +135,7 @@ def reproduce(
         weights=weights, seed=seed, false_alarm=false_alarm, resamples=resamples, no_faces=no_faces, device=device,
         precision=precision, threads=threads,
         deviations=AS_PUBLISHED if kept is None else deviations_in(names_in(kept)),
-        control_size=control_size, control_epochs=control_epochs,
+        control_size=control_size, control_epochs=control_epochs, dry_run=dry_run,
     )  # fmt: skip
-    print(f"report: {run_reproduction(plan).resolve()}")
+    if (report := run_reproduction(plan)) is not None:
+        print(f"report: {report.resolve()}")

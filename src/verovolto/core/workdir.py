@@ -242,6 +242,10 @@ class Steps:
         finish(place / RESULT, {"step": name, "key": key, "made_of": made_of, "result": result})
         return Done(name=name, folder=place, key=key, result=result)
 
+    def has(self, name: str) -> bool:
+        """Whether a step of this name was done, of whatever inputs."""
+        return (self.folder / name / RESULT).is_file()
+
 
 def finish(path: Path, value: dict[str, Any]) -> None:
     """Write the result of a step: from now on it is done."""

@@ -94,7 +94,7 @@ def evaluate_scores(
         **evaluator.score(score),
         **_likelihood(sample, score, calibration.get(score)),
         "calibration": _calibration(sample, score, calibration.get(score), strict),
-        "levels": _levels(sample, score, resamples, seed),
+        "levels": video_level(sample, score, resamples, seed),
         "other_scores": {name: evaluator.score(name) for name in scores.scores if name != score},
         "baselines": {name: evaluator.score(name) for name in scores.baselines if name != score},
         **{f"by_{group}": _groups(sample, score, group) for group in GROUPS},
@@ -223,8 +223,15 @@ def _supported(calibration: Calibration, rate: float) -> bool:
         return False
 
 
-def _levels(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, Any]:
-    """The video level, where some video has more than one frame; else a note that both levels coincide."""
+def video_level(sample: Sample, score: str, resamples: int, seed: int) -> dict[str, Any]:
+    """The video level, where some video has more than one frame; else a note that both levels coincide.
+
+    Args:
+        sample: of frames.
+        score: its name; a video's is the mean over its frames.
+        resamples: number of bootstrap resamples.
+        seed: their seed.
+    """
     videos = len(np.unique(video_keys(sample.scores.table)))
     frames = len(sample.scores)
     metadata = {"videos": videos, "frames": frames, "frames_per_video": frames / videos}

@@ -11,6 +11,7 @@ import torch
 
 from verovolto.calibration.input_domain import Domain
 from verovolto.core.errors import TrainingError
+from verovolto.core.files import atomic_path
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.base import load_detector
@@ -56,7 +57,7 @@ def check_networks(plan: Plan) -> None:
         WeightsError: for weights that cannot be had.
     """
     for network in plan.networks:
-        config = fit.resolved(_config(plan, plan.protocols[0], network, plan.data))
+        config = fit.resolved(run_config(plan, plan.protocols[0], network, plan.data))
         with torch.device("meta"):  # checks the size without allocating
             build(architecture(config))
         started = (config.out / "config.toml").is_file()
@@ -71,8 +72,9 @@ def train_network(context: Context, protocol: Protocol, network: str) -> dict[st
     Where the thesis's split shares people between training and test, the run is marked as leaky.
     """
     plan = context.plan
-    config = _config(plan, protocol, network, context.data(protocol))
+    config = run_config(plan, protocol, network, context.data(protocol))
     train(config, leaky=bool(plan.kept(protocol, "leak")))
+    keep_weights_alone(config.out)
     return kept_losses(plan, config.out)
 
 
@@ -88,9 +90,20 @@ def kept_losses(plan: Plan, run: Path) -> dict[str, Any]:
     return {"losses": {str(epoch): losses[epoch] for epoch in plan.checkpoints}}
 
 
-def _config(plan: Plan, protocol: Protocol, network: str, data: Path) -> TrainConfig:
+def run_config(
+    plan: Plan, protocol: Protocol, network: str, data: Path, out: Path | None = None
+) -> TrainConfig:
+    """How a network is trained.
+
+    Args:
+        plan: the settings.
+        protocol: whose noise it is, and whose run where no other folder is given.
+        network: its name.
+        data: the split file.
+        out: folder of the run.
+    """
     return configure(
-        data=data, model=network_name(network), out=run_folder(plan, protocol, network), size=plan.size,
+        data=data, model=network_name(network), out=out or run_folder(plan, protocol, network), size=plan.size,
         latent=plan.latent, batch_size=plan.batch_size, weights=plan.weights, noise=noise_of(plan, protocol),
         epochs=plan.epochs, checkpoint_epochs=plan.every, seed=plan.seed, device=plan.device,
         precision=plan.precision, threads=plan.threads,
@@ -107,6 +120,20 @@ def kept_epochs(run: Path) -> dict[int, Path]:
     """Checkpoints of a run by epoch, counted from 1, in order."""
     paths = (run / "checkpoints").glob("epoch=*.ckpt")
     return dict(sorted((int(path.stem.partition("=")[2]) + 1, path) for path in paths))
+
+
+def keep_weights_alone(run: Path) -> None:
+    """Leave of a finished run's checkpoints the weights: what Adam keeps beside them is twice as large.
+
+    `last.ckpt` stays as it is, so that the run can be made longer.
+    """
+    for path in [*kept_epochs(run).values(), run / "checkpoints" / "best.ckpt"]:
+        if not path.is_file():
+            continue
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if "optimizer_states" in state:
+            with atomic_path(path) as part:
+                torch.save({"state_dict": state["state_dict"]}, part)
 
 
 def checkpoint_detector(run: Path, epoch: int) -> VAEDetector:

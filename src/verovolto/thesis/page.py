@@ -105,7 +105,7 @@ def command_of(plan: Plan) -> str:
 def _settings(plan: Plan) -> dict[str, Any]:
     """The settings as JSON holds them; the places on this machine are in the command alone."""
     keys = {"deviations": "quirks"}  # as earlier versions wrote it
-    left_out = {"data", "out", *(() if "thesis" in plan.protocols else ("deviations",))}
+    left_out = {"data", "out", "dry_run", *(() if "thesis" in plan.protocols else ("deviations",))}
     values = {
         keys.get(field.name, field.name): getattr(plan, field.name)
         for field in fields(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -10,6 +11,7 @@ from verovolto.core.workdir import Done, Steps
 from verovolto.data.faceset import FaceSet
 from verovolto.thesis import figures
 from verovolto.thesis.ablation import ABLATED, ablate
+from verovolto.thesis.estimate import estimate, missing_space
 from verovolto.thesis.experiments import load
 from verovolto.thesis.networks import check_networks, noise_of, run_folder, score_run, train_network
 from verovolto.thesis.page import write_document
@@ -18,8 +20,8 @@ from verovolto.thesis.protocols import OF_THRESHOLDS, ModelScores, choose_epoch,
 from verovolto.thesis.splits import make_protocol_splits
 
 
-def run_reproduction(plan: Plan) -> Path:
-    """Reproduce the thesis, or go on with it; returns the report.
+def run_reproduction(plan: Plan) -> Path | None:
+    """Reproduce the thesis, or go on with it; returns the report, None of a dry run.
 
     Raises:
         VerovoltoError: for whatever a user can mend.
@@ -32,6 +34,9 @@ def run_reproduction(plan: Plan) -> Path:
     }  # fmt: skip
     splits = steps.take("splits", partial(make_protocol_splits, plan), inputs=settings)
     context = Context(plan=plan, steps=steps, splits=splits)
+    _say_what_it_takes(context)
+    if plan.dry_run:
+        return None
     for protocol in plan.protocols:
         context.runs[protocol] = _train_and_score(context, protocol)
     for model, protocol in product(plan.models, plan.protocols):
@@ -39,6 +44,15 @@ def run_reproduction(plan: Plan) -> Path:
     ablations = [_ablate(context, model) for model in plan.models if "thesis" in plan.protocols]
     parts = {name: load(name).run(context) for name in plan.parts}
     return write_document(context, ablations, parts)
+
+
+def _say_what_it_takes(context: Context) -> None:
+    """Print what is to be trained, how long it takes and what it needs of the disk."""
+    if (found := estimate(context)) is None:
+        return
+    print(found.text(), flush=True)
+    if (warning := missing_space(found, context.plan.out)) is not None:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _train_and_score(context: Context, protocol: Protocol) -> ProtocolRun:
@@ -84,7 +98,11 @@ def _evaluate(context: Context, protocol: Protocol, model: str) -> Evaluated:
     table = steps.take(
         f"table-{protocol}-{model}",
         lambda _: tabulate(scores, choice.result),
-        inputs={**plan.evaluation_settings, "quirks": scores.kept(*OF_THRESHOLDS)},
+        inputs={
+            **plan.evaluation_settings,
+            "quirks": scores.kept(*OF_THRESHOLDS),
+            "levels": ["frame", "video"],
+        },
         after=(choice,),
     )
     drawn = steps.take(

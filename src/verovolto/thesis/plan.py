@@ -24,7 +24,9 @@ Protocol = Literal["thesis", "honest"]
 """`thesis` is the protocol as published, `honest` the sound one, as steps and files call it."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
-PARTS: tuple[str, ...] = ("comparison", "forgeries", "spectra", "contamination", "controls")
+PARTS: tuple[str, ...] = (
+    "comparison", "memorisation", "forgeries", "spectra", "contamination", "controls",
+)  # fmt: skip
 """The experiments besides the thesis's tables and figures, in the order of the document: folders of
 `thesis.experiments`."""
 
@@ -117,6 +119,7 @@ class Plan:
     deviations: tuple[Deviation, ...] = AS_PUBLISHED
     control_size: int = 64
     control_epochs: int = 4
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         for model in self.models:
@@ -259,7 +262,7 @@ class Context:
     @property
     def best(self) -> Protocol:
         """The protocol that experiments build on: the sound one, where it was asked for."""
-        return "honest" if "honest" in self.runs else "thesis"
+        return "honest" if "honest" in self.plan.protocols else "thesis"
 
     def split(self, protocol: Protocol) -> Done:
         """The split of one protocol alone, for the steps that read nothing of the other.

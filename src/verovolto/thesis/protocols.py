@@ -23,6 +23,7 @@ from verovolto.core.workdir import Done
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import halve
 from verovolto.evaluation.bootstrap import with_intervals
+from verovolto.evaluation.evaluate import video_level
 from verovolto.evaluation.groups import Sample, clusters_of, scored_rows
 from verovolto.evaluation.metrics import ranking_statistics
 from verovolto.thesis import metrics
@@ -94,13 +95,15 @@ def tabulate(model: ModelScores, choice: Mapping[str, Any]) -> dict[str, Any]:
     """The rows of the tables: each threshold of the protocol with counts, figures and intervals."""
     score, epoch = model.score, choice["epoch"]
     sample = model.plan.sample(model.table(epoch), score)
-    by_name = {name: model.thresholds(epoch, name) for name in evaluated_scores(sample, score)}
+    names = evaluated_scores(sample, score)
+    by_name = {name: model.thresholds(epoch, name) for name in names}
     return {
         "model": model.model, "protocol": model.protocol, "score": score, "epoch": epoch,
         "chosen_on": choice["chosen_on"],
         "test": sample.class_counts(),
         "interval": sample.resamples.metadata(),
         "ranking": rankings(sample, score),
+        "by_video": {name: video_level(sample, name, **model.plan.bootstrap) for name in names},
         "rows": rows(sample, by_name, strict=bool(model.kept("strict"))),
     }  # fmt: skip
 

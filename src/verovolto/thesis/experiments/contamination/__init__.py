@@ -8,8 +8,9 @@ other training reals in the places of the largest level, shows how much any othe
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.detectors.fitting import TrainingData
 from verovolto.detectors.registry import TrainConfig
 from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas, change, estimate
+from verovolto.thesis.estimate import Trainings, faces_scored
 from verovolto.thesis.experiments.contamination.draw import (
     Contamination,
     candidate_fakes,
@@ -28,11 +30,21 @@ from verovolto.thesis.experiments.contamination.draw import (
 )
 from verovolto.thesis.experiments.contamination.statistics import Level, evaluate_levels
 from verovolto.thesis.metrics import chosen_on_reals
-from verovolto.thesis.networks import kept_losses, noise_of, run_folder, score_run, scores
+from verovolto.thesis.networks import (
+    keep_weights_alone,
+    kept_epochs,
+    kept_losses,
+    noise_of,
+    run_config,
+    run_folder,
+    score_run,
+    scores,
+)
 from verovolto.thesis.plan import Context, network_of
 from verovolto.thesis.protocols import calibration_split
 from verovolto.training import fit
 from verovolto.training.data import load_training_data
+from verovolto.training.fit import resolved
 from verovolto.training.run_metadata import stored_config
 
 SHARES = (0.01, 0.05, 0.1)
@@ -66,6 +78,22 @@ def run(context: Context) -> dict[str, Any]:
     return {**result, "models": models}
 
 
+def planned(context: Context) -> Iterator[Trainings]:
+    """The trainings that are not done yet; their networks are deleted once they have scored."""
+    plan = context.plan
+    if "honest" not in context.splits.result["cuts"]:
+        return
+    train = int(context.splits.result["train"])
+    levels = ["sham", *(str(count) for share in SHARES if (count := round(share * train)))]
+    for network in plan.networks:
+        todo = [level for level in levels if not context.steps.has(f"score-contaminated-{level}-{network}")]
+        yield Trainings(
+            what="with forged faces among the reals",
+            config=resolved(run_config(plan, "honest", network, context.data("honest"))),
+            count=len(todo), images=plan.epochs * train, scored=faces_scored(context, "honest"),
+        )  # fmt: skip
+
+
 def _draw(context: Context) -> dict[str, Any]:
     """Which faces take whose places, in a placebo and at each level; where they are from, and what cannot be done."""
     plan, train = context.plan, int(context.splits.result["train"])
@@ -92,6 +120,7 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
         """Exactly as the sound network was, but for the faces that are replaced."""
         config = replace(stored_config(run_folder(plan, "honest", network)), out=folder)
         train_contaminated(config, level)
+        keep_weights_alone(folder)
         return kept_losses(plan, folder)
 
     trained = context.steps.take(
@@ -101,12 +130,17 @@ def _train_and_score(context: Context, network: str, level: Contamination, drawn
         after=(split, drawn),
     )
     epoch = chosen_on_reals({int(epoch): float(loss) for epoch, loss in trained.result["losses"].items()})
-    scored = context.steps.take(
-        f"score-{name}",
-        lambda place: score_run(folder, epoch, context.data("honest"), place, metadata={}),
-        inputs={"epoch": epoch},
-        after=(trained,),
-    )
+
+    def score(place: Path) -> dict[str, Any]:
+        if not kept_epochs(folder):  # deleted after an earlier scoring
+            shutil.rmtree(folder, ignore_errors=True)
+            train()
+        return score_run(folder, epoch, context.data("honest"), place, metadata={})
+
+    scored = context.steps.take(f"score-{name}", score, inputs={"epoch": epoch}, after=(trained,))
+    # Scored, the network is of no more use to anybody: those of all levels would take tens of gigabytes.
+    for part in ("checkpoints", "detector"):
+        shutil.rmtree(folder / part, ignore_errors=True)
     return epoch, scored
 
 

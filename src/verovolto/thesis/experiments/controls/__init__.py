@@ -15,11 +15,19 @@ from verovolto.core.workdir import Done
 from verovolto.report.evaluation_text import side
 from verovolto.report.figures import forest
 from verovolto.report.html import FAKE, INK, MUTED, REAL, change
-from verovolto.thesis.experiments.controls.networks import SCORE, Condition, slug, train_and_score
+from verovolto.thesis.estimate import Trainings, faces_scored
+from verovolto.thesis.experiments.controls.networks import (
+    SCORE,
+    Condition,
+    config_of,
+    slug,
+    train_and_score,
+)
 from verovolto.thesis.experiments.controls.statistics import METRICS, difference, exceeds_seed_variance
 from verovolto.thesis.networks import noise_of, scores
 from verovolto.thesis.plan import Context
 from verovolto.thesis.protocols import rankings
+from verovolto.training.fit import resolved
 
 TITLE = "Controls: one thing changed at a time"
 GROUPS = {
@@ -110,6 +118,19 @@ def run(context: Context) -> dict[str, Any]:
         inputs={**plan.evaluation_settings, "comparisons": [asdict(one) for one in COMPARISONS]},
         after=tuple(trained.values()),
     ).result
+
+
+def planned(context: Context) -> Iterator[Trainings]:
+    """The networks of the grid that are not trained yet; of each its detector stays."""
+    plan, protocol = context.plan, context.best
+    train = int(context.splits.result["train"])
+    for name, condition in GRID.items():
+        if not context.steps.has(f"control-{protocol}-{slug(name)}"):
+            yield Trainings(
+                what="as controls",
+                config=resolved(config_of(plan, protocol, name, condition, context.data(protocol))),
+                count=1, images=plan.control_epochs * train, scored=faces_scored(context, protocol), stays=1,
+            )  # fmt: skip
 
 
 def compare(context: Context, trained: Mapping[str, Done]) -> dict[str, Any]:
