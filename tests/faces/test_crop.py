@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.data.crop_rule import DFDC, FFPP, RULES, TIGHT, CropRule
+from verovolto.data.crop_rule import DFDC, FFPP, RULES, TIGHT, WIDE, CropRule
 from verovolto.faces.crop import crop, crop_box, eye_angle
 from verovolto.faces.detection.base import Face
 
@@ -139,7 +139,7 @@ def test_a_rule_survives_being_written_down(rule: CropRule) -> None:
 
 
 def test_known_rules_and_defaults() -> None:
-    assert RULES == {"ffpp": FFPP, "tight": TIGHT, "dfdc": DFDC}
+    assert RULES == {"ffpp": FFPP, "tight": TIGHT, "dfdc": DFDC, "wide": WIDE}
     assert CropRule.from_dict({}) == FFPP
     assert CropRule.from_dict({"scale": 2}) == CropRule(scale=2.0)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri_exp
 
 from verovolto.core.errors import CalibrationError
 from verovolto.networks import FusionRule
@@ -121,6 +120,8 @@ def stouffer(log_p: Array, log_q: Array, weights: Array) -> tuple[Array, Array]:
     All parts count, also where a face is more typical than most. With weights it is Liptak's (1958),
     sum w z over sqrt(sum w^2).
     """
+    from scipy.special import ndtri_exp  # slow to import, and a single photo needs none
+
     z = np.where(log_q < log_p, -ndtri_exp(log_p), ndtri_exp(log_q))
     # Beyond some 1e9 standard deviations logarithms of p cannot be told apart; no reference of real faces gets there.
     z = np.clip(z, -1e9, 1e9)

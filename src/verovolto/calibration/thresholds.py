@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta
 
 from verovolto.core.errors import CalibrationError
 
@@ -419,6 +418,8 @@ def share_interval(hits: float, of: int) -> tuple[float, float]:
     >>> [round(end, 3) for end in share_interval(0, 10)]
     [0.0, 0.308]
     """
-    low = 0.0 if hits <= 0 else float(beta.ppf(0.025, hits, of - hits + 1))
-    high = 1.0 if hits >= of else float(beta.ppf(0.975, hits + 1, of - hits))
+    from scipy.special import betaincinv  # slow to import, and a single photo needs none
+
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, of - hits + 1, 0.025))
+    high = 1.0 if hits >= of else float(betaincinv(hits + 1, of - hits, 0.975))
     return low, high

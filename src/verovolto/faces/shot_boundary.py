@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
-from scipy.signal import correlate
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 from verovolto.data.face_batch import luma, resize
 from verovolto.faces.detection.base import check_image
@@ -58,8 +57,9 @@ def signature(image: UInt8[Tensor, "3 h w"]) -> Signature:
         InputError: the image is not uint8 `[3, H, W]`, or has no pixels.
     """
     check_image(image, "a signature")
-    small = luma(resize(image, SIDE)).numpy()
-    return Signature(structure=small - uniform_filter(small, _NEIGHBOURHOOD, mode="nearest"))
+    small, margin = luma(resize(image, SIDE))[None, None], _NEIGHBOURHOOD // 2
+    shading = avg_pool2d(pad(small, (margin,) * 4, mode="replicate"), _NEIGHBOURHOOD, stride=1)
+    return Signature(structure=(small - shading)[0, 0].numpy())
 
 
 def is_cut(a: Signature, b: Signature, *, threshold: float = CUT) -> bool:
@@ -83,19 +83,28 @@ def likeness(a: Signature, b: Signature) -> float:
     """
     one = np.ones((SIDE, SIDE))
     x, y = a.structure.astype(np.float64), b.structure.astype(np.float64)
-    pixels = np.rint(_over_shifts(one, one))
-    sum_x, sum_y = _over_shifts(x, one), _over_shifts(one, y)
-    spread_x = _over_shifts(x * x, one) - sum_x**2 / pixels
-    spread_y = _over_shifts(one, y * y) - sum_y**2 / pixels
-    common = _over_shifts(x, y) - sum_x * sum_y / pixels
+    of_x, of_y = (np.fft.rfft2([one, each, each * each], s=_TRANSFORM) for each in (x, y[::-1, ::-1]))
+    pixels = np.rint(_over_shifts(of_x[0] * of_y[0]))
+    sum_x, sum_y = _over_shifts(of_x[1] * of_y[0]), _over_shifts(of_x[0] * of_y[1])
+    spread_x = _over_shifts(of_x[2] * of_y[0]) - sum_x**2 / pixels
+    spread_y = _over_shifts(of_x[0] * of_y[2]) - sum_y**2 / pixels
+    common = _over_shifts(of_x[1] * of_y[1]) - sum_x * sum_y / pixels
     least = _FLAT**2 / 4 * pixels
     textured = (spread_x > least) & (spread_y > least)
     spread = np.sqrt(np.where(textured, spread_x * spread_y, 1.0))
     return float(np.clip(np.where(textured, common / spread, 0.0), -1.0, 1.0).max())
 
 
-def _over_shifts(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of products of `x` and the shifted `y` over their overlap, for each of the shifts `likeness` tries."""
+_TRANSFORM = (2 * SIDE, 2 * SIDE)
+"""Size of the Fourier transforms: with room for every shift, nothing comes in again from the other side."""
+
+
+def _over_shifts(product: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Sum of products of one picture and another shifted one over their overlap, for the shifts that `likeness` tries.
+
+    Args:
+        product: of the transforms of the one and of the other turned by 180 degrees.
+    """
     down, across, none = SIDE // 4, SIDE // 2, SIDE - 1
-    every: NDArray[np.float64] = correlate(x, y, mode="full", method="fft")
+    every: NDArray[np.float64] = np.fft.irfft2(product, s=_TRANSFORM)
     return every[none - down : none + down + 1, none - across : none + across + 1]

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from verovolto.core.errors import InputError
@@ -224,6 +223,8 @@ def match(
     chosen: list[int | None] = [None] * len(faces)
     if not sightings or not faces:
         return chosen
+    from scipy.optimize import linear_sum_assignment  # slow to import, and photos need none
+
     costs: Float64[NDArray[np.float64], "t f"] = np.array(
         [[pair_cost(seen, face, time_s, settings) for face in faces] for seen in sightings]
     )

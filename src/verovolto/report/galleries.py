@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 
 CELL = 112  # pixels a side
@@ -109,6 +108,8 @@ def top_of(errors: Sequence[np.ndarray]) -> float:
 
 def anomaly_map(error: np.ndarray, top: float) -> np.ndarray:
     """A map `[h, w]` in colours, uint8 `[h, w, 3]`: dark at 0, brightest from `top` up."""
+    from matplotlib import colormaps  # slow to import, and a scan without a report draws nothing
+
     scaled = np.clip(error / max(top, 1e-12), 0.0, 1.0)
     return np.asarray((colormaps["inferno"](scaled)[..., :3] * 255).round().astype(np.uint8))
 

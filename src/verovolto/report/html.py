@@ -7,14 +7,14 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from verovolto.core.files import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 REAL, FAKE, INK, MUTED, GRID = "#2b6cb0", "#dd6b20", "#1a202c", "#718096", "#e2e8f0"
 DPI = 144
@@ -121,14 +121,18 @@ class Canvas:
     """A figure in the house style: draw on `axes` within `with Canvas() as canvas`, then take `png`."""
 
     def __init__(self, width: float = 6.0, height: float = 3.9, columns: int = 1, rows: int = 1) -> None:
-        self._style = rc_context(_STYLE)
+        # Slow to import, and a scan without a report draws nothing.
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        self._style, self._new_figure = rc_context(_STYLE), Figure
         self._size = (width, height)
         self._grid = (rows, columns)
         self.png = b""
 
     def __enter__(self) -> Canvas:
         self._style.__enter__()
-        self.figure = Figure(figsize=self._size, dpi=DPI, layout="constrained")
+        self.figure = self._new_figure(figsize=self._size, dpi=DPI, layout="constrained")
         rows, columns = self._grid
         self.all_axes = [self.figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
         self.axes: Axes = self.all_axes[0]

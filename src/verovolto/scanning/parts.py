@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from verovolto.core.errors import InputError
@@ -145,6 +144,8 @@ class Parts:
         schema = pa.schema([SCHEMA.field(name) for name in wanted])
         if not files:
             return schema.empty_table()
+        import pyarrow.dataset as ds  # slow to import, and most scans keep no parts
+
         try:
             table = ds.dataset([str(file) for file in files], SCHEMA, format="parquet").to_table(wanted)
         except (pa.ArrowException, OSError) as error:

@@ -122,10 +122,11 @@ def load_clip(layers: Sequence[int], tokens: Sequence[int]) -> ClipVit:
         WeightsError: the package with the weights is not installed, or holds another file.
         InputError: layers that the network does not have.
     """
-    net = ClipVit(layers, tokens)
+    with torch.device("meta"):  # to draw weights that are replaced takes as long as to read the right ones
+        net = ClipVit(layers, tokens)
     state = _state()
-    net.load_state_dict({name: state[name] for name in net.state_dict()})
-    return net
+    net.load_state_dict({name: state[name] for name in net.state_dict()}, assign=True)
+    return net.requires_grad_(False)
 
 
 @cache
@@ -186,4 +187,5 @@ def _biases_of_products(graph: Any, values: Mapping[str, Tensor]) -> dict[str, s
 def _dequantised(name: str, values: Mapping[str, Tensor]) -> Float[Tensor, "out in"]:
     """`(quantised - zero point) * scale`, a scale and a zero point to each output."""
     quantised, zero, scale = (values[f"{name}_{part}"] for part in ("quantized", "zero_point", "scale"))
-    return ((quantised.float() - zero.float()) * scale).T.contiguous()
+    # Turned while a value is a byte, and in place: a quarter of the time.
+    return quantised.T.contiguous().float().sub_(zero.float()[:, None]).mul_(scale[:, None])
