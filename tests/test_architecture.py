@@ -21,7 +21,7 @@ LEVELS = (
     {"training"},
     {"scanning", "evaluation"},
     {"report", "experimental"},
-    {"thesis", "demo", "service", "sklearn"},
+    {"thesis", "demo", "service", "fleet", "sklearn"},
     {"commands"},
     {"cli"},
 )
@@ -30,6 +30,7 @@ ALONE: dict[str, set[str]] = {
     "demo": {"commands"},
     "thesis": {"commands"},
     "service": {"commands"},
+    "fleet": {"commands"},
     "sklearn": set(),
 }
 """Rooms that nobody may import but the ones named: the product knows nothing of them."""
@@ -48,6 +49,7 @@ HEAVY = (
     "pytorch_lightning",
     "fastapi",
     "uvicorn",
+    "ray",
 )
 LIGHT = {"cli.py", "__init__.py", "core/errors.py", "core/files.py"}
 

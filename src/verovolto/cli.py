@@ -34,6 +34,7 @@ app = App(
     help_epilogue="Exit codes: 0 done, 1 done in part, 2 wrong use or bad input, 130 interrupted.",
 )
 data = App(name="data", help="Look at, convert and split sets of face crops.")
+fleet = App(name="fleet", help="Scan and prepare over many machines.")
 
 _COMMANDS = "verovolto.commands"
 app.command(f"{_COMMANDS}.scan:scan", name="scan", help="Look for signs of forgery in photos and videos.")
@@ -62,6 +63,9 @@ data.command(f"{_COMMANDS}.data:info", name="info", help="Count what a face set 
 data.command(f"{_COMMANDS}.data:convert", name="convert", help="Write a face set as Parquet shards.")
 data.command(f"{_COMMANDS}.data:split", name="split", help="Make identity- and video-disjoint splits.")
 app.command(data)
+fleet.command(f"{_COMMANDS}.fleet:scan", name="scan", help="Scan many files over a Ray cluster.")
+fleet.command(f"{_COMMANDS}.fleet:prepare", name="prepare", help="Cut out faces over a Ray cluster.")
+app.command(fleet)
 
 
 app.meta.suppress_keyboard_interrupt = False

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from verovolto.preparation.pipeline import Execute
 
 
 def prepare(
@@ -74,6 +77,34 @@ def prepare(
     force
         Begin anew where OUT holds another preparation, which is deleted.
     """
+    from verovolto.core.parallel import run_jobs
+
+    return prepare_with(
+        src, execute=run_jobs, out=out, layout=layout, label=label, fps=fps, frames=frames, faces=faces, crop=crop,
+        face_detector=face_detector, smallest=smallest, confidence=confidence, max_megapixels=max_megapixels,
+        max_megabytes=max_megabytes, workers=workers, max_unreadable=max_unreadable, one_class=one_class, force=force,
+    )  # fmt: skip
+
+
+def prepare_with(
+    src: Path,
+    *,
+    out: Path,
+    execute: Execute,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
+    **options: Any,
+) -> int:
+    """Prepare with jobs spread by `execute`, and say what came of it; the exit code.
+
+    Args:
+        src: folder of media.
+        out: folder for the face set.
+        execute: how jobs are spread.
+        max_megapixels: see `prepare`.
+        max_megabytes: see `prepare`.
+        **options: of `preparation.pipeline.prepare`.
+    """
     from verovolto.core.progress import ProgressDisplay
     from verovolto.media import Limits
     from verovolto.preparation.pipeline import prepare as prepare_faces
@@ -83,20 +114,9 @@ def prepare(
         done = prepare_faces(
             src,
             out,
-            layout=layout,
-            label=label,
-            fps=fps,
-            frames=frames,
-            faces=faces,
-            crop=crop,
-            face_detector=face_detector,
-            smallest=smallest,
-            confidence=confidence,
             limits=Limits.of(megapixels=max_megapixels, megabytes=max_megabytes),
-            workers=workers,
-            max_unreadable=max_unreadable,
-            one_class=one_class,
-            force=force,
+            execute=execute,
+            **options,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print("\n".join(done.summary_lines()))

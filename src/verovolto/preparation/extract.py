@@ -163,6 +163,8 @@ class Extractor:
         Media that cannot be read, and whatever else goes wrong with one of them, end up in the record; a disk
         that is full, or a folder that may not be written, raises `OSError`.
         """
+        if part_path(self.work, job.name).exists() and (kept := read_record(self.work, job.name)):
+            return kept  # on a cluster a job may be given twice
         torch.set_num_threads(1)
         try:
             return self._write(job)

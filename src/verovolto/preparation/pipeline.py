@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import as_text, read_json_object, write_json
-from verovolto.core.parallel import cores, run_jobs
+from verovolto.core.parallel import Finished, cores, run_jobs
 from verovolto.core.workdir import claim
 from verovolto.data.crop_rule import CropRule, read_rule
 from verovolto.data.layouts import Listing, MediaItem
@@ -44,6 +44,15 @@ ONE_CLASS = "A set of one class has to be asked for: --one-class"
 
 OnProgress = Callable[[int, int], None]
 """Called with the media done and with all there are."""
+
+
+class Execute(Protocol):
+    """How jobs are spread: `core.parallel.run_jobs`, or the same over a cluster."""
+
+    def __call__(
+        self, jobs: Iterable[Job], work: Extractor, /, *, workers: int
+    ) -> Generator[Finished[Job, Record], None, None]:
+        """Do `work` on every job, and yield them as they end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +122,7 @@ def prepare(
     max_unreadable: float = 0.5,
     one_class: bool = False,
     force: bool = False,
+    execute: Execute = run_jobs,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Prepared:
     """Cut the faces out of videos and photographs into a face set, or go on with it; see docs/prepare.md.
@@ -136,6 +146,7 @@ def prepare(
         max_unreadable: share of media, in [0, 1], that may be unreadable; beyond it no set is written.
         one_class: accept a set of one class where `src` is there for both.
         force: begin anew where `out` holds another preparation, which is deleted.
+        execute: see `Execute`.
         on_progress: see `OnProgress`.
 
     Raises:
@@ -173,7 +184,7 @@ def prepare(
     _check_media(src, listing, labels, classes)
     extractor = Extractor(detector=detector, rules=rules, work=out / WORK)
     again = list_media(src, layout=layout if label else listing.layout, label=label)
-    _extract(jobs_of(again), extractor, list(labels), workers, on_progress)
+    _extract(jobs_of(again), extractor, list(labels), workers, execute, on_progress)
     return _finish(out, list(labels), listing, settings, max_unreadable, classes)
 
 
@@ -265,7 +276,12 @@ def _clear(out: Path) -> None:
 
 
 def _extract(
-    jobs: Iterator[Job], extractor: Extractor, names: list[str], workers: int, on_progress: OnProgress
+    jobs: Iterator[Job],
+    extractor: Extractor,
+    names: list[str],
+    workers: int,
+    execute: Execute,
+    on_progress: OnProgress,
 ) -> None:
     """Make the parts that are not there yet. What failed earlier is tried again: it may have been mended."""
     there = {file.name for file in extractor.work.iterdir()}
@@ -273,7 +289,7 @@ def _extract(
     on_progress(done, len(names))
     todo = (job for job in jobs if part_path(extractor.work, job.name).name not in there)
     try:
-        with closing(run_jobs(todo, extractor, workers=min(workers, len(names) - done))) as running:
+        with closing(execute(todo, extractor, workers=min(workers, len(names) - done))) as running:
             for finished in running:
                 if finished.died:
                     fail(finished.job, extractor.work, finished.died)
