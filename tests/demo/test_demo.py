@@ -6,18 +6,21 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
-from verovolto import demo as demo_module
 from verovolto.commands.demo import demo
-from verovolto.core.errors import InputError
+from verovolto.core.errors import InputError, WeightsError
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
-from verovolto.demo import Photo, build_set, divide, find_faces, orl_photos, run_demo
+from verovolto.demo import run as demo_module
+from verovolto.demo.faces import Photo, build_set, divide, find_faces, load_photo, orl_photos
+from verovolto.demo.run import run_demo
+from verovolto.demo.scans import FRAMES_EACH, Examples, scan_examples, write_examples
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face
 from verovolto.synthesis.face_swap import METHOD
@@ -162,7 +165,7 @@ def test_reals_are_the_photographs_and_forgeries_differ_inside_only(
     by_name = {photo.name: photo for photo in photos}
     for name in {row["pair"] for row in rows}:
         real, fake = images[name, "real"], images[name, "fake"]
-        assert torch.equal(real, crop(demo_module._load(by_name[name].file), face, TIGHT))
+        assert torch.equal(real, crop(load_photo(by_name[name].file), face, TIGHT))
         assert not torch.equal(real, fake)
         assert torch.equal(real[:, :2], fake[:, :2]) and torch.equal(real[:, :, :2], fake[:, :, :2])
         assert torch.equal(fake[0], fake[1])
@@ -206,8 +209,13 @@ def drawn(photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("drawn")
 def test_the_whole_demonstration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     demo(out=tmp_path / "demo", epochs=1)
-    last = capsys.readouterr().out.splitlines()[-1]
-    page = Path(last.removeprefix("report: "))
+    out, err = capsys.readouterr()
+    *_, before, last = out.splitlines()
+    scanned = Path(last.removeprefix("page: "))
+    assert scanned == (tmp_path / "demo" / "scan" / "default" / "report.html").resolve() and scanned.is_file()
+    assert "not scanned with the trained detector: " in err  # twelve reals are too few to calibrate on
+    assert "scanned with the default detector (swapped: photo-swapped.png, video-swapped.mp4)" in out
+    page = Path(before.removeprefix("evaluation of what was trained: "))
     assert page.is_absolute() and page == (tmp_path / "demo" / "test" / "report.html").resolve()
     assert "This is a demonstration: 12 photographs" in page.read_text(encoding="utf-8")
     metrics = json.loads((page.parent / "metrics.json").read_text())
@@ -239,3 +247,40 @@ def test_other_settings_are_refused_and_force_clears_only_its_own(tmp_path: Path
     demo_module._begin(tmp_path / "demo", seed=1, force=True)
     assert not (tmp_path / "demo" / "run").exists() and mine.read_text() == "mine"
     assert json.loads((tmp_path / "demo" / "demo.json").read_text())["seed"] == 1
+
+
+@pytest.fixture
+def examples(photos: list[Photo], tmp_path: Path) -> Examples:
+    found = find_faces(photos, KnownFaces(), tmp_path / "landmarks.json")
+    return write_examples(photos, found, tmp_path / "examples", seed=0)
+
+
+def test_the_files_to_scan_show_one_tested_person_with_and_without_another_face(
+    examples: Examples, photos: list[Photo], tmp_path: Path
+) -> None:
+    person = divide(list(dict.fromkeys(photo.person for photo in photos)), seed=0).people["test"][0]
+    own = next(photo for photo in photos if photo.person == person)
+    real, forged = (load_photo(examples.folder / name) for name in ("photo.png", "photo-swapped.png"))
+    assert torch.equal(real, load_photo(own.file)) and not torch.equal(real, forged)
+    for name in ("video.mp4", "video-swapped.mp4"):
+        with av.open(str(examples.folder / name)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(frames) == FRAMES_EACH * EACH and frames[0].shape == (224, 184, 3)
+    assert "AT&T Laboratories Cambridge" in (examples.folder / "CREDIT.txt").read_text()
+    before = (examples.folder / "video.mp4").stat().st_mtime_ns
+    again = write_examples(photos, {}, tmp_path / "examples", seed=0)
+    assert again == examples and (examples.folder / "video.mp4").stat().st_mtime_ns == before
+
+
+def test_a_detector_without_its_weights_is_passed_over(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise WeightsError("the weights are not here", hint="install them")
+
+    monkeypatch.setattr("verovolto.scanning.request.ScanRequest.run", missing)
+    assert scan_examples(examples, {"default": None}, tmp_path / "pages") == []
+    assert (
+        "not scanned with the default detector: the weights are not here (install them)"
+        in capsys.readouterr().err
+    )

@@ -17,7 +17,7 @@ from torchvision.ops import nms
 
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.data.decode import decode_image
-from verovolto.demo import Photo, orl_photos
+from verovolto.demo.faces import Photo, orl_photos
 from verovolto.faces.detection.base import Face, iou
 from verovolto.faces.detection.centerface import (
     HEADS,

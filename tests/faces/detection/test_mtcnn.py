@@ -10,7 +10,7 @@ from torch import Tensor
 
 from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.data.decode import decode_image
-from verovolto.demo import Photo, orl_photos
+from verovolto.demo.faces import Photo, orl_photos
 from verovolto.faces.detection.mtcnn import MTCNNDetector
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
 from verovolto.core.errors import VerovoltoError, WeightsError
 from verovolto.data.decode import decode_image
-from verovolto.demo import orl_photos
+from verovolto.demo.faces import orl_photos
 from verovolto.faces.detection import mtcnn_cascade
 from verovolto.faces.detection.mtcnn_cascade import (
     Cascade,

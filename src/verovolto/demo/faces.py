@@ -1,8 +1,7 @@
-"""The demonstration: the whole job, from photographs to a report, on a small set of real ones.
+"""The face set of the demonstration: 40 people's photographs, divided by person, and swaps between them.
 
-Its face set: 40 people's photographs, divided by person, and swaps between them. Photographs and forgeries go through
-the very same chain after the forgery (the box found in the untouched photograph, one crop rule, one lossless encoding),
-so that nothing but the swap tells them apart.
+Photographs and forgeries go through the very same chain after the forgery (the box found in the untouched photograph,
+one crop rule, one lossless encoding), so that nothing but the swap tells them apart.
 """
 
 from __future__ import annotations
@@ -21,23 +20,16 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from verovolto import __version__
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json, write_text
 from verovolto.core.progress import track
-from verovolto.core.workdir import claim, compute_once
-from verovolto.data.crop_rule import TIGHT, CropRule
+from verovolto.core.workdir import compute_once
+from verovolto.data.crop_rule import CropRule
 from verovolto.data.decode import decode_image
-from verovolto.data.faceset import FaceSet
-from verovolto.evaluation.run import evaluate
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face, FaceDetector, main_face
-from verovolto.faces.detection.mtcnn import MTCNNDetector
-from verovolto.report.evaluation_page import summary, write_report
 from verovolto.synthesis.colour import is_grey
 from verovolto.synthesis.face_swap import METHOD, Swap, all_others, partners, plan_swaps, shuffled, swap_faces
-from verovolto.training.config import configure
-from verovolto.training.fit import run as train
 
 CREDIT = """\
 The photographs of this folder, and the photographs that its forgeries were made of, are those of the ORL
@@ -68,15 +60,6 @@ VAL_PEOPLE, TEST_PEOPLE = 12, 8
 and one of 5 % needs 19. The other 20 people are trained on."""
 
 _PHOTO = re.compile(r"(?:^|/)ORL_faces/(s\d+)/(\d+)\.pgm$")
-FACES, RUN, RESULT = "orl-faces", "run", "test"
-SETTINGS, LANDMARKS = "demo.json", "landmarks.json"
-SIZE, BATCH_SIZE = 64, 32
-NOTICE = (
-    "This is a demonstration: {train} photographs of a few people, a network of {size} x {size} pixels trained "
-    "for {epochs} epochs, and simple face swaps as the forgeries to find. It shows the whole job from "
-    "photographs to report; its figures say nothing about deepfakes at large. "
-    "Photographs: AT&T Laboratories Cambridge."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +131,8 @@ def find_faces(photos: Sequence[Photo], detector: FaceDetector, cache: Path) -> 
 
     def detect() -> dict[str, Any]:
         main = {
-            each.name: main_face(detector.detect(_load(each.file))) for each in track(photos, "finding faces")
+            each.name: main_face(detector.detect(load_photo(each.file)))
+            for each in track(photos, "finding faces")
         }
         return {name: face and face.to_dict() for name, face in main.items()}
 
@@ -227,15 +211,15 @@ def _write_face(
     rule: CropRule,
 ) -> dict[str, str]:
     """Forge (where there is a swap), crop by the target's own box, encode; returns the manifest's row."""
-    face, image = faces[photo.name], _load(photo.file)
+    face, image = faces[photo.name], load_photo(photo.file)
     if swap is not None:
         donor = photos[swap.donor]
-        image = swap_faces(image, face.landmarks, _load(donor.file), faces[donor.name].landmarks)
+        image = swap_faces(image, face.landmarks, load_photo(donor.file), faces[donor.name].landmarks)
     cut = crop(image, face, rule)
     label = "real" if swap is None else "fake"
     path = Path(split) / label / f"{photo.name}.png"
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    (folder / path).write_bytes(_png(cut))
+    (folder / path).write_bytes(lossless_png(cut))
     return {
         "path": path.as_posix(),
         "label": label,
@@ -251,11 +235,12 @@ def _write_face(
     }
 
 
-def _load(file: Path) -> Tensor:
+def load_photo(file: Path) -> Tensor:
+    """The pixels of a photograph, uint8 `[3, H, W]`."""
     return decode_image(file.read_bytes(), name=file.name)
 
 
-def _png(image: Tensor) -> bytes:
+def lossless_png(image: Tensor) -> bytes:
     """Lossless: a lossy format would add traces of its own."""
     array = image[0] if is_grey(image) else image.permute(1, 2, 0)
     out = io.BytesIO()
@@ -269,57 +254,3 @@ def _csv(rows: Iterable[Mapping[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def run_demo(out: Path, *, epochs: int, seed: int, force: bool = False) -> Path:
-    """Build the face set, train, evaluate, or go on where an earlier demonstration was.
-
-    Args:
-        out: Folder for everything that is written.
-        epochs: Passes over the training photographs.
-        seed: Of who is in which split, of the swaps and of the training.
-        force: Begin anew: delete what an earlier demonstration wrote into the folder.
-
-    Returns:
-        The report's path.
-
-    Raises:
-        InputError: When the photographs are not installed, or `out` holds something else.
-    """
-    photos = orl_photos()
-    _begin(out, seed, force)
-    found = find_faces(photos, MTCNNDetector(), out / LANDMARKS)
-    faces = build_set(photos, found, out / FACES, rule=TIGHT, seed=seed)
-    print(f"faces: {len(found)} of {len(photos)} photographs show one, the set lies in {faces}")
-    config = configure(
-        data=faces,
-        model="resnet-ocvae2",
-        out=out / RUN,
-        size=SIZE,
-        epochs=epochs,
-        batch_size=BATCH_SIZE,
-        seed=seed,
-        # One thread in full precision: every machine gets the same figures, and a busy one is hardly slower.
-        threads=1,
-        precision="32",
-    )
-    evaluation = evaluate(train(config), faces)
-    trained = len(FaceSet.open(faces).select(split="train", label="real"))
-    notice = NOTICE.format(train=trained, size=SIZE, epochs=epochs)
-    report = write_report(evaluation, out / RESULT, notice=notice)
-    print(summary(evaluation.metrics, evaluation.settings.false_alarm))
-    return report
-
-
-def _begin(out: Path, seed: int, force: bool) -> None:
-    """Make the folder, or check that it holds a demonstration of the same settings to go on with.
-
-    With `force` what a demonstration writes is deleted, and nothing else; faces found in the photographs stay true.
-    """
-
-    def clear() -> None:
-        for name in (FACES, f".{FACES}.part", RUN, RESULT):
-            shutil.rmtree(out / name, ignore_errors=True)
-
-    settings = {"version": __version__, "seed": seed}
-    claim(out, SETTINGS, settings, what="a demonstration", clear=clear if force else None)
