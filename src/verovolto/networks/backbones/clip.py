@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from verovolto.core.errors import InputError, WeightsError
+from verovolto.networks.linear import FrozenLinear
 from verovolto.networks.package_weights import initial_values, read_from_package
 
 SIDE, PATCH, WIDTH, HEADS, BLOCKS = 224, 16, 768, 12, 12
@@ -48,8 +49,8 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.q, self.k, self.v, self.out = (FrozenLinear(width, width) for _ in range(4))
+        self.widen, self.narrow = FrozenLinear(width, 4 * width), FrozenLinear(4 * width, width)
 
     def forward(self, x: Float[Tensor, "b n c"], queries: int | None = None) -> Float[Tensor, "b m c"]:
         """The first `queries` tokens after the block, all if None: what nobody asks for is not computed."""
