@@ -169,4 +169,5 @@ def test_every_example_is_listed_and_tried() -> None:
     tried = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.rglob("*"):
         if path.is_file() and path.name != "README.md" and "__pycache__" not in path.parts:
-            assert f"]({path.relative_to(EXAMPLES)})" in listed and path.name in tried
+            assert f"]({path.relative_to(EXAMPLES)})" in listed
+            assert path.name in tried or path.suffix == ".ipynb"  # nbmake runs each that there is
