@@ -46,9 +46,12 @@ def train(*, from_run: Path | None = None, **given: Any) -> None:
     """
     from verovolto.detectors.base import load_detector
     from verovolto.training.fit import derive, run
+    from verovolto.training.world import World
 
     config = config_of_flags(given)
     folder = derive(config, from_run) if from_run else run(config)
+    if not World.here().first:
+        return
     detector = load_detector(folder)
     print("\n".join(detector.summary_lines()))
     print(f"detector: {(folder / 'detector').resolve()}")

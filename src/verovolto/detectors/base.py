@@ -122,6 +122,7 @@ class Detector(ABC):
 
     Attributes:
         kind: how the method is called in `detector.json`.
+        in_processes: whether several processes can train it together.
         name: of the model, as `verovolto models` lists it.
         score_names: all scores it gives, the default one first.
         default_score: the score that a verdict is based on.
@@ -135,6 +136,7 @@ class Detector(ABC):
     """
 
     kind: ClassVar[str]
+    in_processes: ClassVar[bool] = False
 
     name: str = ""
     score_names: tuple[str, ...] = ()

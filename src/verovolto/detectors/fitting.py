@@ -49,6 +49,13 @@ class Key(NamedTuple):
     row: int
 
 
+class Share(NamedTuple):
+    """What of every batch is this process's: each `size`-th row, from the `rank`-th on."""
+
+    rank: int = 0
+    size: int = 1
+
+
 class Batch(NamedTuple):
     """uint8 pixels `[B, 3, size, size]` and what could not be read, one message each."""
 
@@ -77,6 +84,7 @@ class Objective(ABC):
         figures: names of what `losses` returns, as `metrics.csv` has them after `train_`.
         validated: names of what `validate` returns.
         monitor: which of these, if it is smaller, makes an epoch the better one; None where `better` decides.
+        share: what of every batch is this process's; the engine sets it.
     """
 
     network: nn.Module
@@ -88,6 +96,7 @@ class Objective(ABC):
     validated: tuple[str, ...] = ("val_loss",)
     monitor: str | None = "val_loss"
     workers: int = 0
+    share: Share = Share()
 
     @abstractmethod
     def losses(self, batch: Any, step: int) -> dict[str, Tensor]:

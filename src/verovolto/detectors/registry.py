@@ -88,6 +88,9 @@ class GradientConfig(MethodConfig):
     """Keep a checkpoint of every so many epochs."""
     checkpoint_steps: int = 200
     """Save the state to resume from every so many steps, besides each epoch's end."""
+    logger: Literal["csv", "tensorboard", "mlflow", "wandb"] = "tensorboard"
+    """Where the losses go beside metrics.csv: a folder of TensorBoard, a run of MLflow (a database in the run folder,
+    or MLFLOW_TRACKING_URI) or of Weights & Biases (kept there, or WANDB_MODE=online); csv for nowhere else."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,20 +89,42 @@ class VAE(nn.Module, ABC):
         return mu.float()
 
     def forward(
-        self, x: Float[Tensor, "b 3 h w"], *, noise: Noise = "none", generator: torch.Generator | None = None
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        *,
+        noise: Noise = "none",
+        generator: torch.Generator | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> VAEOutput:
-        """Encode, draw a latent with the given noise (none: the posterior mean), decode."""
+        """Encode, draw a latent, decode.
+
+        Args:
+            x: images.
+            noise: that the latent is drawn with; none: the posterior mean.
+            generator: of the noise.
+            share: of a batch whose rows several processes share, `(rank, size)`: these get the noise of the whole.
+        """
         posterior = self.encode(x)
-        z = posterior.sample(draw_noise(posterior.mu, noise, generator))
+        z = posterior.sample(draw_noise(posterior.mu, noise, generator, share))
         return VAEOutput(x_hat=self.decode(z).float(), posterior=posterior, z=z)
 
 
-def draw_noise(like: Tensor, noise: Noise, generator: torch.Generator | None) -> Tensor | None:
-    """Noise of the reparametrisation, shaped as `like`: N(0, I), or uniform in [0, 1), as published code draws it."""
+def draw_noise(
+    like: Tensor, noise: Noise, generator: torch.Generator | None, share: tuple[int, int] = (0, 1)
+) -> Tensor | None:
+    """Noise of the reparametrisation: N(0, I), or uniform in [0, 1), as published code draws it.
+
+    Args:
+        like: what it is shaped as.
+        noise: its distribution.
+        generator: that it is drawn from.
+        share: see `VAE.forward`.
+    """
     if noise == "none":
         return None
-    draw = torch.randn if noise == "normal" else torch.rand
-    return draw(like.shape, generator=generator, device=like.device, dtype=torch.float32)
+    draw, (rank, size) = torch.randn if noise == "normal" else torch.rand, share
+    shape = (len(like) * size, *like.shape[1:])
+    return draw(shape, generator=generator, device=like.device, dtype=torch.float32)[rank::size]
 
 
 def reconstruction_error(

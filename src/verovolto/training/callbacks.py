@@ -140,11 +140,14 @@ class CsvLog(Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.seconds += time.perf_counter() - self._start
-        self.images += len(batch[0])
+        self.images += len(batch[0]) * trainer.world_size
         if outputs:
             self.batches += 1
-            for name in self.sums:
-                self.sums[name] += float(outputs[name])
+            of_batch = torch.stack([outputs[name].detach().float() for name in self.sums])
+            if trainer.world_size > 1:  # each process has a share of the batch
+                of_batch = trainer.strategy.reduce(of_batch, reduce_op="mean")
+            for name, value in zip(self.sums, of_batch.tolist(), strict=True):
+                self.sums[name] += value
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -152,6 +155,8 @@ class CsvLog(Callback):
         logged = trainer.callback_metrics
         row = {name: float(logged[name]) for name in self.validated if name in logged}
         speed = self.images / self.seconds if self.seconds else 0.0
+        if not trainer.is_global_zero:
+            return
         self._append({"epoch": trainer.current_epoch, "step": trainer.global_step, **means, **row,
                       "images_per_s": speed, "seconds": self.seconds})  # fmt: skip
 
@@ -193,7 +198,7 @@ class ProgressBar(Callback):
             total=per_epoch * (trainer.max_epochs or 1),
             completed=per_epoch * trainer.current_epoch,
         )
-        if self.progress.console.is_terminal:
+        if self.progress.console.is_terminal and trainer.is_global_zero:
             self.progress.start()
 
     @override
@@ -210,7 +215,7 @@ class ProgressBar(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.progress.console.is_terminal:
+        if self.progress.console.is_terminal or not trainer.is_global_zero:
             return
         done = trainer.current_epoch + 1
         took = time.perf_counter() - self._clock

@@ -1,7 +1,7 @@
 """The engine for all that learns by gradient: an objective in a LightningModule, one set of callbacks, exact resume.
 
-The run folder gets `metrics.csv`, `tensorboard/` and `checkpoints/`: `last.ckpt` to resume from, `best.ckpt`, and one
-of every N epochs.
+The run folder gets `metrics.csv`, what a logger keeps (`tensorboard/`) and `checkpoints/`: `last.ckpt` to resume from,
+`best.ckpt`, and one of every N epochs. Where torchrun began several processes, they take the steps of one together.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from typing_extensions import override
 
 from verovolto.core.errors import DataError, Diverged
-from verovolto.detectors.fitting import Batch, Objective, Trained
+from verovolto.detectors.fitting import Batch, Objective, Share, Trained
 from verovolto.detectors.registry import GradientConfig, TrainConfig
 from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
 from verovolto.training.loader import EpochSampler, loader
+from verovolto.training.loggers import close_logger, open_logger
 from verovolto.training.run_metadata import LAST
+from verovolto.training.world import World
 
 _FEWEST = 2  # batch norm cannot learn from one image
 _RANK = "rank"  # what is monitored where the objective itself compares epochs: smaller is better
@@ -37,30 +40,38 @@ def train(config: TrainConfig, objective: Objective) -> Trained:
         DataError: too many images cannot be read.
         KeyboardInterrupt: the user stopped it; the message says how it goes on.
     """
-    options, seed = _options(config), config.seed
+    options, seed, world = _options(config), config.seed, World.here()
+    batch_size = world.batch_size(options.batch_size or 1) if world.size > 1 else options.batch_size or 1
+    objective.share = Share(world.rank, world.size)
     module = ObjectiveModule(objective, config)
-    sampler = EpochSampler(objective.order, seed=seed, window=objective.window)
-    batch_size = options.batch_size or 1
+    sampler = EpochSampler(
+        objective.order, seed=seed, window=objective.window, share=objective.share, batch_size=batch_size
+    )
     common: dict[str, Any] = {
         "batch_size": batch_size, "workers": objective.workers, "pin": config.device == "cuda",
     }  # fmt: skip
     training = loader(objective.training, sampler, **common)
     validation: Any = objective.validation
     if not isinstance(validation, list):
-        unshuffled = EpochSampler(validation, seed=seed, shuffle=False)
+        unshuffled = EpochSampler(validation, seed=seed, shuffle=False, share=objective.share)
         validation = loader(validation, unshuffled, **common)
     last = config.out / "checkpoints" / LAST
     skip = SkipDone(sampler, batch_size=batch_size, batches=len(training))
     callbacks, best = _callbacks(config, objective, skip)
+    logger = open_logger(config, first=world.first)
     with quiet():
         trainer = pl.Trainer(
             accelerator="gpu" if config.device == "cuda" else "cpu",
-            devices=1,
+            devices=world.local_size,
+            num_nodes=world.nodes,
+            strategy=_strategy(config, world),
+            sync_batchnorm=world.size > 1 and config.device == "cuda",  # torch has none for the CPU
+            use_distributed_sampler=False,
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
             max_epochs=options.epochs,
             callbacks=callbacks,
-            plugins=[WholeCheckpoints()],
-            logger=TensorBoardLogger(config.out, name="tensorboard", version=""),
+            plugins=[WholeCheckpoints(), *([TorchElasticEnvironment()] if world.size > 1 else [])],
+            logger=logger,
             # CPU kernels are deterministic as they are; asking for it only slows them.
             deterministic="warn" if config.device == "cuda" else False,
             num_sanity_val_steps=0,
@@ -74,13 +85,30 @@ def train(config: TrainConfig, objective: Objective) -> Trained:
         except SystemExit:  # how Lightning leaves after Ctrl-C
             if not trainer.interrupted:
                 raise
+        finally:
+            close_logger(logger)
     if trainer.interrupted:
         goes_on = f"from {last}" if last.is_file() else "at the beginning"
         raise KeyboardInterrupt(f"interrupted (the same command goes on {goes_on})")
     kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.to("cpu").load_state_dict(kept["state_dict"])
-    lost = {name: len(of) for name, of in module.unreadable.items()}
+    lost = {name: len(of) for name, of in _of_all(module.unreadable, world).items()}
     return Trained(epoch=kept["epoch"] + 1, unreadable=sum(lost.values()), lost=lost["training"])
+
+
+def _strategy(config: TrainConfig, world: World) -> Any:
+    if world.size == 1:
+        return "auto"
+    return DDPStrategy(process_group_backend="nccl" if config.device == "cuda" else "gloo")
+
+
+def _of_all(mine: dict[str, set[str]], world: World) -> dict[str, set[str]]:
+    """What any process could not read."""
+    if world.size == 1:
+        return mine
+    gathered: list[Any] = [None] * world.size
+    torch.distributed.all_gather_object(gathered, mine)
+    return {name: set().union(*(each[name] for each in gathered)) for name in mine}
 
 
 class ObjectiveModule(pl.LightningModule):
@@ -101,6 +129,11 @@ class ObjectiveModule(pl.LightningModule):
     def training_step(self, batch: Any, _index: int) -> dict[str, Tensor] | None:
         self._count(batch, "training")
         if len(batch[0]) < _FEWEST:
+            if self.objective.share.size > 1:  # the other processes would wait for its gradient
+                raise DataError(
+                    f"all but {len(batch[0])} images of a batch cannot be read",
+                    hint="mend the data, or train in one process",
+                )
             return None
         figures = self.objective.losses(batch, self.global_step)
         self._check_finite(figures["loss"])
@@ -121,7 +154,7 @@ class ObjectiveModule(pl.LightningModule):
             if better:
                 self.best, self.rank = plain, self.rank - 1
             self.log(_RANK, float(self.rank if better else self.rank + 1), batch_size=images)
-        self.log_dict(figures, batch_size=images)
+        self.log_dict(figures, batch_size=images, sync_dist=self.objective.share.size > 1)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ from verovolto.training.run_metadata import (
     is_longer,
     write_run_metadata,
 )
+from verovolto.training.world import World
 
+_OF_LOGGERS = {"mlflow": ("mlflow", "sqlalchemy", "alembic"), "wandb": ("wandb",)}
 _ENGINE = "verovolto.training.engine"  # imported when a network is trained: Lightning takes seconds
 
 
@@ -101,17 +104,25 @@ def run(
         TrainingError: the folder holds a run of another configuration, other data or other tags.
     """
     check_out(config.out)
-    asked, config, tags = config, resolved(as_begun(config)), tags or {}
+    asked, config, tags, world = config, resolved(as_begun(config)), tags or {}, World.here()
+    if world.size > 1 and not method(config.model).detector.in_processes:
+        raise InputError(
+            f"{config.model} is fitted in one process, not in {world.size}",
+            hint="run verovolto train without torchrun",
+        )
     if (config.out / "detector" / JSON_NAME).is_file() and not is_longer(config):
         check_same(config)
         check_tags(config.out, {**tags, **(data.made_with if data else {})})
         return asked.out
     data = data or load_training_data(config)
-    check_folder(config, data, tags)
+    if world.first:
+        check_folder(config, data, tags)
     _seed(config)
     with TrainingRun(config, data, tags) as this:
         this.work = work or this.work
         detector = method(config.model).detector.fit(config, data, this)
+        if not world.first:
+            return asked.out
         this.begin()
         calibrated(detector, data.calibrate, seed=config.seed).save(config.out / "detector")
     if work is None:
@@ -150,6 +161,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: there is no CUDA device here", hint="use --device cpu")
     config = replace(config, device=device, threads=config.threads or cores())
+    if isinstance(config.method, GradientConfig):
+        _check_logger(config.method.logger)
     if isinstance(config.method, GradientConfig) and config.method.precision == "auto":
         config = replace(config, method=replace(config.method, precision=_fast_precision(device)))
     config = method(config.model).detector.resolve(config)
@@ -164,7 +177,8 @@ class TrainingRun(Run):
     ) -> None:
         self.config, self.tags, self.work = config, tags, config.out / "work"
         self._data = data
-        self._begun = not trains  # what is derived leaves nothing but a detector
+        # What is derived leaves nothing but a detector; of several processes the first alone writes.
+        self._begun = not trains or not World.here().first
         self._progress = ProgressDisplay()
 
     def __enter__(self) -> TrainingRun:
@@ -204,6 +218,16 @@ class TrainingRun(Run):
         if self._data is None:
             self._data = load_training_data(self.config, leaky=leaky)
         return self._data
+
+
+def _check_logger(name: str) -> None:
+    """Refuse a logger whose packages are not installed, before anything is computed."""
+    missing = next((package for package in _OF_LOGGERS.get(name, ()) if find_spec(package) is None), None)
+    if missing is not None:
+        raise InputError(
+            f"--logger {name} needs the package {missing}",
+            hint=f'install it with: pip install "verovolto[{name}]"',
+        )
 
 
 def _seed(config: TrainConfig) -> None:

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from verovolto.data.face_batch import epoch_order
-from verovolto.detectors.fitting import Batch, Key, Ordered
+from verovolto.detectors.fitting import Batch, Key, Ordered, Share
+
+ALONE = Share()
 
 
 class EpochSampler(Sampler[Key]):
@@ -18,10 +20,30 @@ class EpochSampler(Sampler[Key]):
 
     `skip_once(epoch, rows)` leaves out the first rows of that epoch alone: how a run killed in mid-epoch goes
     on. The length stays the epoch's, since the training loop counts the batches done before the kill too.
+
+    Several processes share the rows of each batch, so that all of them together take the steps of one.
+
+    Args:
+        data: whose rows are drawn.
+        seed: of the order.
+        shuffle: False for the order of the data.
+        window: rows within which they are shuffled.
+        share: what of each batch is this process's.
+        batch_size: rows of a batch that are this process's.
     """
 
-    def __init__(self, data: Ordered, *, seed: int, shuffle: bool = True, window: int = 4096) -> None:
+    def __init__(
+        self,
+        data: Ordered,
+        *,
+        seed: int,
+        shuffle: bool = True,
+        window: int = 4096,
+        share: Share = ALONE,
+        batch_size: int = 1,
+    ) -> None:
         self.blocks, self.seed, self.shuffle, self.window = data.blocks, seed, shuffle, window
+        self.share, self.whole_batch = share, batch_size * share.size
         self.epoch = 0
         self._skip: Key | None = None
 
@@ -34,14 +56,22 @@ class EpochSampler(Sampler[Key]):
         self._skip = Key(epoch, rows)
 
     def __len__(self) -> int:
-        return len(self.blocks)
+        return len(range(self._rows())[self.share.rank :: self.share.size])
+
+    def _rows(self) -> int:
+        """Rows of an epoch, over all processes: where there are several, each takes as many steps."""
+        rows = len(self.blocks)
+        if self.share.size == 1 or not self.shuffle:
+            return rows
+        return rows - rows % (self.whole_batch if rows > self.whole_batch else self.share.size)
 
     def __iter__(self) -> Iterator[Key]:
         order = (
             epoch_order(self.blocks, seed=self.seed, epoch=self.epoch, window=self.window).tolist()
             if self.shuffle
-            else range(len(self))
+            else list(range(len(self.blocks)))
         )
+        order = order[: self._rows()][self.share.rank :: self.share.size]
         done = self._skip.row if self._skip and self._skip.epoch == self.epoch else 0
         for row in order[done:]:
             yield Key(self.epoch, row)

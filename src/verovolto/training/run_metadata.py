@@ -23,7 +23,7 @@ _VERSIONS = ("verovolto", "torch", "torchvision", "pytorch-lightning", "numpy")
 _BEFORE_CONFIG = ("weights", "run.json")
 _OF_EVERY_RUN = {"fingerprint", "versions", "faces", "machine"}
 # Options that may change when a run goes on: they do not change what has been computed so far.
-_RESUMABLE = frozenset({"out", "epochs"})
+_RESUMABLE = frozenset({"out", "epochs", "logger"})
 _OF_THE_MACHINE = ("device", "precision", "workers", "threads")
 
 

@@ -77,6 +77,7 @@ class VAEDetector(Detector):
     """A VAE with a default score."""
 
     kind = "vae"
+    in_processes = True
 
     architecture: Architecture
     model: VAE

@@ -79,7 +79,8 @@ class VAEObjective(Objective):
     @override
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         x, options = self._input(batch), self.options
-        out = self.model(x, noise=options.noise, generator=self._noise_generator(step, x.device))
+        generator = self._noise_generator(step, x.device)
+        out = self.model(x, noise=options.noise, generator=generator, share=self.share)
         beta = warmed_beta(options.beta, step, options.kl_warmup)
         loss = negative_elbo(x, out, beta=beta, reduction=options.reduction).mean()
         if self.model.second_encoder is not None:
