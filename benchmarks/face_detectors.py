@@ -45,7 +45,7 @@ from verovolto.core.errors import VerovoltoError
 from verovolto.core.files import write_json
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.decode import decode_image
-from verovolto.demo import orl_photos
+from verovolto.demo.faces import orl_photos
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face, FaceDetector, iou
 from verovolto.faces.detection.centerface import CenterFaceDetector

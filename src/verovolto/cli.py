@@ -47,6 +47,7 @@ app.command(
     name="calibrate",
     help="Calibrate a detector on real faces of your own.",
 )
+app.command(f"{_COMMANDS}.export:export", name="export", help="Write a detector for another runtime.")
 app.command(f"{_COMMANDS}.fuse:fuse", name="fuse", help="Make one detector of several.")
 app.command(f"{_COMMANDS}.compare:compare", name="compare", help="Put several results into one table.")
 app.command(

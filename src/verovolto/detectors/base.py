@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import verovolto
 from verovolto.calibration.input_domain import Domain
@@ -313,6 +313,19 @@ class Detector(ABC):
         ]  # fmt: skip
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0].columns}
         return Scores(columns=columns, default=self.default_score, p_value=self._p_values(columns))
+
+    def score_network(self) -> nn.Module:
+        """The arithmetic from the network's input to scores `[B, n]`, as in `score_names`, and anomaly map `[B, h, w]`.
+
+        It is what `verovolto export` writes as a graph; preprocessing and calibration stay outside.
+
+        Raises:
+            InputError: the method has no network, or does what has no place in a graph.
+        """
+        raise InputError(
+            f"a detector of kind {self.kind} ({self.name or 'without a name'}) cannot be exported",
+            hint="VAEs, region discriminants, mahalanobis and padim can be",
+        )
 
     def explain(self, images: Any) -> Explanation | None:
         """Reconstructions, anomaly maps and latents of a few images; None for a detector that has none."""

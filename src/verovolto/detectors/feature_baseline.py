@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad
 from typing_extensions import override
 
-from verovolto.core.errors import DataError
+from verovolto.core.errors import DataError, InputError
 from verovolto.core.workdir import compute_chunks
 from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.data.faceset import FaceSet
@@ -53,10 +53,12 @@ _REACH = 4
 class FeatureModel(ABC):
     """What real faces' feature maps look like: fitted, and judging others.
 
-    `layers` are the blocks of the backbone after which the maps are taken; all other fields are tensors.
+    `layers` are the blocks of the backbone after which the maps are taken; all other fields are tensors. `in_a_graph`:
+    the scores of a batch are one computation, whatever the faces.
     """
 
     scores: ClassVar[tuple[str, ...]]
+    in_a_graph: ClassVar[bool] = True
 
     layers: tuple[int, ...]
 
@@ -139,6 +141,15 @@ class FeatureBaselineDetector(Detector):
             anomaly_map=None if where is None else where.cpu(),
         )
 
+    @override
+    def score_network(self) -> nn.Module:
+        if not self._model.in_a_graph:
+            raise InputError(
+                f"a {self.name} cannot be exported: it looks at each face by itself, which a graph does not",
+                hint="mahalanobis and padim can be",
+            )
+        return _ScoreNetwork(self._backbone, self._model)
+
     @torch.inference_mode()
     @override
     def explain(self, images: Any) -> Explanation:
@@ -198,6 +209,19 @@ class FeatureBaselineDetector(Detector):
 
     def _how_fitted(self) -> str:
         return f"{self.metadata['fitted']} kept"
+
+
+class _ScoreNetwork(nn.Module):
+    """What a model makes of the backbone's input; see `Detector.score_network`."""
+
+    def __init__(self, backbone: nn.Module, model: FeatureModel) -> None:
+        super().__init__()
+        self.backbone, self.model = backbone, model
+
+    def forward(self, x: Float[Tensor, "b 3 s s"]) -> tuple[Tensor, Tensor]:
+        columns, where = self.model.score_maps(self.backbone(x), anomaly_map=True)
+        assert where is not None, "it was asked for"
+        return torch.stack([columns[name] for name in self.model.scores], dim=1), where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +300,9 @@ def above_median(anomaly_map: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
 
     Distances of real faces lie far from zero everywhere; only where they are larger than elsewhere is worth showing.
     """
-    middle = anomaly_map.flatten(1).median(1).values
+    places = anomaly_map.flatten(1)
+    # The lower median; graphs have no word for it.
+    middle = places.topk((places.shape[1] + 1) // 2, dim=1, largest=False).values.amax(1)
     return (anomaly_map - middle[:, None, None]).clamp(min=0)
 
 

@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 ORIGIN = "hub.json"
 """Beside a detector that was pulled: the repository and the commit that it came from."""
 TEXTS = ("README.md", "MODEL_CARD.md", "WEIGHTS_LICENSE.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
-PATTERNS = (JSON_NAME, WEIGHTS_NAME, f"parts/*/{JSON_NAME}", f"parts/*/{WEIGHTS_NAME}", *TEXTS)
+GRAPHS = ("network.onnx", "network.xml", "network.bin")
+"""Files of exported detectors."""
+
+PATTERNS = (
+    JSON_NAME, WEIGHTS_NAME, *GRAPHS, f"parts/*/{JSON_NAME}", f"parts/*/{WEIGHTS_NAME}",
+    *(f"parts/*/{name}" for name in GRAPHS), *TEXTS,
+)  # fmt: skip
 """All that is fetched and sent; `parts/` are those of a fusion."""
 REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 

@@ -102,7 +102,7 @@ def contributions(
         size = len(weights) * 2 * channels
         a, o = (part[at : at + size].view(len(weights), 2, channels) for part in (slope, origin))
         at += size
-        share = torch.zeros(len(values), values.shape[2])
+        share = torch.zeros(values.shape[0], values.shape[2])
         for region, weight in enumerate(weights):
             deviation = values - mean[:, region, :, None]
             variance = deviation.square() / spread[:, region, :, None].clamp(min=1e-6)

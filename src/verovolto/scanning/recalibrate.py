@@ -63,7 +63,7 @@ def recalibrate(
         for number, path in enumerate(reals)
     ]
     faces = FaceSet.join(sets)
-    _check_enough(faces)
+    check_enough(faces)
     before = detector.calibration.get(detector.default_score)
     named = ", ".join(str(path) for path in reals)
     detector.calibration, detector.thresholds = {}, []
@@ -108,7 +108,7 @@ def _has_layout(path: Path) -> bool:
     return True
 
 
-def _check_enough(faces: FaceSet) -> None:
+def check_enough(faces: FaceSet) -> None:
     """Refuse what no promise can be made on."""
     table = faces.columns()
     real = np.asarray(table["label"].to_pylist()) == "real"

@@ -63,8 +63,8 @@ class Mahalanobis(FeatureModel):
 
         The anomaly map holds each place's share in it, where it speaks for a fake.
         """
-        total = torch.zeros(len(maps[0]), device=maps[0].device)
-        shares = torch.zeros(len(maps[0]), ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE, device=maps[0].device)
+        total = torch.zeros(maps[0].shape[0], device=maps[0].device)
+        shares = torch.zeros(maps[0].shape[0], ANOMALY_MAP_SIDE, ANOMALY_MAP_SIDE, device=maps[0].device)
         for features, mean, whitening in zip(maps, self.means, self.whitenings, strict=True):
             pooled = features.float().mean((2, 3))
             distance = torch.linalg.vector_norm((pooled - mean) @ whitening, dim=1)

@@ -58,6 +58,7 @@ class PatchCore(FeatureModel):
     """`memory` `[m, d]`: patches of real faces in units of each channel's `spread` `[d]`."""
 
     scores: ClassVar[tuple[str, ...]] = ("patchcore", "patchcore_mean")
+    in_a_graph = False
 
     memory: Float[Tensor, "m d"]
     spread: Float[Tensor, " d"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from verovolto.calibration.input_domain import DISTANCE
@@ -73,14 +74,23 @@ class FeatureDetector(Detector):
     def score_batch(self, batch: FaceBatch, *, anomaly_map: bool = False) -> Scores:
         with torch.inference_mode():
             maps, tokens = self.features.features(batch)
-            columns = self.features.joined(maps, tokens)
-            scores = {SCORE: (columns - self._origin) @ self._slope}
-            if self.distance is not None:
-                scores[DISTANCE] = self.distance(columns[:, self.head.spec.of_distance])
-            where = self._anomaly_map(maps) if anomaly_map else None
+            scores = self.scored(maps, tokens)
+            where = self.anomaly_map(maps).cpu() if anomaly_map else None
         return Scores(
             columns={name: values.cpu() for name, values in scores.items()}, default=SCORE, anomaly_map=where
         )
+
+    def scored(self, maps: Sequence[Tensor], tokens: Sequence[Tensor]) -> dict[str, Float[Tensor, " b"]]:
+        """The scores of faces by their maps and tokens."""
+        columns = self.features.joined(maps, tokens)
+        scores = {SCORE: (columns - self._origin) @ self._slope}
+        if self.distance is not None:
+            scores[DISTANCE] = self.distance(columns[:, self.head.spec.of_distance])
+        return scores
+
+    @override
+    def score_network(self) -> nn.Module:
+        return _ScoreNetwork(self)
 
     @override
     def explain(self, images: Any) -> Explanation:
@@ -88,14 +98,16 @@ class FeatureDetector(Detector):
         with torch.inference_mode():
             x = self.preprocessing(batch, self.device)
             maps, _ = self.features.backbone(x)
-            return Explanation(inputs=self.preprocessing.pictures(x), anomaly_map=self._anomaly_map(maps))
+            return Explanation(
+                inputs=self.preprocessing.pictures(x), anomaly_map=self.anomaly_map(maps).cpu()
+            )
 
-    def _anomaly_map(self, maps: list[Tensor]) -> Float[Tensor, "b h w"]:
+    def anomaly_map(self, maps: Sequence[Tensor]) -> Float[Tensor, "b h w"]:
         """Where the score comes from: the shares that speak for a forgery; those of tokens are of no one place."""
         of_maps = slice(self.head.spec.of_tokens.start)
         slope, origin = self._slope[of_maps], self._origin[of_maps]
         shares = contributions(maps, self.features.masks, slope, origin, side=_ANOMALY_MAP_SIDE)
-        return shares.clamp(min=0).cpu()
+        return shares.clamp(min=0)
 
     @override
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -146,3 +158,18 @@ class FeatureDetector(Detector):
 
     def _how_fitted(self) -> str:
         return f"{self.metadata['forgeries']:,} forgeries made of them"
+
+
+class _ScoreNetwork(nn.Module):
+    """What a detector makes of the backbone's input; see `Detector.score_network`."""
+
+    def __init__(self, detector: FeatureDetector) -> None:
+        super().__init__()
+        self.backbone, self.detector = detector.features.backbone, detector
+
+    def forward(self, x: Float[Tensor, "b 3 s s"]) -> tuple[Tensor, Tensor]:
+        maps, tokens = self.backbone(x)
+        scores = self.detector.scored(maps, tokens)
+        columns = torch.stack([scores[name] for name in self.detector.score_names], dim=1)
+        where = self.detector.anomaly_map(maps) if maps else columns.new_zeros(columns.shape[0], 1, 1)
+        return columns, where

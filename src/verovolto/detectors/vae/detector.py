@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from verovolto.core.errors import InputError
@@ -105,6 +105,10 @@ class VAEDetector(Detector):
         return Scores(
             columns={k: v.cpu() for k, v in columns.items()}, default=self.default_score, anomaly_map=errors
         )
+
+    @override
+    def score_network(self) -> nn.Module:
+        return _ScoreNetwork(self)
 
     @override
     def explain(self, images: Any) -> Explanation:
@@ -214,6 +218,20 @@ class VAEDetector(Detector):
         x = self.preprocessing(batch, self.device)
         with arithmetic(self.device.type, self.precision):
             return x, self.model(x)
+
+
+class _ScoreNetwork(nn.Module):
+    """What a detector makes of the network's input, in float32; see `Detector.score_network`."""
+
+    def __init__(self, detector: VAEDetector) -> None:
+        super().__init__()
+        self.model, self.names = detector.model, detector.score_names
+        self.std, self.beta = detector.preprocessing.std, detector.beta
+
+    def forward(self, x: Float[Tensor, "b 3 s s"]) -> tuple[Tensor, Tensor]:
+        out = self.model(x)
+        columns = vae_scores(self.model, x, out, std=self.std, beta=self.beta)
+        return torch.stack([columns[name] for name in self.names], dim=1), _error_map(x, out)
 
 
 def variants(name: str, size: int) -> list[tuple[str, Architecture]]:

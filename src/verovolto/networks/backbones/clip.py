@@ -88,32 +88,40 @@ class ClipVit(nn.Module):
         self.positions = nn.Parameter(torch.zeros((side // patch) ** 2 + 1, width))
         self.norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(self.last + 1))
+        self._resampled: dict[tuple[int, int, str], Tensor] = {}
         self.requires_grad_(False).eval()
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> tuple[list[Tensor], list[Tensor]]:
         """Maps, one a layer, and tokens, one a block of `tokens`, of images normalised by `MEAN` and `STD`."""
         x = self.patches(x)
         edge = x.shape[2:]
-        x = torch.cat((self.token.expand(len(x), 1, -1), x.flatten(2).transpose(1, 2)), dim=1)
+        x = torch.cat((self.token.expand(x.shape[0], 1, -1), x.flatten(2).transpose(1, 2)), dim=1)
         x = self.norm(x + self._positions(edge))
         maps, tokens = [], []
         for number, block in enumerate(self.blocks):
             alone = number == self.last and number not in self.layers
             x = block(x, 1 if alone else None)
             if number in self.layers:
-                maps.append(x[:, 1:].transpose(1, 2).reshape(len(x), -1, *edge))
+                maps.append(x[:, 1:].transpose(1, 2).reshape(x.shape[0], -1, *edge))
             if number in self.tokens:
                 tokens.append(x[:, 0])
         return maps, tokens
 
     def _positions(self, edge: Sequence[int]) -> Float[Tensor, "n c"]:
-        """The learned places of the tokens, resampled where the image has another number of patches."""
+        """The learned places of the tokens, resampled once where the image has another number of patches.
+
+        A graph that is made of the network afterwards holds what came of it: runtimes resample in ways of their own.
+        """
         known = round((len(self.positions) - 1) ** 0.5)
         if tuple(edge) == (known, known):
             return self.positions
-        grid = self.positions[1:].T.view(1, -1, known, known)
-        resized = interpolate(grid, size=tuple(edge), mode="bicubic", align_corners=False, antialias=True)
-        return torch.cat((self.positions[:1], resized[0].flatten(1).T))
+        key = (int(edge[0]), int(edge[1]), str(self.positions.device))
+        if key not in self._resampled:
+            with torch.inference_mode(mode=False):
+                grid = self.positions.detach()[1:].T.view(1, -1, known, known)
+                resized = interpolate(grid, size=key[:2], mode="bicubic", align_corners=False, antialias=True)
+                self._resampled[key] = torch.cat((self.positions.detach()[:1], resized[0].flatten(1).T))
+        return self._resampled[key]
 
 
 def load_clip(layers: Sequence[int], tokens: Sequence[int]) -> ClipVit:

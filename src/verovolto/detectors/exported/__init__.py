@@ -1,0 +1,1 @@
+"""Detectors whose network runs outside of torch, in ONNX Runtime or OpenVINO. Light to import."""
