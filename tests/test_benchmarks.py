@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import runpy
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import write_set
+from verovolto.networks.registry import NETWORKS
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
@@ -46,3 +52,30 @@ def test_reach_counts_this_source(
     runpy.run_path(str(ROOT / "tools" / "reach.py"), run_name="__main__")
     out = capsys.readouterr().out
     assert "train --model resnet-ocvae2" in out and "with typed returns" in out
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_without_one(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "faces", train=24, people=12)
+    out = tmp_path / "gpu.jsonl"
+    words = [str(ROOT / "benchmarks" / "gpu.py"), "--data", str(data), "--out", str(out), "--smoke"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([sys.executable, *words], check=True, env=environment, capture_output=True)
+    lines = out.read_text().splitlines()
+    found = {each["what"]: each for each in map(json.loads, lines)}
+    assert found["matrix"]["tflops"] > 0 and found["score"]["crops"] >= 32
+    assert all(found[f"train {model}"]["images_per_s"] > 0 for model in NETWORKS)
+    subprocess.run([sys.executable, *words], check=True, env=environment, capture_output=True)
+    assert out.read_text().splitlines() == lines  # nothing is done twice
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_gpu_script_retrains(tmp_path: Path, real_data: Path) -> None:
+    script = str(ROOT / "benchmarks" / "gpu.sh")
+    environment = os.environ | {
+        "PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "src"), "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip
+    words = [script, str(real_data / "dfdc-faces"), str(tmp_path / "out"), "--smoke"]
+    subprocess.run(words, check=True, env=environment, capture_output=True)
+    assert (tmp_path / "out" / "retrained" / "detector" / "detector.json").is_file()

@@ -1,0 +1,158 @@
+"""How cost and memory grow with the work: rows evaluated, rows an epoch is shuffled over, minutes of video scanned.
+
+    python benchmarks/growth.py [--rows 1000 10000 100000 1000000] [--resamples 1000] [--video FILE] [--minutes 1 10]
+
+Each figure is that of a process of its own: seconds of CPU, and the most memory (VmHWM, Linux) less what it had before.
+*evaluation*: all figures of a table of drawn scores with one trivial statistic, eight rows a person; the size of its
+`metrics.json`. *epoch*: the order of an epoch, as training draws it. *scan*: the video again and again, without coding
+it anew, by the default detector at 2 frames/s. *per*: CPU for a row (in microseconds) or for a second of video; where
+growth is linear it stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pyarrow as pa
+import torch
+
+from verovolto.data.face_batch import epoch_order
+from verovolto.data.score_table import ScoreTable
+from verovolto.detectors.base import load_detector
+from verovolto.detectors.io import detector_folder
+from verovolto.evaluation.evaluate import evaluate_scores
+from verovolto.scanning.run import open_context
+from verovolto.scanning.scan_file import scan_file
+from verovolto.scanning.settings import ScanSettings
+
+PER_PERSON = 8
+
+
+def drawn_scores(rows: int) -> ScoreTable:
+    """Half of the rows fakes, which score a little higher; people are real or fake as a whole."""
+    random = np.random.default_rng(0)
+    person = np.arange(rows) // PER_PERSON
+    fake = person % 2 == 1
+    values = random.normal(size=(2, rows)).astype(np.float32)
+    table = pa.table(
+        {
+            "label": np.where(fake, "fake", "real"),
+            "status": np.full(rows, "ok"),
+            "target_identity": [f"p{number}" for number in person],
+            "source_video": [f"v{number}" for number in np.arange(rows)],
+            "score": values[0] + 0.5 * fake,
+            "bytes": values[1],
+        }
+    )
+    return ScoreTable(table=table, scores=("score",), baselines=("bytes",))
+
+
+def evaluation(rows: int, resamples: int) -> dict[str, Any]:
+    scores = drawn_scores(rows)
+    with _Cost() as cost:
+        found = evaluate_scores(scores, resamples=resamples)
+    size = len(json.dumps(found, default=str)) / 1024
+    return {"rows": rows, **cost.figures(rows), "metrics_kib": round(size, 1)}
+
+
+def epoch(rows: int, _resamples: int) -> dict[str, Any]:
+    blocks = np.arange(rows) // 64
+    with _Cost() as cost:
+        order = epoch_order(blocks, seed=0, epoch=1)
+    assert len(order) == rows
+    return {"rows": rows, **cost.figures(rows)}
+
+
+def scan(video: Path, minutes: float) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = looped(video, Path(folder) / f"long{video.suffix}", 60 * minutes)
+        context = open_context(load_detector(detector_folder()), ScanSettings(pictures=True))
+        with _Cost() as cost:
+            result = scan_file(path, context)
+    if not result.duration_s:
+        raise SystemExit(f"{video}: {result.problems}")
+    return {"minutes": minutes, **cost.figures(result.duration_s, 1.0), "peak_mib": cost.peak}
+
+
+class _Cost:
+    """Seconds of CPU and MiB of memory of what is done within."""
+
+    def __enter__(self) -> _Cost:
+        self._cpu, self._before = time.process_time(), high_water()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.cpu, self.peak = time.process_time() - self._cpu, high_water()
+
+    def figures(self, work: float, unit: float = 1e6) -> dict[str, float]:
+        added = round(self.peak - self._before, 1)
+        return {"cpu_s": round(self.cpu, 2), "per": round(self.cpu / work * unit, 4), "added_mib": added}
+
+
+def high_water() -> float:
+    # Not getrusage: its mark is handed down from the parent process.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return round(int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024, 1)
+
+
+def looped(source: Path, out: Path, seconds: float) -> Path:
+    """The video again and again until it lasts so long."""
+    with av.open(str(source)) as given:
+        stream = given.streams.video[0]
+        packets = [packet for packet in given.demux(stream) if packet.size]
+        assert stream.time_base is not None
+        length = max(p.pts or 0 for p in packets) + round(Fraction(1, 25) / stream.time_base)
+        with av.open(str(out), "w") as made:
+            into, start = made.add_stream_from_template(stream), 0
+            while start * stream.time_base < seconds:
+                for packet in packets:
+                    again = av.Packet(bytes(packet))
+                    again.pts, again.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
+                    again.time_base, again.duration = packet.time_base, packet.duration
+                    again.is_keyframe, again.stream = packet.is_keyframe, into
+                    made.mux(again)
+                start += length
+    return out
+
+
+def alone(job: Callable[..., dict[str, Any]], *words: Any) -> dict[str, Any]:
+    """What a job finds in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(job, words)
+
+
+def rows_of(given: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    for rows in given.rows:
+        yield "evaluation", alone(evaluation, rows, given.resamples)
+    for rows in given.rows:
+        yield "epoch", alone(epoch, rows, given.resamples)
+    if given.video is not None:
+        for minutes in given.minutes:
+            yield "scan", alone(scan, given.video, minutes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 10.0])
+    for what, found in rows_of(parser.parse_args()):
+        print(f"{what:12}" + "  ".join(f"{key} {value}" for key, value in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
