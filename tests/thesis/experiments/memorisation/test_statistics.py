@@ -31,7 +31,7 @@ def test_memory_alone_looks_like_detection_for_known_reals_only() -> None:
     for name in ("seen-unseen", "seen-seen"):
         assert auroc[name]["low"] > 0.75
     assert found["memorised"]["low"] < 1.5 < found["memorised"]["high"] and found["memorised"]["low"] > 1
-    assert found["adds"]["low"] > 0.2
+    assert found["adds"]["low"] > 0.1 and found["moves"]["low"] > 0.1
     share = found["pairings"]["seen-unseen"]
     assert share["share"]["value"] == pytest.approx((share["accuracy"]["value"] - 0.5) / 0.4)
     assert found["trainings"] == 6 and found["people"] == 40
@@ -43,7 +43,8 @@ def test_without_memory_all_pairings_are_alike() -> None:
     found = evaluate([training(n, memory=0.0, detection=1.0) for n in range(4)], resamples=100, seed=1)
     for of in found["pairings"].values():
         assert of["auroc"]["low"] < 0.76 < of["auroc"]["high"]
-    assert found["adds"]["low"] < 0 < found["adds"]["high"]
+    for name in ("adds", "moves"):
+        assert found[name]["low"] < 0 < found[name]["high"]
 
 
 def test_values_are_means_over_the_trainings_and_intervals_widen_with_their_spread() -> None:

@@ -3,7 +3,7 @@
 The thesis draws frames at random, so nearly every test real shows a video that was trained on, and an auto-encoder
 reconstructs what it has seen better. A small network is trained on half of the people's videos, and scores held-out
 frames of these and of the other half, real and fake: four pairings of reals and fakes, over several trainings. Where
-known reals against *unknown* fakes do better than unknown against unknown ones, memory passes for detection.
+known reals against *unknown* fakes do better than unknown reals against *known* fakes, memory passes for detection.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _evaluate(context: Context, model: str, folds: list[Done]) -> dict[str, Any]
     done = context.steps.take(
         f"memorisation-{model}",
         lambda _: evaluate([_read(fold.folder, score) for fold in folds], **plan.bootstrap),
-        inputs={**plan.bootstrap, "score": score},
+        inputs={**plan.bootstrap, "score": score, "memory": "half of the difference to the roles exchanged"},
         after=tuple(folds),
     )
     return {"model": model, "score": score, **done.result}
