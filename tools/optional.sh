@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks that need programs which are not Python's or not ours: tools/optional.sh VENV
 #
-# Chromium drives the page (package playwright), schemathesis tries the API against its description. What cannot be had is
-# skipped, in so many words; what can be had and fails makes the exit code 1.
+# Chromium drives the page (package playwright), schemathesis tries the API against its description, and the extras that
+# are large (Ray, other runtimes, other loggers) have their tests. What cannot be had is skipped, in so many words; what
+# can be had and fails makes the exit code 1.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:-.venv}
@@ -32,7 +33,19 @@ schema() {
     VEROVOLTO_SCHEMATHESIS=$PWD/$tools/bin/schemathesis OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q tests/service/test_schema.py || failed=1
 }
 
+extras() {
+    # Within the locked versions: nothing that is there is replaced.
+    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint requirements.lock "ray[data]>=2.50" \
+        onnxruntime onnxscript openvino "mlflow-skinny>=3" "sqlalchemy>=2" "alembic>=1.13" "wandb>=0.20" >/dev/null 2>&1; then
+        say "SKIPPED the tests of the large extras: they cannot be installed here"
+        return
+    fi
+    OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q tests/fleet tests/commands/test_fleet.py tests/detectors/exported tests/training/test_loggers.py ||
+        failed=1
+}
+
 browser
 schema
+extras
 [ "$failed" = 0 ] || say "FAILED"
 exit "$failed"
