@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.doctest import DoctestItem
+
+# Modules that need an extra at their top cannot be searched for doctests without it.
+collect_ignore = [] if find_spec("ray") else ["src/verovolto/fleet/jobs.py"]
 
 
 @pytest.fixture(scope="session")
