@@ -48,6 +48,18 @@ def test_every_detector_that_comes_along_loads_and_has_its_licence(name: str) ->
     assert (folder / "MODEL_CARD.md").is_file() and (folder / "WEIGHTS_LICENSE.md").is_file()
 
 
+def test_the_free_one_is_of_free_data_alone() -> None:
+    folder = detector_folder("free")
+    detector = Detector.load(folder)
+    assert isinstance(detector, FeatureDetector) and detector.metadata["trained_on"]["name"] == "fairface"
+    assert "sources" not in detector.metadata  # FairFace and nothing else
+    known = detector.calibration[detector.default_score]
+    assert known.clusters == len(known) == 679 and not known.fakes and "distance" in detector.domain.ranges
+    assert "CC BY 4.0" in (folder / "WEIGHTS_LICENSE.md").read_text(encoding="utf-8")
+    scores = detector.score([draw_face(1), draw_face(2)])
+    assert scores.p_value is not None and scores.p_value.shape == (2,)
+
+
 def test_a_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert detector_folder() == detector_folder("default") == detector_folder(Path("default")) == FOLDER

@@ -72,7 +72,8 @@ def scan(
     shard
         Scan this part of the files alone, such as 3/16, the third of sixteen: for job arrays, together with --out.
     detector
-        Folder of a detector, or of the run that made it (verovolto train). [default: the one of the package]
+        Folder of a detector, or of the run that made it (verovolto train); or one that comes along: default, free (its
+        weights are under CC BY 4.0), lite0 (the former default). [default: the one of the package]
     fps
         Frames looked at a second of video.
     every_frame

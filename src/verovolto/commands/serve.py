@@ -32,8 +32,8 @@ def serve(
     Parameters
     ----------
     detector
-        Detector that may be chosen, by its folder's name: a folder, or default or lite0; may be given again.
-        [default: the one of the package]
+        Detector that may be chosen, by its folder's name: a folder, or default, free or lite0; may be given
+        again. [default: the one of the package]
     folder
         Where uploads and results are kept.
     host

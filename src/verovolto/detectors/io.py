@@ -28,8 +28,8 @@ JSON_NAME, WEIGHTS_NAME = "detector.json", "model.safetensors"
 DEFAULT = "default"
 """What the detector that is used where none is named is called on the command line."""
 
-SHIPPED = (DEFAULT, "lite0")
-"""Detectors that come along: the default one, and the former."""
+SHIPPED = (DEFAULT, "lite0", "free")
+"""Detectors that come along: the default one, the former, and one whose weights are under a free licence."""
 
 FOLDER = Path(__file__).parent / DEFAULT
 """Weights, model card and licence of the default one; those of the others lie beside it. The terms of the data that a
