@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from verovolto.thesis.experiments.memorisation.statistics import Scored, best_accuracy, evaluate, sentence
+from verovolto.thesis.experiments.memorisation.statistics import (
+    Scored,
+    balanced_accuracy,
+    best_threshold,
+    evaluate,
+    sentence,
+)
 
 
 def training(
@@ -73,5 +79,13 @@ def test_the_best_accuracy_is_that_of_the_roc_curve(values: list[int], seed: int
     fake = np.random.default_rng(seed).random(len(values)) < 0.5
     fake[:2] = [False, True]
     false, true, _ = roc_curve(fake, values, drop_intermediate=False)
-    found = best_accuracy(np.array(values, dtype=float), fake, np.ones((1, len(values))))
+    scores = np.array(values, dtype=float)
+    found = balanced_accuracy(scores, fake, best_threshold(scores, fake), np.ones((1, len(values))))
     assert found[0] == pytest.approx(max((true + 1 - false).max() / 2, 0.5))
+
+
+def test_an_interval_holds_its_value() -> None:
+    found = evaluate([training(n, memory=0.5) for n in range(4)], resamples=200, seed=0)
+    for of in found["pairings"].values():
+        for one in of.values():
+            assert one["low"] <= one["value"] <= one["high"]

@@ -114,7 +114,12 @@ def _evaluate(context: Context, model: str, folds: list[Done]) -> dict[str, Any]
     done = context.steps.take(
         f"memorisation-{model}",
         lambda _: evaluate([_read(fold.folder, score) for fold in folds], **plan.bootstrap),
-        inputs={**plan.bootstrap, "score": score, "memory": "half of the difference to the roles exchanged"},
+        inputs={
+            **plan.bootstrap,
+            "score": score,
+            "memory": "half of the difference to the roles exchanged",
+            "threshold": "best for the faces, kept in resamples",
+        },
         after=tuple(folds),
     )
     return {"model": model, "score": score, **done.result}
@@ -147,8 +152,11 @@ def findings(result: Mapping[str, Any]) -> list[str]:
 def _pairings(models: list[Mapping[str, Any]]) -> bytes:
     """AUROC of each pairing, a panel a model."""
     colours = {"unseen-unseen": INK, "seen-seen": MUTED, "seen-unseen": REAL, "unseen-seen": FAKE}
-    with Canvas(3.2 * len(models), 3.3, columns=len(models)) as canvas:
-        for axes, one in zip(canvas.all_axes, models, strict=True):
+    columns, rows = min(3, len(models)), -(-len(models) // 3)
+    with Canvas(3.4 * columns, 3.2 * rows, columns=columns, rows=rows) as canvas:
+        for axes in canvas.all_axes[len(models) :]:
+            axes.axis("off")
+        for axes, one in zip(canvas.all_axes, models, strict=False):
             axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1.2)
             for place, name in enumerate(NAMES):
                 auroc = one["pairings"][name]["auroc"]

@@ -109,7 +109,8 @@ def _figures(one: Scored, weights: Array) -> dict[str, Array]:
     for of_reals, of_fakes in PAIRINGS:
         rows = np.flatnonzero((~one.fake & sides[of_reals]) | (one.fake & sides[of_fakes]))
         curve = curves(Ranking.of(one.values[rows], one.fake[rows]), weights[:, rows])
-        accuracy = best_accuracy(one.values[rows], one.fake[rows], weights[:, rows])
+        threshold = best_threshold(one.values[rows], one.fake[rows])  # stays as it is in all resamples
+        accuracy = balanced_accuracy(one.values[rows], one.fake[rows], threshold, weights[:, rows])
         name = f"{of_reals} {of_fakes}"
         found |= {
             f"auroc {name}": auroc(curve), f"accuracy {name}": accuracy,
@@ -126,28 +127,40 @@ def _figures(one: Scored, weights: Array) -> dict[str, Array]:
     return found
 
 
-def best_accuracy(values: Array, fake: NDArray[np.bool_], weights: Array) -> Array:
-    """The largest mean of both classes' accuracies over all thresholds, `[R]`: optimistic, as it is chosen here.
+def best_threshold(values: Array, fake: NDArray[np.bool_]) -> float:
+    """Where the mean of both classes' accuracies is largest, faces up to it being accepted; the lowest of equals.
 
     Args:
         values: scores `[n]`.
         fake: which are of fakes `[n]`.
+
+    >>> best_threshold(np.array([1.0, 3.0, 2.0, 4.0]), np.array([False, False, True, True]))
+    1.0
+    """
+    candidates = np.append(-np.inf, np.unique(values))
+    accepted = np.searchsorted(np.sort(values[~fake]), candidates, side="right") / max(1, (~fake).sum())
+    passed = np.searchsorted(np.sort(values[fake]), candidates, side="right") / max(1, fake.sum())
+    return float(candidates[np.argmax(accepted - passed)])
+
+
+def balanced_accuracy(values: Array, fake: NDArray[np.bool_], threshold: float, weights: Array) -> Array:
+    """The mean of both classes' accuracies at a threshold, `[R]`.
+
+    Args:
+        values: scores `[n]`.
+        fake: which are of fakes `[n]`.
+        threshold: scores up to it are accepted.
         weights: `[R, n]`, not negative.
 
     >>> fake = np.array([False, False, True, True])
-    >>> best_accuracy(np.array([1.0, 3.0, 2.0, 4.0]), fake, np.ones((1, 4))).tolist()
+    >>> balanced_accuracy(np.array([1.0, 3.0, 2.0, 4.0]), fake, 1.0, np.ones((1, 4))).tolist()
     [0.75]
     """
-    order = np.argsort(values, kind="stable")
-    last = np.flatnonzero(np.diff(values[order], append=np.inf) > 0)  # a threshold lies behind ties
-    accepted = (weights * ~fake)[:, order].cumsum(axis=1)
-    passed = (weights * fake)[:, order].cumsum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        right = accepted[:, last] / accepted[:, -1:] + 1 - passed[:, last] / passed[:, -1:]
-    return np.asarray(np.maximum(right / 2, 0.5).max(axis=1))
+    right = (values <= threshold) != fake
+    return (_mean(right[~fake], weights[:, ~fake]) + _mean(right[fake], weights[:, fake])) / 2
 
 
-def _mean(values: Array, weights: Array) -> Array:
+def _mean(values: Array | NDArray[np.bool_], weights: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((weights @ values) / weights.sum(axis=1))
 
