@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,15 +179,14 @@ class Killed(BaseException):
     """As a kill: nothing catches it."""
 
 
-def test_killed_at_every_step_it_ends_with_the_same_tables(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unbroken, broken = (plan(faces, tmp_path / name / "out", epochs=1) for name in ("unbroken", "broken"))
-    run_reproduction(unbroken)
+def run_though_killed(
+    asked: Plan, monkeypatch: pytest.MonkeyPatch, at: Callable[[str], bool] = lambda step: True
+) -> list[Path]:
+    """Reproduce, killed once before the end of each step that is named, begun again each time; those steps' results."""
     real, kills = workdir.finish, []
 
     def killed_before(path: Path, value: dict[str, Any]) -> None:
-        if path not in kills:
+        if at(value["step"]) and path not in kills:
             kills.append(path)
             raise Killed
         real(path, value)
@@ -194,10 +194,19 @@ def test_killed_at_every_step_it_ends_with_the_same_tables(
     monkeypatch.setattr(workdir, "finish", killed_before)
     for _ in range(100):
         try:
-            run_reproduction(broken)
+            run_reproduction(asked)
             break
         except Killed:
             continue
+    return kills
+
+
+def test_killed_at_every_step_it_ends_with_the_same_tables(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken, broken = (plan(faces, tmp_path / name / "out", epochs=1) for name in ("unbroken", "broken"))
+    run_reproduction(unbroken)
+    kills = run_though_killed(broken, monkeypatch)
     assert len(kills) == len(list((unbroken.out / "steps").iterdir())) > 10
     assert tables(broken.out) == tables(unbroken.out)
     assert (broken.out / "tables.csv").read_bytes() == (unbroken.out / "tables.csv").read_bytes()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from verovolto.core.errors import DataError, InputError
-from verovolto.core.files import check_out
+from verovolto.core.files import check_new
 from verovolto.networks import FusionRule
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def fuse(
     )
     from verovolto.detectors.io import detector_folder
 
-    check_out(out)
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty", hint="give a new --out")
+    check_new(out)
     parts = [load_detector(detector_folder(folder)) for folder in detectors]
     crop_rule = check_parts(parts)
     given = list(weights) or None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from verovolto.preparation.pipeline import Execute
+    from verovolto.core.parallel import Execute
 
 
 def prepare(

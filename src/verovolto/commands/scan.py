@@ -14,10 +14,10 @@ from verovolto.core.files import check_out
 from verovolto.core.parallel import cores
 
 if TYPE_CHECKING:
+    from verovolto.core.parallel import Execute
     from verovolto.report.scan_output import ScanOutput
     from verovolto.scanning.request import ScanRequest
     from verovolto.scanning.result import Scan
-    from verovolto.scanning.to_folder import Execute
 
 FPS, FALSE_ALARM, SMALLEST = 2.0, 0.05, 64.0
 STDOUT = "-"

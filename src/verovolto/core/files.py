@@ -45,6 +45,13 @@ def check_out(out: Path) -> None:
         raise InputError(f"nothing may be written into {there}", hint="give another --out")
 
 
+def check_new(out: Path) -> None:
+    """Raise `InputError` where no new folder `out` can be: as `check_out`, and where it holds something."""
+    check_out(out)
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty", hint="give a new --out")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text so that it appears whole."""
     with atomic_path(path) as part:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 TRIES = 2
 """Times that a job is given to a process before it is held to be what kills them."""
@@ -33,6 +33,15 @@ class Finished(Generic[J, R]):
     job: J
     result: R | None
     died: str | None = None
+
+
+class Execute(Protocol):
+    """How jobs are spread: `run_jobs`, or the same over a cluster."""
+
+    def __call__(
+        self, jobs: Iterable[J], work: Callable[[J], R], /, *, workers: int
+    ) -> Generator[Finished[J, R], None, None]:
+        """Do `work` on every job, and yield them as they end."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -81,6 +81,27 @@ def calibrated(detector: D, held_out: FaceSet, *, seed: int | None, named: str =
     return detector
 
 
+def calibrated_anew(
+    detector: D, held_out: FaceSet, before: Calibration | None, *, seed: int | None, named: str
+) -> D:
+    """As `calibrated`, of a detector that was before: without fakes to try it on, those known before still count.
+
+    Args:
+        detector: it is changed, and returned.
+        held_out: faces that it has not learned from.
+        before: the former calibration of the default score, None for none.
+        seed: see `calibrated`.
+        named: see `calibrated`.
+    """
+    detector = calibrated(detector, held_out, seed=seed, named=named)
+    known = detector.calibration[detector.default_score]
+    if before is not None and not known.fakes:
+        detector.calibration[detector.default_score] = replace(
+            known, fakes=before.fakes, fake_clusters=before.fake_clusters
+        )
+    return detector
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Groups:
     """Which rows are what: booleans and names `[n]`."""

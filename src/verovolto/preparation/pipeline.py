@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import as_text, read_json_object, write_json
-from verovolto.core.parallel import Finished, cores, run_jobs
+from verovolto.core.parallel import Execute, cores, run_jobs
 from verovolto.core.workdir import claim
 from verovolto.data.crop_rule import CropRule, read_rule
 from verovolto.data.layouts import Listing, MediaItem
@@ -44,15 +44,6 @@ ONE_CLASS = "A set of one class has to be asked for: --one-class"
 
 OnProgress = Callable[[int, int], None]
 """Called with the media done and with all there are."""
-
-
-class Execute(Protocol):
-    """How jobs are spread: `core.parallel.run_jobs`, or the same over a cluster."""
-
-    def __call__(
-        self, jobs: Iterable[Job], work: Extractor, /, *, workers: int
-    ) -> Generator[Finished[Job, Record], None, None]:
-        """Do `work` on every job, and yield them as they end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +137,7 @@ def prepare(
         max_unreadable: share of media, in [0, 1], that may be unreadable; beyond it no set is written.
         one_class: accept a set of one class where `src` is there for both.
         force: begin anew where `out` holds another preparation, which is deleted.
-        execute: see `Execute`.
+        execute: see `core.parallel.Execute`.
         on_progress: see `OnProgress`.
 
     Raises:

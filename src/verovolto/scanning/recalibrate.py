@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from verovolto.calibration.thresholds import needed, share_interval
 from verovolto.core.errors import CalibrationError, DataError, InputError
-from verovolto.core.files import check_out
+from verovolto.core.files import check_new
 from verovolto.data.crop_rule import CropRule
 from verovolto.data.faceset import FaceSet
 from verovolto.data.layouts.registry import recognise
 from verovolto.data.splits import cluster_ids
 from verovolto.detectors.base import Detector
-from verovolto.detectors.calibrate import FEWEST_OF_SOURCE, calibrated
+from verovolto.detectors.calibrate import FEWEST_OF_SOURCE, calibrated_anew
 from verovolto.preparation.pipeline import prepare
 from verovolto.scanning.result import Scan
 from verovolto.scanning.settings import FALSE_ALARM, FPS, rule_of
@@ -53,9 +53,7 @@ def recalibrate(
         InputError: folders that cannot be used.
         CalibrationError: too few faces, or too few people.
     """
-    check_out(out)
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty", hint="give a new --out")
+    check_new(out)
     work = out.parent / f".{out.name}.work"
     rule = rule_of(detector, crop)
     sets = [
@@ -68,12 +66,7 @@ def recalibrate(
     named = ", ".join(str(path) for path in reals)
     detector.calibration, detector.thresholds = {}, []
     detector.metadata.pop("left_out", None)  # it was found with the former calibration
-    detector = calibrated(detector, faces, seed=None, named=named)
-    score = detector.default_score
-    if before is not None and not detector.calibration[score].fakes:
-        detector.calibration[score] = replace(
-            detector.calibration[score], fakes=before.fakes, fake_clusters=before.fake_clusters
-        )
+    detector = calibrated_anew(detector, faces, before, seed=None, named=named)
     detector.save(out)
     shutil.rmtree(work, ignore_errors=True)
     return detector

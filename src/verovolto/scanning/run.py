@@ -26,7 +26,6 @@ from verovolto.scanning.result import PICTURED, FileResult, OperatingPoint, Scan
 from verovolto.scanning.scan_file import scan_file, unreadable
 from verovolto.scanning.settings import FALSE_ALARM, FPS, SMALLEST, ScanContext, ScanSettings, rule_of
 
-NOTHING = "there are no photos and no videos in the folders given"
 HELPER = "folders of helpers, such as masks and thumbnails (left out)"
 
 OnProgress = Callable[[float, int], None]
@@ -42,6 +41,18 @@ class MediaPath:
 
     path: Path
     problem: str | None = None
+
+
+def media_among(paths: Iterable[Path]) -> tuple[list[MediaPath], Problems]:
+    """All that `find_media` finds, and what it left out; raises `InputError` where it finds nothing."""
+    left_out = Problems()
+    files = list(find_media(paths, left_out))
+    if not files:
+        raise InputError(
+            "there are no photos and no videos in the folders given",
+            hint="; ".join(("give files or folders", *left_out.lines())),
+        )
+    return files, left_out
 
 
 def find_media(paths: Iterable[Path], left_out: Problems | None = None) -> Iterator[MediaPath]:
@@ -204,13 +215,7 @@ def scan_files(
     clock, folder = RunClock.start(), detector if isinstance(detector, Path) else None
     opened = load(detector) if isinstance(detector, Path) else detector
     context = open_context(opened, settings)
-    left_out = Problems()
-    files = list(find_media(paths, left_out))
-    if not files:
-        raise InputError(
-            NOTHING,
-            hint="; ".join(("give files or folders", *left_out.lines())),
-        )
+    files, left_out = media_among(paths)
     if workers is None:  # a process of its own has to load everything anew: not for one file
         workers = cores() if len(files) > 1 else 0
     if workers and folder:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from verovolto.core.errors import InputError
 from verovolto.core.files import as_text, read_json_object, write_json
-from verovolto.core.parallel import Finished, cores, run_jobs
+from verovolto.core.parallel import Execute, cores, run_jobs
 from verovolto.core.workdir import claim
-from verovolto.data.file_types import Problems
 from verovolto.detectors.base import load_detector
 from verovolto.media.provenance import Fingerprint
 from verovolto.scanning import run
@@ -24,20 +23,11 @@ from verovolto.scanning.file_list import Shard
 from verovolto.scanning.parts import Parts, digest_of_path, moved, place_of, read_row, row_of
 from verovolto.scanning.read_result import file_of, operating_point_of
 from verovolto.scanning.result import OperatingPoint, Scan
-from verovolto.scanning.run import MediaPath, Scanner, find_media
+from verovolto.scanning.run import MediaPath, Scanner, media_among
 from verovolto.scanning.settings import ScanSettings
 
 CLAIM, HEADER = "scan.json", "about.json"
 """What the folder is of, which a later run must share; and what `--json` says beside the files."""
-
-
-class Execute(Protocol):
-    """How jobs are spread: `core.parallel.run_jobs`, or the same over a cluster."""
-
-    def __call__(
-        self, jobs: Iterable[KeptFile], work: KeptScanner, /, *, workers: int
-    ) -> Generator[Finished[KeptFile, bool], None, None]:
-        """Do `work` on every job, and yield them as they end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +110,7 @@ def scan_to_folder(
         shard: the part of the files that is this run's; None for all.
         workers: processes, one thread each; 0 for none but this one, None for one a core.
         command: that gives the result again, for the record.
-        execute: see `Execute`.
+        execute: see `core.parallel.Execute`.
         on_progress: called with the files done and with all there are.
 
     Raises:
@@ -132,11 +122,8 @@ def scan_to_folder(
     workers = cores() if workers is None else workers
     if workers < 0:
         raise InputError(f"--workers cannot be negative: {workers}")
-    left_out = Problems()
     _begin(detector, out, settings, command, workers)
-    files = list(find_media(paths, left_out))
-    if not files:
-        raise InputError(run.NOTHING, hint="; ".join(("give files or folders", *left_out.lines())))
+    files, left_out = media_among(paths)
     parts = Parts(folder=out)
     parts.list_paths([file.path for file in files])
     mine = files if shard is None else shard.take(files)

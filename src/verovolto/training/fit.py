@@ -20,7 +20,7 @@ import torch
 from typing_extensions import override
 
 from verovolto.core.errors import InputError
-from verovolto.core.files import check_out
+from verovolto.core.files import check_new, check_out
 from verovolto.core.parallel import cores
 from verovolto.core.progress import OnProgress, ProgressDisplay
 from verovolto.detectors.base import Detector, load_detector
@@ -136,9 +136,7 @@ def derive(config: TrainConfig, source: Path) -> Path:
     Raises:
         InputError: the model is not made of others, or not of this one, or the folder holds something.
     """
-    check_out(config.out)
-    if config.out.exists() and any(config.out.iterdir()):
-        raise InputError(f"{config.out} is not empty", hint="give a new --out")
+    check_new(config.out)
     of = load_detector(source)
     with TrainingRun(config, None, {}, trains=False) as this:
         detector = method(config.model).detector.from_detector(config, of, this)

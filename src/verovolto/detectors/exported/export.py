@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from verovolto.core.errors import DetectorError, InputError
-from verovolto.core.files import check_out, sha256_file
+from verovolto.core.files import check_new, sha256_file
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import Detector
-from verovolto.detectors.calibrate import calibrated
+from verovolto.detectors.calibrate import calibrated_anew
 from verovolto.detectors.exported.detector import ExportedDetector
 from verovolto.detectors.exported.runtimes import INPUT, OUTPUTS, PRECISION, processor, runtime
 from verovolto.detectors.io import digest_of, read_description
@@ -59,9 +59,7 @@ def export(
         InputError: a detector that cannot be exported, a runtime that is not installed, a folder that holds something.
         DetectorError: scores differ by more than the tolerance.
     """
-    check_out(out)
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty", hint="give a new --out")
+    check_new(out)
     chosen, work = runtime(to), out.parent / f".{out.name}.work"
     chosen.module()
     graph = detector.score_network()
@@ -170,13 +168,8 @@ def _origin(detector: Detector) -> dict[str, Any]:
 def _calibrated(detector: Detector, made: ExportedDetector, held_out: HeldOut) -> ExportedDetector:
     if not held_out.its_own:
         made.metadata.pop("left_out", None)  # it was found with the former calibration
-    made = calibrated(made, held_out.faces, seed=held_out.seed, named=held_out.named)
-    before, score = detector.calibration.get(detector.default_score), made.default_score
-    if before is not None and not made.calibration[score].fakes:
-        made.calibration[score] = replace(
-            made.calibration[score], fakes=before.fakes, fake_clusters=before.fake_clusters
-        )
-    return made
+    before = detector.calibration.get(detector.default_score)
+    return calibrated_anew(made, held_out.faces, before, seed=held_out.seed, named=held_out.named)
 
 
 def joined(sets: Sequence[FaceSet], split: str) -> FaceSet:

@@ -1,7 +1,7 @@
 """The runtimes that a network can be exported to: how each writes one, opens one, and computes in float32.
 
-Their defaults are not taken on trust. OpenVINO computes in the fastest precision that a processor has unless told
-otherwise, which moved scores by 0.14; it is told. ONNX Runtime's int8 is wrong on processors without VNNI; nothing is
+Their defaults are not taken on trust. OpenVINO's default is the fastest precision that a processor has,
+which moved scores by 0.14; float32 is asked for. ONNX Runtime's int8 is wrong on processors without VNNI; nothing is
 quantised here.
 """
 
@@ -30,7 +30,7 @@ INPUT, OUTPUTS = "input", ("scores", "anomaly_map")
 """Names in the graph: scores `[B, n]`, one a column, and the anomaly map `[B, h, w]`."""
 
 PRECISION = "float32"
-_TOLD_APART = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+_FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
 class Runtime(ABC):
@@ -100,8 +100,8 @@ class OpenVino(Runtime):
     @override
     def open(self, folder: Path, threads: int) -> Network:
         core: Any = self.module().Core()
-        told = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        network = core.compile_model(core.read_model(str(folder / self.files[0])), "CPU", told)
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        network = core.compile_model(core.read_model(str(folder / self.files[0])), "CPU", settings)
 
         def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             found = network(x)
@@ -133,4 +133,4 @@ def processor() -> dict[str, Any]:
                 (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))), ""
             ).split()
         )
-    return {"machine": platform.machine(), "flags": [flag for flag in _TOLD_APART if flag in flags]}
+    return {"machine": platform.machine(), "flags": [flag for flag in _FLAGS if flag in flags]}

@@ -11,7 +11,7 @@ import pytest
 from markupsafe import escape
 
 from tests.conftest import write_set
-from tests.thesis.test_reproduce import Killed, plan, tables
+from tests.thesis.test_reproduce import plan, run_though_killed, tables
 from verovolto.core import workdir
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
@@ -111,21 +111,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_figures_and_then_nothing_is_
     done: Plan, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = plan(faces, tmp_path, models=MODELS, parts=("contamination",), protocols=("honest",))
-    real, kills = workdir.finish, []
-
-    def killed_before(path: Path, value: dict[str, Any]) -> None:
-        if "contaminat" in value["step"] and path not in kills:
-            kills.append(path)
-            raise Killed
-        real(path, value)
-
-    monkeypatch.setattr(workdir, "finish", killed_before)
-    for _ in range(20):
-        try:
-            run_reproduction(again)
-            break
-        except Killed:
-            continue
+    kills = run_though_killed(again, monkeypatch, lambda step: "contaminat" in step)
     assert len(kills) == 1 + 2 * len(RUNS) + len(MODELS)  # drawn, trained and scored, judged
     assert found(tmp_path) == found(done.out)
     monkeypatch.setattr(workdir, "finish", lambda *_: pytest.fail("a step was done again"))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import write_set
-from tests.thesis.test_reproduce import Killed, plan, tables
+from tests.thesis.test_reproduce import plan, run_though_killed, tables
 from verovolto.core import workdir
 from verovolto.core.errors import Diverged, InputError
 from verovolto.detectors.base import load_detector
@@ -132,21 +132,7 @@ def test_killed_at_every_step_it_ends_with_the_same_tables(
     faces: Path, done: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = asked(faces, tmp_path / "out")
-    real, kills = workdir.finish, []
-
-    def killed_before(path: Path, value: dict[str, Any]) -> None:
-        if path not in kills and "control" in path.parent.name:
-            kills.append(path)
-            raise Killed
-        real(path, value)
-
-    monkeypatch.setattr(workdir, "finish", killed_before)
-    for _ in range(20):
-        try:
-            run_reproduction(broken)
-            break
-        except Killed:
-            continue
+    kills = run_though_killed(broken, monkeypatch, lambda step: "control" in step)
     assert len(kills) == len(SMALL) + 1
     assert found(broken.out) == found(done.out)
 

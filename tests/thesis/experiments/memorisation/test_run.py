@@ -10,8 +10,7 @@ import pytest
 from markupsafe import escape
 
 from tests.conftest import draw_face, jpeg, write_set
-from tests.thesis.test_reproduce import Killed, plan, tables
-from verovolto.core import workdir
+from tests.thesis.test_reproduce import plan, run_though_killed, tables
 from verovolto.thesis.experiments import memorisation as page
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan
@@ -84,24 +83,8 @@ def test_killed_in_the_middle_it_ends_with_the_same_figures(
     done: Plan, faces: Path, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = asked(faces, tmp_path, models=MODELS[:1])
-    real, kills = workdir.finish, []
-
-    def killed_before(path: Path, value: dict[str, Any]) -> None:
-        if (
-            value["step"] in ("memorisation-fold-1-oc-fakedect1", "memorisation-oc-fakedect1")
-            and path not in kills
-        ):
-            kills.append(path)
-            raise Killed
-        real(path, value)
-
-    monkeypatch.setattr(workdir, "finish", killed_before)
-    for _ in range(3):
-        try:
-            run_reproduction(again)
-            break
-        except Killed:
-            continue
+    steps = ("memorisation-fold-1-oc-fakedect1", "memorisation-oc-fakedect1")
+    kills = run_though_killed(again, monkeypatch, lambda step: step in steps)
     assert len(kills) == 2
     assert (
         tables(tmp_path)["parts"]["memorisation"]["models"]

@@ -84,9 +84,10 @@ def planned(context: Context) -> Iterator[Trainings]:
     if "honest" not in context.splits.result["cuts"]:
         return
     train = int(context.splits.result["train"])
-    levels = ["sham", *(str(count) for share in SHARES if (count := round(share * train)))]
+    counts, _ = counts_of(SHARES, train=train, available=train)  # how many fakes there are is not drawn yet
     for network in plan.networks:
-        todo = [level for level in levels if not context.steps.has(f"score-contaminated-{level}-{network}")]
+        names = [_name(count, network) for count in (None, *counts)]
+        todo = [name for name in names if not context.steps.has(f"score-{name}")]
         yield Trainings(
             what="with forged faces among the reals",
             config=resolved(run_config(plan, "honest", network, context.data("honest"))),
@@ -110,10 +111,15 @@ def _draw(context: Context) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _name(fakes: int | None, network: str) -> str:
+    """Of the run of a level with so many fakes, None for the placebo; steps and folders are called so."""
+    return f"contaminated-{'sham' if fakes is None else fakes}-{network}"
+
+
 def _train_and_score(context: Context, network: str, level: Contamination, drawn: Done) -> tuple[int, Done]:
     """The epoch that validation reals choose of a network that learned from a level's fakes, and what it scored."""
     plan, split = context.plan, context.split("honest")
-    name = f"contaminated-{len(level.swaps) if level.share else 'sham'}-{network}"
+    name = _name(len(level.swaps) if level.share else None, network)
     folder = plan.out / "runs" / name
 
     def train() -> dict[str, Any]:

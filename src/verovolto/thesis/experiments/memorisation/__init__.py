@@ -103,7 +103,7 @@ def _train_and_score(context: Context, network: str, fold: Fold) -> Done:
         take,
         inputs={
             **plan.training_settings, "noise": noise_of(plan, context.best), "method": plan.method,
-            "data": FaceSet.open(plan.data).fingerprint(),
+            "data": context.splits.result["fingerprint"],
         },
     )  # fmt: skip
 

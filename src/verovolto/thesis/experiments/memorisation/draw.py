@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +78,7 @@ def _held_out(
 ) -> npt.NDArray[np.bool_]:
     """Of each video the frames that are tested on, at least one."""
     held = np.zeros(len(table), dtype=bool)
-    for video in np.unique(videos[rows]):
-        of_video = rng.permutation(np.flatnonzero(rows & (videos == video)))
+    for of_video in map(rng.permutation, _grouped(videos, rows)):
         held[of_video[: max(1, round(HELD_SHARE * len(of_video)))]] = True
     return held
 
@@ -95,12 +95,21 @@ def _fakes_beside(
     source = np.asarray(table["source_video"].fill_null("").to_pylist())
     shown = {(source[row], frame[row]) for row in np.flatnonzero(held)}
     chosen = np.zeros(len(table), dtype=bool)
-    for person in np.unique(people[rows]):
-        fakes = rng.permutation(np.flatnonzero(rows & (people == person)))
+    wanted = Counter(people[held].tolist())
+    for fakes in map(rng.permutation, _grouped(people, rows)):
         beside = [(source[row], frame[row]) not in shown for row in fakes]
         first = fakes[np.argsort(beside, kind="stable")]
-        chosen[first[: int((held & (people == person)).sum())]] = True
+        chosen[first[: wanted[people[fakes[0]].item()]]] = True
     return chosen
+
+
+def _grouped(keys: npt.NDArray[np.str_], rows: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    """The positions of some rows, a group a key, the keys and the positions of each in rising order."""
+    at = np.flatnonzero(rows)
+    if not len(at):
+        return []
+    _, group, sizes = np.unique(keys[at], return_inverse=True, return_counts=True)
+    return np.split(at[np.argsort(group, kind="stable")], np.cumsum(sizes)[:-1])
 
 
 def _split(

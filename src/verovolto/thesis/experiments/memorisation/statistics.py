@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from verovolto.evaluation.bootstrap import draw_resamples, interval
 from verovolto.evaluation.metrics import Ranking, auroc, curves
+from verovolto.report.html import estimate, percent
 from verovolto.thesis.experiments.memorisation.draw import SEEN, UNSEEN
 
 PUBLISHED_ACCURACY = 0.900
@@ -169,24 +170,12 @@ def sentence(model: str, result: Mapping[str, Any]) -> str:
     """What came out for a model, in words."""
     pairings, memorised = result["pairings"], result["memorised"]
     best = pairings["seen-unseen"]
-    auroc = {name: of["auroc"] for name, of in pairings.items()}
+    auroc = {name: estimate(of["auroc"]) for name, of in pairings.items()}
     return (
-        f"{model}: reals of videos trained on have a mean error smaller by {_text(memorised)} than others. AUROC "
-        f"{_text(auroc['unseen-unseen'])} where neither reals nor fakes are known, {_text(auroc['seen-seen'])} where "
-        f"both are, {_text(auroc['seen-unseen'])} where the reals alone are, {_text(auroc['unseen-seen'])} where the "
-        f"fakes alone are. Known reals against unknown fakes reach an accuracy of {_text(best['accuracy'])} at the "
-        f"best threshold, {_text(best['share'], 0)} of what the published {PUBLISHED_ACCURACY:.2f} has above chance. "
-        f"Memory moves that AUROC by {_text(result['moves'])} and adds {_text(result['adds'], 0)} of that share."
+        f"{model}: reals of videos trained on have a mean error smaller by {estimate(memorised)} than others. AUROC "
+        f"{auroc['unseen-unseen']} where neither reals nor fakes are known, {auroc['seen-seen']} where "
+        f"both are, {auroc['seen-unseen']} where the reals alone are, {auroc['unseen-seen']} where the "
+        f"fakes alone are. Known reals against unknown fakes reach an accuracy of {estimate(best['accuracy'])} at the "
+        f"best threshold, {percent(best['share'])} of what the published {PUBLISHED_ACCURACY:.2f} has above chance. "
+        f"Memory moves that AUROC by {estimate(result['moves'])} and adds {percent(result['adds'])} of that share."
     )
-
-
-def _text(one: Mapping[str, float | None], digits: int = 3) -> str:
-    """A figure with its interval; without digits as a percentage."""
-    value, low, high = (one[name] for name in ("value", "low", "high"))
-    if value is None:
-        return "–"
-
-    def shown(x: float) -> str:
-        return f"{x:.{digits}f}" if digits else f"{100 * x:.0f} %"
-
-    return shown(value) if low is None or high is None else f"{shown(value)} [{shown(low)}, {shown(high)}]"
