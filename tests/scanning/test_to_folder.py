@@ -17,9 +17,8 @@ from tests.scanning import drawn
 from tests.scanning.drawn import BrightScanner, film, network, photo, walk
 from verovolto.core.errors import InputError
 from verovolto.scanning import parts, run
-from verovolto.scanning.file_list import Shard
-from verovolto.scanning.parts import Parts
-from verovolto.scanning.read_result import file_of, operating_point_of
+from verovolto.scanning.parts import Parts, file_of, operating_point_of
+from verovolto.scanning.request import Shard
 from verovolto.scanning.result import Scan
 from verovolto.scanning.run import scan_files
 from verovolto.scanning.to_folder import Kept, count_kept, read_scan, scan_to_folder

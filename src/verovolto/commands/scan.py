@@ -195,7 +195,7 @@ def keep_results(
     """
     from verovolto.core.parallel import run_jobs
     from verovolto.core.progress import ProgressDisplay
-    from verovolto.scanning.file_list import Shard
+    from verovolto.scanning.request import Shard
     from verovolto.scanning.to_folder import scan_to_folder
 
     with ProgressDisplay() as progress:

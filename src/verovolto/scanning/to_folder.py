@@ -19,9 +19,17 @@ from verovolto.detectors.base import load_detector
 from verovolto.media.provenance import Fingerprint
 from verovolto.scanning import run
 from verovolto.scanning.evidence import RunClock
-from verovolto.scanning.file_list import Shard
-from verovolto.scanning.parts import Parts, digest_of_path, moved, place_of, read_row, row_of
-from verovolto.scanning.read_result import file_of, operating_point_of
+from verovolto.scanning.parts import (
+    Parts,
+    digest_of_path,
+    file_of,
+    moved,
+    operating_point_of,
+    place_of,
+    read_row,
+    row_of,
+)
+from verovolto.scanning.request import Shard
 from verovolto.scanning.result import OperatingPoint, Scan
 from verovolto.scanning.run import MediaPath, Scanner, media_among
 from verovolto.scanning.settings import ScanSettings

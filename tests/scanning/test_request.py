@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verovolto.core.errors import InputError
-from verovolto.scanning.file_list import Shard, read_list
+from verovolto.scanning.request import Shard, read_list
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
