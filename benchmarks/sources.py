@@ -39,7 +39,8 @@ from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fit import FitSteps, OfReals
 from verovolto.detectors.region_discriminant.linear_head import Measured, fit_head, left_out, without
 from verovolto.detectors.registry import TrainConfig
-from verovolto.evaluation.false_alarms import false_alarm_rates, read_groups, text
+from verovolto.evaluation.false_alarms import false_alarm_rates, text
+from verovolto.evaluation.groups import read_groups
 from verovolto.training.config import configure
 from verovolto.training.data import load_training_data
 from verovolto.training.fit import TrainingRun, resolved, run

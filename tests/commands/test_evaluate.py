@@ -16,7 +16,7 @@ from verovolto.calibration.thresholds import Calibration, find_threshold, one_cl
 from verovolto.commands.compare import compare
 from verovolto.commands.evaluate import evaluate
 from verovolto.core.errors import CalibrationError, InputError, SplitError
-from verovolto.data.look import look_at
+from verovolto.data.crop_rule import look_at
 from verovolto.data.score_table import ScoreTable
 from verovolto.evaluation.run import evaluate as evaluate_detector
 from verovolto.report.evaluation_page import write_report

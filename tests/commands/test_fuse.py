@@ -20,10 +20,9 @@ from tests.faces.bright import RULE, BrightSquares
 from tests.scanning.drawn import film, walk
 from verovolto import Detector
 from verovolto.core.errors import DetectorError, InputError
-from verovolto.data.crop_rule import TIGHT, WIDE
+from verovolto.data.crop_rule import TIGHT, WIDE, Look
 from verovolto.data.face_batch import to_batch
 from verovolto.data.faceset import FaceSet
-from verovolto.data.look import Look
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import halve
 from verovolto.detectors.calibrate import calibrated

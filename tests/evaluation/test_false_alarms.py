@@ -1,4 +1,4 @@
-"""False alarms that came to pass, by source and by group of people."""
+"""How many real faces are flagged, of all and by group; and sets of real faces alone."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.conftest import Command, write_set
+from tests.detectors.conftest import make_detector
 from verovolto.calibration.thresholds import Calibration, share_interval
 from verovolto.core.errors import InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.false_alarms import false_alarm_rates, read_groups, text
+from verovolto.detectors.score_faces import score_faces
+from verovolto.evaluation.false_alarms import evaluate_reals, false_alarm_rates, reals_alone, text
+from verovolto.evaluation.groups import read_groups
+from verovolto.evaluation.preflight import EvaluationSettings
 
 KNOWN = Calibration.of(np.arange(99.0), score="s", clusters=99, cluster="face")
 
@@ -111,3 +115,65 @@ def test_the_command_gives_them_for_each_group(folder: Path, tmp_path: Path, com
     of = {(each["column"], each["faces_of"]) for each in written["false_alarms"]}
     assert of == {("", "all"), ("age", "old"), ("age", "young")}
     assert "age old)" in out
+
+
+@pytest.fixture(scope="module")
+def only_reals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("reals"), train=40, people=4)
+
+
+def test_shares_are_those_of_the_thresholds(only_reals: Path) -> None:
+    reals = FaceSet.open(only_reals).select(split="train")
+    detector = make_detector()
+    scores = score_faces(detector, reals, quiet=True).values("rmse")
+    detector.calibration["rmse"] = Calibration.of(
+        np.linspace(scores.min(), scores.max(), 99), score="rmse", clusters=99, cluster="face"
+    )
+    found = evaluate_reals(detector, reals, EvaluationSettings(false_alarm=0.2))
+    assert found["faces"] == 40 and found["clusters"] == 20
+    for each in found["false_alarms"]:
+        threshold = detector.calibration["rmse"].threshold(each["promised"])
+        assert each["flagged"] == (scores > threshold).sum() and each["of"] == 40
+        assert each["low"] <= each["share"] <= each["high"]
+    assert {each["promised"] for each in found["false_alarms"]} == {0.2, 0.1, 0.05, 0.01}
+
+
+def test_by_collection(only_reals: Path, tmp_path: Path) -> None:
+    other = FaceSet.open(write_set(tmp_path / "other", train=10, people=2)).select(split="train")
+    both = FaceSet.join([FaceSet.open(only_reals).select(split="train"), other])
+    detector = make_detector()
+    detector.calibration["rmse"] = Calibration.of(np.zeros(99), score="rmse", clusters=1, cluster="face")
+    found = evaluate_reals(detector, both, EvaluationSettings())
+    of = {(each["faces_of"], each["of"]) for each in found["false_alarms"]}
+    assert of == {("all", 50), (only_reals.name, 40), ("other", 10)}
+
+
+def test_without_a_calibration_nothing_can_be_said(only_reals: Path) -> None:
+    detector = make_detector()
+    detector.calibration = {}
+    with pytest.raises(InputError, match="no calibration of 'rmse'"):
+        evaluate_reals(detector, FaceSet.open(only_reals).select(split="train"), EvaluationSettings())
+
+
+def test_the_command_writes_what_it_tells(only_reals: Path, tmp_path: Path, command_line: Command) -> None:
+    whole = FaceSet.open(only_reals)
+    assert len(reals_alone(whole, "train") or []) == 40
+    assert reals_alone(whole, "test") is None and reals_alone(whole, "all") is None
+    detector = make_detector()
+    detector.calibration["rmse"] = Calibration.of(np.zeros(99), score="rmse", clusters=1, cluster="face")
+    detector.save(tmp_path / "detector")
+    code, out, _ = command_line(
+        "evaluate",
+        tmp_path / "detector",
+        "--data",
+        only_reals,
+        "--split",
+        "train",
+        "--any-crop",
+        "--out",
+        tmp_path / "out",
+    )
+    assert code == 0 and "40 real faces of 20 groups by identity, no fakes" in out
+    assert "100.0% [83.2%, 100.0%] flagged where 5% are promised (40 of 40)" in out
+    written = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert written["false_alarms"][0]["promised"] == 0.01 and (tmp_path / "out/scores.parquet").is_file()

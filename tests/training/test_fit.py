@@ -23,9 +23,8 @@ from tests.training.resume import (
 )
 from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, SplitError, TrainingError
-from verovolto.data.crop_rule import FFPP, TIGHT, WIDE
+from verovolto.data.crop_rule import FFPP, TIGHT, WIDE, Look
 from verovolto.data.faceset import FaceSet
-from verovolto.data.look import Look
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.fitting import Key
 from verovolto.detectors.registry import TrainConfig, flat

@@ -91,9 +91,8 @@ def evaluate(
         gender or age: false alarms are given for each of these groups, too.
     """
     from verovolto.data.faceset import FaceSet
-    from verovolto.evaluation.false_alarms import text
+    from verovolto.evaluation.false_alarms import reals_alone, text
     from verovolto.evaluation.preflight import EvaluationSettings
-    from verovolto.evaluation.reals_only import reals_alone
     from verovolto.evaluation.run import evaluate as evaluate_detector
     from verovolto.evaluation.run import evaluate_table
     from verovolto.report.evaluation_page import summary, write_report
@@ -135,8 +134,8 @@ def _reals(
 ) -> list[str]:
     from verovolto.detectors.base import load_detector
     from verovolto.detectors.io import detector_folder
+    from verovolto.evaluation.false_alarms import evaluate_reals, write_reals
     from verovolto.evaluation.preflight import exposure_warning
-    from verovolto.evaluation.reals_only import evaluate_reals, write_reals
 
     loaded = load_detector(detector_folder(detector))
     if (warning := exposure_warning(loaded, whole, split)) is not None:

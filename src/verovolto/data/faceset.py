@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from torch import Tensor
 
 from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.data.crop_rule import Look, look_at
 from verovolto.data.decode import decode_image
-from verovolto.data.look import Look, look_at
 from verovolto.data.schema import COLUMNS, check_names
 from verovolto.data.storage import LookSource, Rows, Source, SplitSource, read_split_file
 from verovolto.data.storage.folder import open_folder, open_manifest

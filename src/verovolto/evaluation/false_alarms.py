@@ -1,4 +1,7 @@
-"""How many real faces a detector flags in truth, beside what it promises: of all, of a source, of a group of people."""
+"""How many real faces a detector flags in truth, beside what it promises: of all, of a source, of a group of people.
+
+Of a set of real faces alone that is all that can be said: `evaluate_reals`.
+"""
 
 from __future__ import annotations
 
@@ -9,59 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verovolto import __version__
 from verovolto.calibration.thresholds import FALSE_ALARMS, Calibration, flagged, share_interval
 from verovolto.core.errors import InputError
+from verovolto.core.files import write_json
 from verovolto.data.faceset import FaceSet
-from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
+from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import cluster_ids
-from verovolto.data.tables import read_csv
-
-MOST_GROUPS = 30
-"""Values of a column beyond which it names people or files rather than groups of them."""
-
-Groups = Mapping[str, NDArray[Any]]
-_KEYS = ("video", "source_video", "face")
-_NO_GROUPS = {"path", "video", "identity", *METADATA_COLUMNS}
-
-
-def read_groups(path: Path, faces: FaceSet) -> dict[str, NDArray[Any]]:
-    """The groups that a table puts each face into, by the table's columns: `{"gender": ["Male", ...]}`, "" if unknown.
-
-    Args:
-        path: CSV with a column `path`, which names faces of the set or the photographs and videos that they are cut
-            out of, and columns with few values, such as `gender` or `age`.
-        faces: N of them.
-
-    Raises:
-        InputError: there is no such column, no column of groups, or no row is of any of the faces.
-        DataError: the table cannot be read.
-    """
-    table = read_csv(path)
-    if "path" not in table.column_names:
-        raise InputError(f"{path} has no column path", hint="it names the photograph or video of each row")
-    columns = {
-        name: table[name].fill_null("").to_pylist()
-        for name in table.column_names
-        if name not in _NO_GROUPS and len(table[name].unique()) <= MOST_GROUPS
-    }
-    if not columns:
-        raise InputError(
-            f"{path} has no column of groups",
-            hint=f"a column with {MOST_GROUPS} values at most: gender, age, …",
-        )
-    rows = {name: row for row, name in enumerate(table["path"].to_pylist())}
-    known = faces.columns()
-    names = (known[key].to_pylist() for key in _KEYS if key in known.column_names)
-    best = max(
-        ([rows.get(name, -1) for name in of] for of in names),
-        key=lambda found: sum(row >= 0 for row in found),
-    )
-    if max(best) < 0:
-        raise InputError(
-            f"no row of {path} is of a face in {faces.path}",
-            hint=f"its column path names photographs and videos as the set does: {known['face'][0]}",
-        )
-    return {name: np.asarray([of[row] if row >= 0 else "" for row in best]) for name, of in columns.items()}
+from verovolto.detectors.base import Detector
+from verovolto.detectors.score_faces import score_faces
+from verovolto.evaluation.groups import Groups, clusters_of
+from verovolto.evaluation.preflight import EvaluationSettings, seen_by
 
 
 def false_alarm_rates(
@@ -132,3 +93,58 @@ def _whose(rate: Mapping[str, Any]) -> str:
     return (
         f" of {rate['faces_of']}" if rate["column"] == "dataset" else f", {rate['column']} {rate['faces_of']}"
     )
+
+
+def reals_alone(whole: FaceSet, split: str) -> FaceSet | None:
+    """The faces of a split of a set, `all` for all of it, if all are labelled real; None where there are others."""
+    faces = whole if split == "all" else whole.select(split=split)
+    return faces if set(faces.columns("label")["label"].unique().to_pylist()) == {"real"} else None
+
+
+def evaluate_reals(detector: Detector, faces: FaceSet, settings: EvaluationSettings) -> dict[str, Any]:
+    """The share of real faces above each threshold of the calibration, for all and by collection.
+
+    Args:
+        detector: a calibrated one.
+        faces: real faces that it has not learned from.
+        settings: of an evaluation.
+
+    Returns:
+        JSON values, with `scores` the table of scores beside them.
+
+    Raises:
+        InputError: the detector is not calibrated, or the faces were cropped by another rule.
+    """
+    faces = seen_by(detector, faces, settings.any_crop)
+    score = settings.score or detector.default_score
+    known = detector.calibration.get(score)
+    if known is None:
+        raise InputError(
+            f"the detector has no calibration of {score!r}: of reals alone nothing can be said",
+            hint="give faces of both classes with --data, or another --score",
+        )
+    groups = settings.groups_of(faces)
+    table = score_faces(
+        detector, faces, batch_size=settings.batch_size, max_unreadable=settings.max_unreadable
+    )
+    readable = table.take(np.flatnonzero(table.strings("status") == "ok"))
+    clusters, kind = clusters_of(readable)
+    return {
+        "schema": "reals-only/1", "version": __version__, "detector": detector.name, "score": score,
+        "faces": len(readable), "clusters": len(np.unique(clusters)), "cluster": kind,
+        "false_alarms": false_alarm_rates(table, score, known, settings.false_alarm, groups=groups),
+        "scores": table,
+    }  # fmt: skip
+
+
+def write_reals(found: dict[str, Any], out: Path) -> list[str]:
+    """Write `metrics.json` and `scores.parquet`; returns what to tell, a line each."""
+    out.mkdir(parents=True, exist_ok=True)
+    scores: ScoreTable = found["scores"]
+    scores.write(out / "scores.parquet")
+    write_json(out / "metrics.json", {name: value for name, value in found.items() if name != "scores"})
+    lines = [
+        f"{found['faces']} real faces of {found['clusters']} groups by {found['cluster']}, no fakes: how many fakes "
+        "are found cannot be said"
+    ]
+    return lines + text(found["false_alarms"])

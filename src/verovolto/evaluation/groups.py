@@ -1,19 +1,30 @@
-"""The faces that are evaluated: which rows hold a score, and which belong to one identity, one video or one pair."""
+"""The faces that are evaluated: which rows hold a score, and which belong to one identity, video, pair or group."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from verovolto.core.errors import DataError
-from verovolto.data.score_table import ScoreTable
+from verovolto.core.errors import DataError, InputError
+from verovolto.data.faceset import FaceSet
+from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
+from verovolto.data.tables import read_csv
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.evaluation.metrics import divide
 
 SEPARATOR = "\x1f"
+MOST_GROUPS = 30
+"""Values of a column beyond which it names people or files rather than groups of them."""
+
+Groups = Mapping[str, NDArray[Any]]
+_KEYS = ("video", "source_video", "face")
+_NO_GROUPS = {"path", "video", "identity", *METADATA_COLUMNS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,3 +183,43 @@ def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pair
     return Pairs(
         rows=rows, ordered=np.bincount(owner, weights=won, minlength=len(rows)) / np.maximum(size, 1)
     )
+
+
+def read_groups(path: Path, faces: FaceSet) -> dict[str, NDArray[Any]]:
+    """The groups that a table puts each face into, by the table's columns: `{"gender": ["Male", ...]}`, "" if unknown.
+
+    Args:
+        path: CSV with a column `path`, which names faces of the set or the photographs and videos that they are cut
+            out of, and columns with few values, such as `gender` or `age`.
+        faces: N of them.
+
+    Raises:
+        InputError: there is no such column, no column of groups, or no row is of any of the faces.
+        DataError: the table cannot be read.
+    """
+    table = read_csv(path)
+    if "path" not in table.column_names:
+        raise InputError(f"{path} has no column path", hint="it names the photograph or video of each row")
+    columns = {
+        name: table[name].fill_null("").to_pylist()
+        for name in table.column_names
+        if name not in _NO_GROUPS and len(table[name].unique()) <= MOST_GROUPS
+    }
+    if not columns:
+        raise InputError(
+            f"{path} has no column of groups",
+            hint=f"a column with {MOST_GROUPS} values at most: gender, age, …",
+        )
+    rows = {name: row for row, name in enumerate(table["path"].to_pylist())}
+    known = faces.columns()
+    names = (known[key].to_pylist() for key in _KEYS if key in known.column_names)
+    best = max(
+        ([rows.get(name, -1) for name in of] for of in names),
+        key=lambda found: sum(row >= 0 for row in found),
+    )
+    if max(best) < 0:
+        raise InputError(
+            f"no row of {path} is of a face in {faces.path}",
+            hint=f"its column path names photographs and videos as the set does: {known['face'][0]}",
+        )
+    return {name: np.asarray([of[row] if row >= 0 else "" for row in best]) for name, of in columns.items()}

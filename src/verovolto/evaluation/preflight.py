@@ -15,7 +15,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import BASELINES
 from verovolto.detectors.base import Detector
 from verovolto.evaluation.evaluate import Protocol
-from verovolto.evaluation.false_alarms import read_groups
+from verovolto.evaluation.groups import read_groups
 from verovolto.evaluation.metrics import Positive
 
 

@@ -31,8 +31,8 @@ from verovolto.detectors.io import detector_folder
 from verovolto.detectors.score_faces import score_faces
 from verovolto.evaluation.corrupted_scores import CorruptedScores, plan_corruptions, write_corrupted
 from verovolto.evaluation.evaluate import correlations, evaluate_scores
-from verovolto.evaluation.false_alarms import Groups, false_alarm_rates
-from verovolto.evaluation.groups import clusters_of
+from verovolto.evaluation.false_alarms import false_alarm_rates
+from verovolto.evaluation.groups import Groups, clusters_of
 from verovolto.evaluation.preflight import EvaluationSettings, check_scorable, exposure_warning, seen_by
 from verovolto.evaluation.robustness import evaluate_robustness
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from verovolto.core.errors import DataError, InputError
-from verovolto.data.crop_rule import CropRule, read_rule
+from verovolto.data.crop_rule import CropRule, read_rule, shows
 from verovolto.data.faceset import FaceSet
-from verovolto.data.look import shows
 from verovolto.data.splits import SPLIT_COLUMNS, check_disjoint, halve, make_splits
 from verovolto.detectors.fitting import TrainingData
 from verovolto.detectors.registry import TrainConfig

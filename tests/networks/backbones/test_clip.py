@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from verovolto.core.errors import InputError, WeightsError
 from verovolto.networks import package_weights
 from verovolto.networks.backbones import clip
-from verovolto.networks.backbones.clip import ClipVit, load_clip
+from verovolto.networks.backbones.clip import ClipVit, FrozenLinear, load_clip
 from verovolto.networks.backbones.registry import BACKBONES, backbone
 
 SMALL = (16, 4, 3, 8, 32)
@@ -113,3 +114,25 @@ def test_every_backbone_gives_what_it_states() -> None:
         assert not known.size % known.multiple
     with pytest.raises(InputError, match="no backbone is called 'resnet'"):
         backbone("resnet")
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 7), (2, 5, 7), (0, 7)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_it_is_a_linear_layer(shape: tuple[int, ...], bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer = FrozenLinear(7, 4, bias=bias).requires_grad_(False)
+    x = torch.randn(shape)
+    expected = nn.functional.linear(x, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(x), expected, atol=1e-6, rtol=1e-6)
+    part = x.mT.contiguous().mT if x.ndim > 1 else x  # not contiguous
+    torch.testing.assert_close(layer(part), expected, atol=1e-6, rtol=1e-6)
+    monkeypatch.setattr(clip, "_ONEDNN", None)
+    assert torch.equal(layer(x), expected)
+
+
+def test_what_it_cannot_do_is_left_to_torch() -> None:
+    layer = FrozenLinear(3, 2)
+    layer(torch.ones(1, 3)).sum().backward()
+    assert layer.weight.grad is not None
+    wide = FrozenLinear(3, 2).double().requires_grad_(False)
+    assert wide(torch.ones(1, 3, dtype=torch.float64)).dtype == torch.float64

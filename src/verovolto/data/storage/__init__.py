@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from verovolto.core.errors import DataError
 from verovolto.core.files import atomic_path
-from verovolto.data.look import Look, look_at
+from verovolto.data.crop_rule import Look, look_at
 from verovolto.data.schema import pack_metadata, read_metadata
 
 Rows = npt.NDArray[np.int64]

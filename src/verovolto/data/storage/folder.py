@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from verovolto.core.errors import DataError, UnreadableImage
+from verovolto.data.crop_rule import Look
 from verovolto.data.file_types import HEIC_SUFFIXES, Problems, category_of
 from verovolto.data.layouts.disk import (
     FAKE_FOLDERS,
@@ -30,7 +31,6 @@ from verovolto.data.layouts.disk import (
     walk,
 )
 from verovolto.data.layouts.plain import forms_of, people_of
-from verovolto.data.look import Look
 from verovolto.data.schema import COLUMNS, check_faces, check_names, column_names, conform
 from verovolto.data.storage import BLOCK, Rows
 from verovolto.data.tables import path_column, read_csv, separator_hint, shown

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from verovolto.core.errors import DataError, UnreadableImage
 from verovolto.core.files import atomic_path
-from verovolto.data.look import Look
+from verovolto.data.crop_rule import Look
 from verovolto.data.schema import (
     IMAGE,
     check_names,

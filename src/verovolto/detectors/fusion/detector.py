@@ -18,10 +18,9 @@ from typing_extensions import override
 from verovolto.calibration.conformal import RULES, SmoothP, combined
 from verovolto.calibration.input_domain import DISTANCE
 from verovolto.core.errors import DetectorError, InputError
-from verovolto.data.crop_rule import CropRule
+from verovolto.data.crop_rule import CropRule, Look, look_at, shows
 from verovolto.data.face_batch import FaceBatch, to_batch
 from verovolto.data.faceset import FaceSet
-from verovolto.data.look import Look, look_at, shows
 from verovolto.detectors.base import Detector, Explanation, SavedState, Scores, load_detector
 from verovolto.detectors.io import digest_of, read_description
 from verovolto.detectors.registry import register
