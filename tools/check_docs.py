@@ -2,9 +2,10 @@
 
     python tools/check_docs.py        # one line a fault; exit code 1 where there is one
 
-What is checked: relative links and their anchors; the imports of Python examples; every `verovolto COMMAND --flag`, in
-a block or in backticks, and every flag in backticks; every path of this repository; and every backticked name of a
-module or of something in one (`core.errors.InputError`), in documents, docstrings and comments.
+What is checked: relative links and their anchors, the form of others; the imports of Python examples; every `verovolto
+COMMAND --flag`, in a block or in backticks, and every flag in backticks; every other command of a block
+(`tools/shell_lines.py`); every path of this repository; and every backticked name of a module or of something in one
+(`core.errors.InputError`), in documents, docstrings and comments.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+import shell_lines
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "verovolto"
@@ -198,6 +202,16 @@ def command_faults(text: str) -> Iterator[str]:
             yield from (f"no command has the flag {flag}" for flag in sorted(set(FLAG.findall(line)) - every))
 
 
+def shell_faults(text: str) -> Iterator[str]:
+    """Faults of commands that are not verovolto's, and of addresses."""
+    for language, block in FENCE.findall(text):
+        if not language:
+            yield from shell_lines.block_faults(block)
+    for line in shown(text):
+        yield from shell_lines.line_faults(line)
+    yield from shell_lines.external_faults(text)
+
+
 def path_faults(text: str) -> Iterator[str]:
     for path in sorted(set(PATH.findall(text))):
         if path not in MADE and not PLACEHOLDER.search(path) and not (ROOT / path).exists():
@@ -244,8 +258,8 @@ def example_faults(text: str) -> Iterator[str]:
 def page_faults(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     return [
-        *link_faults(page, text), *command_faults(text), *path_faults(text), *name_faults(shown(text)),
-        *example_faults(text),
+        *link_faults(page, text), *command_faults(text), *shell_faults(text), *path_faults(text),
+        *name_faults(shown(text)), *example_faults(text),
     ]  # fmt: skip
 
 

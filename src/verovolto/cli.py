@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
 from verovolto import __version__
 from verovolto.core.errors import VerovoltoError
@@ -150,7 +151,10 @@ def main() -> NoReturn:
 
 
 def _help_for(error: CycloptsError) -> str:
-    """Where the flags of the command are explained."""
+    """Where the flags of the command are explained; of a file in a command's place, the command that takes it."""
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if isinstance(error, UnknownCommandError) and Path(first).exists():
+        return f"to scan it: {shlex.join(['verovolto', 'scan', *sys.argv[1:]])}"
     words = " ".join(word for word in error.command_chain or () if not word.startswith("-"))
     return f"see verovolto {words} --help" if words else "see verovolto --help"
 

@@ -271,4 +271,11 @@ def test_the_text_ends_with_what_it_does_not_say() -> None:
     scan = scans.everything()
     text = words.text_result(scan)
     assert text[: len(scan.files) + 1] == words.text_table(scan) and text[-1] == words.CLOSING
-    assert set(words.operating_point_lines(scan.operating_point)) <= set(text)
+    assert set(words.operating_point_lines(scan.operating_point)) <= set(text) and words.P_MEANING in text
+
+
+def test_where_nothing_was_scanned_nothing_is_promised() -> None:
+    scan = replace(
+        scans.everything(), files=(scans.unreadable("a.mp4"), scans.unreadable("b.jpg")), not_reached=0
+    )
+    assert words.text_result(scan) == [*words.text_table(scan), "", "2 not scanned, of 2 files"]

@@ -339,9 +339,10 @@ def test_what_is_no_number_is_no_score(
 
 def test_nothing_to_scan_is_an_error(look: Callable[..., Scan], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    for paths in ((), (tmp_path,)):
-        with pytest.raises(InputError, match="no photos and no videos"):
-            look(*paths)
+    with pytest.raises(InputError, match="no photos and no videos in the folders"):
+        look(tmp_path)
+    with pytest.raises(InputError, match="nothing to scan was given"):
+        look()
 
 
 def test_settings_that_cannot_be_kept_are_errors(look: Callable[..., Scan], tmp_path: Path) -> None:

@@ -52,8 +52,9 @@ def scan(
 
     Every person is tracked through a video and judged over all frames: `suspect`, `no sign found` or `cannot tell`,
     with the reason. No verdict says that a face is real: beside it stand the rate of false alarms and the share of
-    known fakes that this detector misses. Files that cannot be read are named, and the rest is scanned; exit code 1
-    then.
+    known fakes that this detector misses. In the table, `p` says how often a real face like those calibrated on scores
+    as high (small: unlike them), and `faces` how many of those seen were judged. Files that cannot be read are named,
+    and the rest is scanned; exit code 1 then.
 
     With --out every result is kept as soon as it is there, in a Parquet file of its own, and the same command goes on
     after a kill: what is done is not done again, and files that failed are tried again. `verovolto scan --out DIR

@@ -68,7 +68,7 @@ def build_scan_page(scan: Scan, *, command: str, hide_faces: bool = False) -> Pa
         title=f"Scan of {words.number(total, 'file')}",
         lead=words.headline(scan.files[0]) if total == len(scan.files) == 1 else words.counts_line(scan),
         tone=_tone(ranked[0]) if ranked else "unknown",
-        operating_point=words.operating_point_lines(scan.operating_point),
+        operating_point=words.worth_lines(scan),
         closing=words.CLOSING,
         counts=Counter(words.verdict_of(file) for file in scan.files),
         tones=TONES if total > 1 else {},
@@ -119,7 +119,7 @@ def scan_view(scan: Scan, *, show: Show, hide_faces: bool = False) -> dict[str, 
     return {
         "lead": words.headline(scan.files[0]) if len(scan.files) == 1 else words.counts_line(scan),
         "tone": _tone(ranked[0]) if ranked else "unknown",
-        "operating_point": words.operating_point_lines(scan.operating_point),
+        "operating_point": words.worth_lines(scan),
         "closing": words.CLOSING,
         "files": [
             {

@@ -21,6 +21,10 @@ CLOSING = (
     "Nothing here says that a face is real: “no sign found” means that this detector, which misses some forgeries, "
     "found no sign of one."
 )
+P_MEANING = (
+    "p: how often a real face like those calibrated on scores as high, times the number of faces judged; small means "
+    "unlike them. It is not the probability of a forgery."
+)
 UNREADABLE, NOT_REACHED = "not scanned", "not reached"
 PATH_CELLS = 44
 """Width of the table's file names, in cells of a terminal; what is longer loses its middle."""
@@ -144,6 +148,12 @@ def operating_point_lines(operating_point: OperatingPoint) -> list[str]:
     return [*_false_alarms(operating_point), *_missed(operating_point)]
 
 
+def worth_lines(scan: Scan) -> list[str]:
+    """What the verdicts of a scan are worth: what p says where there is one, and what the verdicts promise."""
+    any_p = any(file.p_value is not None for file in scan.files)
+    return [*([P_MEANING] if any_p else []), *operating_point_lines(scan.operating_point)]
+
+
 def counts_line(scan: Scan) -> str:
     """`1 suspect, 2 no sign found, 1 not scanned, of 4 files`; what does not occur is left out."""
     return _counted(Counter(verdict_of(file) for file in scan.files), scan.not_reached)
@@ -185,11 +195,11 @@ def text_table(scan: Scan) -> list[str]:
 
 
 def text_result(scan: Scan) -> list[str]:
-    """The whole text where there is no page: the table, the counts, what the verdicts are worth, and the caveat."""
+    """The whole text where there is no page: the table and the counts; with verdicts, what these are worth."""
     left_out = [f"left out: {printable(line)}" for line in scan.left_out]
-    return [
-        *text_table(scan), "", counts_line(scan), *left_out, *operating_point_lines(scan.operating_point), CLOSING,
-    ]  # fmt: skip
+    scanned = any(file.verdict is not None for file in scan.files)
+    worth = [*worth_lines(scan), CLOSING] if scanned else []
+    return [*text_table(scan), "", counts_line(scan), *left_out, *worth]
 
 
 def why(file: FileResult) -> str:

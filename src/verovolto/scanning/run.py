@@ -45,7 +45,9 @@ class MediaPath:
 
 def media_among(paths: Iterable[Path]) -> tuple[list[MediaPath], Problems]:
     """All that `find_media` finds, and what it left out; raises `InputError` where it finds nothing."""
-    left_out = Problems()
+    paths, left_out = tuple(paths), Problems()
+    if not paths:
+        raise InputError("nothing to scan was given", hint="give photos, videos or folders of them")
     files = list(find_media(paths, left_out))
     if not files:
         raise InputError(

