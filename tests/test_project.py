@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -54,4 +55,18 @@ def test_the_models_that_set_up_installs_are_the_extras() -> None:
 
 
 def test_one_version_number() -> None:
-    assert PROJECT["version"] == verovolto.__version__
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    dated = re.search(
+        r"^## (\S+) \(\d{4}-\d{2}-\d{2}\)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert cited and dated
+    assert PROJECT["version"] == verovolto.__version__ == cited[1] == dated[1]
+
+
+def test_the_lowest_versions_that_are_tested_are_the_bounds() -> None:
+    """The matrix installs them with `lowest-direct`: each direct requirement then has its lower bound."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "uv pip install --system --resolution lowest-direct" in workflow
+    extras = PROJECT["optional-dependencies"]
+    for line in (*PROJECT["dependencies"], *extras["demo"], *extras["dev"]):
+        assert any(each.operator in (">=", "==") for each in Requirement(line).specifier), line
