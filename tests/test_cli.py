@@ -162,6 +162,21 @@ def test_a_missing_or_broken_toml_file(refused, tmp_path: Path, text: str | None
     assert match in refused("train", "--config", tmp_path / "run.toml")
 
 
+def test_a_name_in_brackets_is_a_file(refused) -> None:  # type: ignore[no-untyped-def]
+    """And no list in JSON."""
+    assert "[x] y.json cannot be read" in refused("verify", "[x] y.json", "[2024] photo.jpg")
+    assert "[2024] faces does not exist" in refused("data", "info", "[2024] faces")
+
+
+@pytest.mark.parametrize("words", [("--reals", "a", "b"), ("--reals", "a", "--reals", "b")])
+def test_several_values_follow_one_flag_of_train(words: tuple[str, ...]) -> None:
+    from verovolto.cli import app
+
+    given = ["train", "--data", "x", *words, "--model", "region-discriminant", "--out", "y"]
+    _, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
+    assert bound.arguments["reals"] == (Path("a"), Path("b"))
+
+
 def test_an_unknown_command_is_answered_with_the_nearest(run) -> None:  # type: ignore[no-untyped-def]
     code, out, err = run("trian")
     assert code == 2 and "train" in out + err

@@ -54,6 +54,10 @@ def test_examples_run(page: Path) -> None:
         ("```\nverovolto scan a.mp4 \\\n    --jsn out\n```", "has no flag --jsn"),
         ("`verovolto data split --chek`", "data split has no flag --chek"),
         ("`--no-such-flag`", "no command has the flag"),
+        ("```\nverovolto train --data a --model resnet-ocvae9 --out b\n```", "Invalid value"),
+        ("```\nverovolto evaluate default --data a\n```", "requires an argument"),
+        ("```\n.venv/bin/verovolto data info a b\n```", "Unused Tokens"),
+        ("`verovolto data info a b`", "Unused Tokens"),
         ("src/verovolto/core/nothing.py", "no such file"),
         ("`core/nothing.py`", "no such file"),
         ("`core.errors.nothing`", "names nothing"),
@@ -85,6 +89,7 @@ def test_what_is_right_is_no_fault(check: ModuleType, tmp_path: Path) -> None:
         "`--false-alarm`, "
         "`verovolto scan a.mp4 | head`, src/verovolto/core/errors.py\n\n"
         "```\n.venv/bin/verovolto data split FACES out.parquet --check   # a comment\n```\n\n"
+        "```\n$ verovolto train --data A --reals B C... --model padim --out D | tail\n```\n\n"
         "```python\nfrom verovolto.data.faceset import FaceSet\n```\n"
         "```\n$ verovolto scan a.mp4\nsuspect: 1\n```\n"
         "```\nA=1 python benchmarks/scan.py --data DATA\nmake test VENV=x   # all of it\n```\n"

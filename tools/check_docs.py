@@ -3,9 +3,9 @@
     python tools/check_docs.py        # one line a fault; exit code 1 where there is one
 
 What is checked: relative links and their anchors, the form of others; the imports of Python examples; every `verovolto
-COMMAND --flag`, in a block or in backticks, and every flag in backticks; every other command of a block
-(`tools/shell_lines.py`); every path of this repository; and every backticked name of a module or of something in one
-(`core.errors.InputError`), in documents, docstrings and comments.
+COMMAND` in a block, read by the command line as it would be if given, and every flag in a block or in backticks; every
+other command of a block (`tools/shell_lines.py`); every path of this repository; and every backticked name of a module
+or of something in one (`core.errors.InputError`), in documents, docstrings and comments.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import shlex
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^|[\s/;$])verovolto ((?:[^|;&#\n]|\|(?=\w))+)")
+CALL = re.compile(r"\s*(?:\$ )?(?:[\w./-]*/)?verovolto (.+)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w.-]*")
 PATH = re.compile(r"(?<![\w/.<-])(?:src|tests|docs|benchmarks|tools)/[\w./-]*\w")
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
@@ -175,11 +177,16 @@ def link_faults(page: Path, text: str) -> Iterator[str]:
             yield f"link to {target}: no heading makes this anchor"
 
 
-def shown(text: str) -> Iterator[str]:
-    """What stands in blocks and in backticks, continued lines joined."""
+def blocks(text: str) -> Iterator[str]:
+    """The lines of all blocks but Python's, continued ones joined."""
     for language, block in FENCE.findall(text):
         if language != "python":
             yield from block.replace("\\\n", " ").splitlines()
+
+
+def shown(text: str) -> Iterator[str]:
+    """What stands in blocks and in backticks."""
+    yield from blocks(text)
     yield from SPAN.findall(FENCE.sub("", text))
 
 
@@ -210,6 +217,29 @@ def shell_faults(text: str) -> Iterator[str]:
     for line in shown(text):
         yield from shell_lines.line_faults(line)
     yield from shell_lines.external_faults(text)
+
+
+def call_faults(text: str) -> Iterator[str]:
+    """What the command line says of the commands in blocks, and of words in backticks that it makes nothing of."""
+    for line in blocks(text):
+        if call := CALL.match(line):
+            yield from parse_faults(call[1])
+    for span in SPAN.findall(FENCE.sub("", text)):
+        if (call := CALL.fullmatch(span)) and not re.search(r"[…|[]", span):
+            yield from (fault for fault in parse_faults(call[1]) if "Unused" in fault)
+
+
+def parse_faults(call: str) -> Iterator[str]:
+    sys.path.insert(0, str(PACKAGE.parent))
+    from cyclopts import CycloptsError
+
+    from verovolto.cli import app
+
+    words = shlex.split(call.partition(" | ")[0], comments=True)
+    try:
+        app.parse_args([word.removesuffix("...") for word in words], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        yield f"verovolto {' '.join(words)}: {' '.join(str(error).split())}"
 
 
 def path_faults(text: str) -> Iterator[str]:
@@ -257,8 +287,9 @@ def example_faults(text: str) -> Iterator[str]:
 
 def page_faults(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
+    commands = [*command_faults(text)]
     return [
-        *link_faults(page, text), *command_faults(text), *shell_faults(text), *path_faults(text),
+        *link_faults(page, text), *(commands or call_faults(text)), *shell_faults(text), *path_faults(text),
         *name_faults(shown(text)), *example_faults(text),
     ]  # fmt: skip
 

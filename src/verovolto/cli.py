@@ -30,7 +30,7 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,  # `main` states what an interrupted command leaves behind
     help="Tell real faces from deepfakes: learn from real faces only, flag what does not fit.",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), json_list=False, json_dict=False),  # `[2024] a.jpg` is a file
     help_format="plaintext",  # of the list of commands, which is then there in half the time
     help_epilogue="Exit codes: 0 done, 1 done in part, 2 wrong use or bad input, 130 interrupted.",
 )

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter
 from docstring_parser import parse_from_object
@@ -116,6 +116,8 @@ def _parameters() -> Iterator[inspect.Parameter]:
 
 def _parameter(name: str, kind: Any, default: Any, /, **options: Any) -> inspect.Parameter:
     default = inspect.Parameter.empty if default is MISSING else default
+    if get_origin(kind) is tuple:
+        options["consume_multiple"] = True  # --reals A B C, as well as --reals A --reals B
     optional = kind if default is not None else kind | None
     annotation: Any = Annotated.__class_getitem__((optional, Parameter(**options)))  # type: ignore[attr-defined]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
