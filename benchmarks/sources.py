@@ -79,6 +79,7 @@ class Study:
     seed: int
     limit: int = 1500
     forgeries: int = 1000
+    untouched: int = 3000
     size: int | None = None
     look: str = "dfdc"
     thin: int = 1
@@ -91,7 +92,7 @@ class Study:
             configure(
                 model="region-discriminant", data=self.data, out=self.work / f"run-{self.seed}", crop_rule=self.look,
                 reals=[self.faces / name for name in self.sources], trunk="clip-vit-b16", limit=self.limit,
-                forgeries=self.forgeries, size=self.size, wear=3.0, seed=self.seed, workers=2,
+                forgeries=self.forgeries, untouched=self.untouched, size=self.size, wear=3.0, seed=self.seed, workers=2,
                 forged_of=self.forged_of if self.look == "dfdc" else (),
             )
         )  # fmt: skip
@@ -277,6 +278,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=1500, help="faces of a source that are learned from")
     parser.add_argument("--forgeries", type=int, default=1000)
+    parser.add_argument(
+        "--untouched", type=int, default=3000, help="untouched faces at most, all sources together"
+    )
     parser.add_argument("--size", type=int, help="side in pixels; default: the backbone's")
     parser.add_argument("--look", default="dfdc", help="the rule by which the sets in FACES are cut")
     parser.add_argument("--held-out", nargs="*", default=HELD_OUT, help="sets whose features are wanted, too")
@@ -299,7 +303,7 @@ def main() -> None:
 def _study(given: argparse.Namespace) -> Study:
     return Study(
         given.work, given.faces, given.data, given.seed, limit=given.limit, forgeries=given.forgeries,
-        size=given.size, look=given.look, thin=given.thin, forged_of=tuple(given.forged_of),
+        untouched=given.untouched, size=given.size, look=given.look, thin=given.thin, forged_of=tuple(given.forged_of),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from verovolto.networks import BACKBONE_LIBRARIES, DISCRIMINANT, DISCRIMINANT_BA
 class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIMINANT,)):
     """How a region discriminant is fitted."""
 
-    at_least: ClassVar[Limits] = {"size": 4, "forgeries": 1, "wear": 0.0, "sources": 0.0}
+    at_least: ClassVar[Limits] = {"size": 4, "forgeries": 1, "untouched": 2, "wear": 0.0, "sources": 0.0}
     above_0: ClassVar[tuple[str, ...]] = ("shrinkage",)
 
     size: int | None = None
@@ -26,6 +26,8 @@ class RegionDiscriminantConfig(MethodConfig, group=DISCRIMINANT, models=(DISCRIM
     torchvision:NAME (with =FILE.safetensors where there is no network)."""
     forgeries: int = 3000
     """Forgeries made of the training reals."""
+    untouched: int = 3000
+    """Untouched training reals that the spread of real faces is measured on, at most: of every source an equal part."""
     shrinkage: float = 3.0
     """How little a direction is trusted along which real faces hardly differ, above 0."""
     wear: float = 1.0

@@ -37,9 +37,6 @@ from verovolto.synthesis.pseudo_fakes.pairs import corrupt_benignly, drawn_face
 SIDE = 224
 """Side in pixels at which faces are forged and corrupted, and in which landmarks are given."""
 
-REALS = 3000
-"""Untouched faces that the spread of real faces is measured on, at most: of every source an equal part."""
-
 _CORRUPTION = 2  # keeps these draws apart from those of pairs
 _FACE_DETECTOR = "mtcnn"
 
@@ -172,7 +169,7 @@ class FitSteps:
         train = self.data.train
         order = np.random.default_rng(self.config.seed).permutation(len(train))
         sources = self._source_of_face[order]
-        quota = -(-REALS // len(np.unique(sources)))
+        quota = -(-self.options.untouched // len(np.unique(sources)))
         place = np.zeros(len(order), dtype=np.int64)  # among those of its source
         for source in np.unique(sources):
             place[sources == source] = np.arange((sources == source).sum())

@@ -229,3 +229,40 @@ def parts_mask(landmarks: Float[Tensor, "5 2"], side: int, rng: Generator) -> Fl
             feather = uniform(rng, 0.2, 0.7)
             mask = torch.maximum(mask, ((1 - distance) / feather + 0.5).clamp(0, 1))
     return mask
+
+
+def lower_face_mask(landmarks: Float[Tensor, "5 2"], side: int, rng: Generator) -> Float[Tensor, "s s"]:
+    """Draw the weight of the lower face, `[S, S]`: an ellipse of random size about mouth and chin, softly bounded."""
+    centre, along, across, height = _mouth(landmarks, side)
+    from_centre = grid(side) - (centre + along * height * uniform(rng, 0.0, 0.25))
+    x = (from_centre @ across) / (height * uniform(rng, 0.6, 1.1))
+    y = (from_centre @ along) / (height * uniform(rng, 0.5, 0.85))
+    feather = log_uniform(rng, 0.1, 0.6)
+    return soft_step(1 - torch.hypot(x, y) + feather / 2, feather)
+
+
+def mouth_flow(
+    landmarks: Float[Tensor, "5 2"], side: int, *, open_by: float, widen_by: float
+) -> Float[Tensor, "s s 2"]:
+    """The field of shifts that moves a mouth, `[S, S, 2]`, for `warp`; it fades out over the lower face.
+
+    Args:
+        landmarks: of the face, pixels.
+        side: S.
+        open_by: the mouth gets higher by about this share, below 0 flatter.
+        widen_by: likewise wider.
+    """
+    centre, along, across, height = _mouth(landmarks, side)
+    from_centre = grid(side) - centre
+    x, y = from_centre @ across, from_centre @ along
+    fading = torch.exp(-((x / (0.6 * height)) ** 2 + (y / (0.5 * height)) ** 2))
+    back_x, back_y = (1 / (1 + share) - 1 for share in (widen_by, open_by))
+    return (fading * x * back_x)[..., None] * across + (fading * y * back_y)[..., None] * along
+
+
+def _mouth(landmarks: Float[Tensor, "5 2"], side: int) -> tuple[Tensor, Tensor, Tensor, float]:
+    """The mouth's middle, the directions down and across the face, and the distance from eyes to mouth, pixels."""
+    eyes, mouth = (landmarks[0] + landmarks[1]) / 2, (landmarks[3] + landmarks[4]) / 2
+    down = mouth - eyes
+    along = down / down.norm().clamp(min=unit(side))
+    return mouth, along, torch.stack((along[1], -along[0])), float(down.norm().clamp(min=30 * unit(side)))
