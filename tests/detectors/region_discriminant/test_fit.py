@@ -16,6 +16,7 @@ from verovolto import Detector
 from verovolto.core.errors import DataError, InputError, TrainingError
 from verovolto.core.workdir import CHUNK, compute_chunks
 from verovolto.data.crop_rule import TIGHT
+from verovolto.data.faceset import FaceSet
 from verovolto.detectors import calibrate
 from verovolto.detectors.region_discriminant import fit as discriminant
 from verovolto.detectors.region_discriminant import linear_head
@@ -108,6 +109,25 @@ def test_stopped_at_any_step_it_ends_the_same(
     again = Detector.load(train(config(small, tmp_path / "run", forgeries=70)))
     assert isinstance(again, FeatureDetector)
     torch.testing.assert_close(again.head.slope, whole.head.slope, rtol=0, atol=0)
+
+
+def test_as_many_untouched_faces_are_looked_at_as_are_asked_for(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    gather = discriminant.OfReals
+
+    def noted(*, faces: FaceSet, recipe: Any) -> Any:
+        looked_at.append(len(faces))
+        return gather(faces=faces, recipe=recipe)
+
+    monkeypatch.setattr(discriminant, "OfReals", noted)
+    slopes = []
+    for untouched in (5, 3000):
+        detector = Detector.load(train(config(small, tmp_path / f"of-{untouched}", untouched=untouched)))
+        assert isinstance(detector, FeatureDetector)
+        slopes.append(detector.head.slope)
+    assert looked_at == [5, 12] and not torch.equal(*slopes)
 
 
 def test_a_finished_run_is_not_trained_again_and_another_is_refused(small: Path, tmp_path: Path) -> None:

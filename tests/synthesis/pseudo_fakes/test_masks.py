@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from verovolto.synthesis.pseudo_fakes.imaging import (
+    IDENTITY,
     face_mask,
     inner_distance,
+    lower_face_mask,
     mean_landmarks,
+    mouth_flow,
     parts_mask,
     template,
+    warp,
 )
 
 SIDE = 112
@@ -111,3 +115,33 @@ def test_parts_are_small_and_lie_on_landmarks(seed: int) -> None:
     mouth = (points[3] + points[4]) / 2
     eyes, nose = min(at(mask, points[0]), at(mask, points[1])), at(mask, points[2])
     assert max(eyes, nose, at(mask, mouth)) > 0.9
+
+
+@given(st.integers(0, 1000))
+def test_the_lower_face_holds_the_mouth_and_no_eye(seed: int) -> None:
+    points = mean_landmarks(SIDE)
+    mask = lower_face_mask(points, SIDE, np.random.default_rng(seed))
+    assert mask.shape == (SIDE, SIDE) and mask.min() >= 0 and mask.max() <= 1
+    assert at(mask, (points[3] + points[4]) / 2) > 0.6
+    assert max(at(mask, points[0]), at(mask, points[1])) < 0.1
+
+
+def test_a_mouth_opens_and_widens_in_place() -> None:
+    """A bar drawn over the mouth gets thicker and longer, and the eyes stay where they are."""
+    points = mean_landmarks(SIDE)
+    x, y = ((points[3] + points[4]) / 2).round().int().tolist()
+    image = torch.zeros(3, SIDE, SIDE)
+    image[:, y - 4 : y + 5, x - 12 : x + 13] = 255
+
+    def size(open_by: float, widen_by: float) -> tuple[float, float]:
+        moved = warp(image, IDENTITY, SIDE, mouth_flow(points, SIDE, open_by=open_by, widen_by=widen_by))[0]
+        return float(moved[:, x].sum()) / 255, float(moved[y].sum()) / 255
+
+    (high, wide), (open_high, open_wide), (flat_high, _) = size(0, 0), size(0.5, 0), size(-0.4, 0)
+    assert (high, wide) == pytest.approx((9, 25), abs=0.1)
+    assert flat_high < 0.8 * high < high < 1.3 * high < open_high and open_wide == pytest.approx(
+        wide, abs=0.5
+    )
+    assert size(0, 0.2)[1] > wide + 2
+    far = mouth_flow(points, SIDE, open_by=0.5, widen_by=0.2).norm(dim=-1)
+    assert max(at(far, points[0]), at(far, points[1])) < 0.01 * SIDE

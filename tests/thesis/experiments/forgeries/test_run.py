@@ -26,9 +26,8 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import make_splits, shared_between_splits
 from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.mtcnn import MTCNNDetector
-from verovolto.synthesis.pseudo_fakes import PSEUDO_FAKE_METHODS
 from verovolto.thesis.experiments import forgeries as page
-from verovolto.thesis.experiments.forgeries.fakes import unsplit_file
+from verovolto.thesis.experiments.forgeries.fakes import KINDS, unsplit_file
 from verovolto.thesis.pipeline import run_reproduction
 from verovolto.thesis.plan import Plan, split_file
 from verovolto.thesis.splits import SHARES, method_mask
@@ -128,16 +127,16 @@ def test_forgeries_of_every_kind_are_made_and_meet_their_own_sources(done: Plan)
     made = part(done.out)["made"]
     assert (made["each"], made["kinds"], made["reals"], made["landmarks"]) == (
         EACH,
-        list(PSEUDO_FAKE_METHODS),
+        list(KINDS),
         12,
         12,
     )
     for contestant in made["rows"]:
         for kind, row in by_forgery(made, contestant).items():
-            assert kind in PSEUDO_FAKE_METHODS and row["fake"] == row["real"] == row["pairs"] == EACH
+            assert kind in KINDS and row["fake"] == row["real"] == row["pairs"] == EACH
     step = done.out / "steps" / "forgeries-made"
     table = ScoreTable.read(step / "oc-fakedect1-0001.parquet")
-    assert len(table) == 2 * EACH * len(PSEUDO_FAKE_METHODS) and set(table.strings("label")) == {
+    assert len(table) == 2 * EACH * len(KINDS) and set(table.strings("label")) == {
         "real",
         "fake",
     }
@@ -308,9 +307,7 @@ def test_real_clips_go_from_frames_to_the_matrix(
     assert {name: (one["fake"], one["real"], one["pairs"]) for name, one in rows.items()} == {
         "Deepfakes": (4, 8, 4), "FaceSwap": (4, 8, 4),
     }  # fmt: skip
-    assert found["made"]["landmarks"] == 8 and set(by_forgery(found["made"], "bytes")) == set(
-        PSEUDO_FAKE_METHODS
-    )
+    assert found["made"]["landmarks"] == 8 and set(by_forgery(found["made"], "bytes")) == set(KINDS)
 
 
 def row(forgery: str, low: float | None, high: float | None, clusters: int = 50) -> dict[str, Any]:
