@@ -47,6 +47,7 @@ def calibrations(draw: st.DrawFn, *, videos: bool = True) -> Calibration:
         score=plain.score, values=plain.values, clusters=plain.clusters, cluster=plain.cluster,
         fakes=plain.fakes, videos=of_videos, fake_clusters=draw(st.one_of(st.none(), st.integers(1, 99))),
         sources=sources, source_clusters={name: len(name) for name in sources},
+        frame_correlation=draw(st.one_of(st.none(), st.floats(0, 1))),
     )  # fmt: skip
 
 
@@ -54,7 +55,15 @@ def same(one: Calibration | None, other: Calibration | None) -> bool:
     if one is None or other is None:
         return one is other
     return (
-        (one.score, one.clusters, one.cluster, [*one.fakes], one.fake_clusters, one.source_clusters)
+        (
+            one.score,
+            one.clusters,
+            one.cluster,
+            [*one.fakes],
+            one.fake_clusters,
+            one.source_clusters,
+            one.frame_correlation,
+        )
         == (
             other.score,
             other.clusters,
@@ -62,6 +71,7 @@ def same(one: Calibration | None, other: Calibration | None) -> bool:
             [*other.fakes],
             other.fake_clusters,
             other.source_clusters,
+            other.frame_correlation,
         )
         and all(np.array_equal(one.sources[name], other.sources[name]) for name in one.sources)
         and np.array_equal(one.values, other.values)

@@ -14,10 +14,13 @@ import torch
 
 from tests.conftest import draw_face, jpeg
 from tests.detectors.conftest import make_detector
+from verovolto.calibration.frame_correlation import upper_correlation
 from verovolto.calibration.input_domain import CONDITIONS, conditions
 from verovolto.core.errors import CalibrationError, DataError
 from verovolto.data.face_batch import to_batch
 from verovolto.data.faceset import FaceSet
+from verovolto.data.splits import video_keys
+from verovolto.detectors import calibrate
 from verovolto.detectors.base import Scores
 from verovolto.detectors.calibrate import SEVERAL_FRAMES, UNRECORDED, calibrated
 from verovolto.detectors.score_faces import score_faces
@@ -88,9 +91,9 @@ def test_calibration_without_fakes_has_no_supervised_thresholds(face_set: Path) 
     assert {t.kind for t in detector.thresholds} == {"one-class"}
 
 
-def write_videos(folder: Path, *, frames: int) -> FaceSet:
+def write_videos(folder: Path, *, frames: int, photos: int = 0) -> FaceSet:
     """Five real videos and three forgeries of each of two methods, of about so many frames each; video 0 is
-    the name of a real one and of a fake of either method."""
+    the name of a real one and of a fake of either method. Some photographs of another collection, too."""
     rows = []
     kinds = [("real", "", 5), ("fake", "Deepfakes", 3), ("fake", "FaceSwap", 3)]
     number = 0
@@ -100,11 +103,14 @@ def write_videos(folder: Path, *, frames: int) -> FaceSet:
                 path = folder / f"{label}{method}-{video}-{frame}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(jpeg(draw_face(number, smooth=label == "fake")))
-                rows.append([path.name, label, method, str(video), f"person{video}"])
+                rows.append([path.name, label, method, str(video), f"person{video}", "clips"])
                 number += 1
+    for photo in range(photos):
+        (folder / f"photo-{photo}.jpg").write_bytes(jpeg(draw_face(900 + photo)))
+        rows.append([f"photo-{photo}.jpg", "real", "", f"photo{photo}", f"guest{photo}", "photos"])
     with (folder / "manifest.csv").open("w", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["path", "label", "method", "source_video", "identity"])
+        writer.writerow(["path", "label", "method", "source_video", "identity", "dataset"])
         writer.writerows(rows)
     return FaceSet.open(folder)
 
@@ -135,6 +141,25 @@ def test_several_frames_of_a_video_calibrate_videos(tmp_path: Path) -> None:
             np.testing.assert_allclose(known.videos.fakes[method], want["fake", method], rtol=1e-5)
         assert (known.videos.clusters, known.videos.cluster) == (known.clusters, known.cluster)
         assert (known.clusters, known.cluster) == (5, "identity") and known.videos.videos is None
+
+
+def test_of_several_sources_the_videos_say_what_frames_have_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "FEWEST_OF_SOURCE", 4)
+    faces = write_videos(tmp_path, frames=SEVERAL_FRAMES, photos=12)
+    detector = calibrated(make_detector(), faces, seed=0)
+    clips = faces.take(np.flatnonzero(np.asarray(faces.columns("dataset")["dataset"].to_pylist()) == "clips"))
+    clips = clips.select(label="real")
+    for name in detector.score_names:
+        known = detector.calibration[name]
+        values, videos = score_faces(detector, clips, quiet=True).values(name), video_keys(clips.columns())
+        assert set(known.sources) == {"clips", "photos"} and known.videos is None
+        assert known.frame_correlation == pytest.approx(upper_correlation(values, videos), rel=1e-6)
+    alone = calibrated(make_detector(), clips, seed=0)
+    assert all(known.frame_correlation is None for known in alone.calibration.values()), (
+        "videos say it better"
+    )
 
 
 def test_a_frame_that_cannot_be_read_is_in_no_mean(tmp_path: Path) -> None:

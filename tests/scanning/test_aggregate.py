@@ -174,7 +174,9 @@ def test_the_smallest_p_value_is_never_undercut(
 ) -> None:
     known = calibration(faces, videos)
     for rule in _rules(known, len(given_scores)):
-        found = track_p_value(given_scores, known.p_values(given_scores).tolist(), known, rule)
+        found = track_p_value(
+            given_scores, known.p_values(given_scores).tolist(), known, rule, apart=len(given_scores)
+        )
         assert smallest_p_value(known, rule) * (1 - 1e-12) <= found <= 1 or found == 1
 
 
@@ -183,7 +185,7 @@ def test_the_smallest_p_value_is_reached(frames: int, faces: int, videos: int | 
     known = calibration(faces, videos)
     high = [1e6] * frames
     for rule in _rules(known, frames):
-        found = track_p_value(high, known.p_values(high).tolist(), known, rule)
+        found = track_p_value(high, known.p_values(high).tolist(), known, rule, apart=frames)
         assert found == pytest.approx(smallest_p_value(known, rule), rel=1e-12)
 
 
@@ -192,5 +194,5 @@ def test_videos_judge_the_mean_score(given_scores: list[float]) -> None:
     known = calibration(50, 40)
     assert known.videos is not None
     at_least = sum(value >= np.mean(given_scores) for value in known.videos.values)
-    found = track_p_value(given_scores, [1.0] * len(given_scores), known, "videos")
+    found = track_p_value(given_scores, [1.0] * len(given_scores), known, "videos", apart=1)
     assert found == pytest.approx((1 + at_least) / 41)

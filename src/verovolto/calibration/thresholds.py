@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from verovolto.calibration.frame_correlation import as_single_face, spread_of_mean
 from verovolto.core.errors import CalibrationError
 
 Kind = Literal["one-class", "supervised", "thesis"]
@@ -46,6 +47,8 @@ class Calibration:
             then holds for each of them alone, so for the worst. Empty where all are of one.
         source_clusters: Number of independent groups of each source's faces; empty where it was not recorded.
         fake_clusters: Number of independent groups of the fakes; None where it was not recorded.
+        frame_correlation: Bound of the share of variance that the frames of a real video have in common, in [0, 1] (see
+            `calibration.frame_correlation`); None where there were too few videos.
 
     Raises:
         CalibrationError: When values are missing, not one-dimensional, not sorted or not finite.
@@ -67,6 +70,7 @@ class Calibration:
     sources: Mapping[str, np.ndarray] = field(default_factory=dict)
     source_clusters: Mapping[str, int] = field(default_factory=dict)
     fake_clusters: int | None = None
+    frame_correlation: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self._checked(self.values))
@@ -177,6 +181,22 @@ class Calibration:
             at_least = len(values) - np.searchsorted(values, scores, side="left")
             largest = np.maximum(largest, (1.0 + at_least) / (len(values) + 1.0))
         return np.asarray(np.where(np.isnan(scores), np.nan, largest))
+
+    def p_value_of_mean(self, mean: float, frames: int) -> float:
+        """p-value in (0, 1] of the mean score of so many frames of one video, set against single faces.
+
+        It is that of the single face that lies as many standard deviations from the middle of real faces, where the
+        mean's is smaller by what frames do not have in common. Without `frame_correlation`, or of a single frame, that
+        of a face with this score, which is careful. Of several sources the largest.
+        """
+        if self.frame_correlation is None:
+            return float(self.p_values(mean))
+        spread = spread_of_mean(frames, self.frame_correlation)
+        found = []
+        for values in self._each:
+            score = as_single_face(mean, float(np.median(values)), spread)
+            found.append((1.0 + float((values >= score).sum())) / (len(values) + 1.0))
+        return max(found)
 
     def missed(self, false_alarm: float) -> dict[str, Missed]:
         """How many of the known fakes pass at the threshold of `false_alarm`, by method. Raises as `threshold`."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from verovolto.calibration.frame_correlation import largest_correlation
 from verovolto.calibration.input_domain import DISTANCE, DISTANCE_RATE, Domain, conditions
 from verovolto.calibration.thresholds import (
     FALSE_ALARMS,
@@ -27,6 +28,9 @@ from verovolto.detectors.score_faces import read_batch, score_faces
 
 SEVERAL_FRAMES = 4
 """Median number of frames a real video from which a calibration on videos is made beside that on faces."""
+
+FEWEST_VIDEOS = 5
+"""Real videos of several frames from which a source says how much the frames of one have in common."""
 
 FEWEST_OF_SOURCE = 39
 """Real faces that a source needs for a place of its own in the calibration: at 5 % one or two of them lie higher."""
@@ -143,6 +147,7 @@ class _Groups:
         sources = self._by_source(values)
         faces = replace(
             faces,
+            frame_correlation=self._frame_correlation(values) if sources else None,
             sources=sources,
             source_clusters={
                 source: self._clusters(self.real & (self.sources == source)) for source in sources
@@ -160,6 +165,12 @@ class _Groups:
             np.bincount(video[rows], minlength=len(keys)).astype(bool) for rows in (self.real, self.fake)
         )
         return replace(faces, videos=self._of(name, means, real, fake, self.methods[first]))
+
+    def _frame_correlation(self, values: np.ndarray) -> float | None:
+        real = self.real
+        return largest_correlation(
+            values[real], self.videos[real], self.sources[real], fewest=FEWEST_VIDEOS, frames=SEVERAL_FRAMES
+        )
 
     def _by_source(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """The scores of the reals of each source, where there are several with faces enough to keep a promise."""

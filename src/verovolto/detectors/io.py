@@ -145,6 +145,8 @@ def calibration_metadata(calibration: Calibration) -> dict[str, Any]:
         written["source_clusters"] = dict(calibration.source_clusters)
     if calibration.fake_clusters is not None:
         written["fake_clusters"] = calibration.fake_clusters
+    if calibration.frame_correlation is not None:
+        written["frame_correlation"] = calibration.frame_correlation
     videos = calibration.videos
     return written if videos is None else written | {"videos": calibration_metadata(videos)}
 
@@ -173,5 +175,6 @@ def read_calibration(
         sources={name: tensors[f"{key}/sources/{name}"].numpy() for name in written.get("sources", ())},
         source_clusters=written.get("source_clusters", {}),
         fake_clusters=written.get("fake_clusters"),
+        frame_correlation=written.get("frame_correlation"),
         videos=None if videos is None else read_calibration(score, videos, tensors, f"{key}/videos"),
     )

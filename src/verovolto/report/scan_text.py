@@ -101,7 +101,8 @@ def rule_line(track: TrackResult, operating_point: OperatingPoint, people: int) 
         "one face": "one face was judged, and its p-value is taken as it is",
         "twice the mean": f"twice the mean of the p-values of its {n} judged frames, which holds however they "
         "depend on each other",
-        "mean score": f"the mean score of its {n} judged frames set against single faces of each source calibrated on",
+        "mean score": f"the mean score of its {n} judged frames set against single faces of each source calibrated on, "
+        "whose scores spread as much or more than such a mean",
         "videos": f"the mean score of its {n} judged frames set against those of {operating_point.videos} "
         "held-out videos",
         None: "not judged",

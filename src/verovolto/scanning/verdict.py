@@ -29,6 +29,9 @@ LEAST_S = 0.4
 """Seconds for which a person of a video must be seen to be judged: pieces of background pass for a face in a frame or
 two. At 2 frames a second that is two frames in a row, whose distance may fall short of half a second."""
 
+APART_PER_S = 2
+"""Frames of a second that count as frames of their own."""
+
 SURE = 0.5
 """The face detector must be sure of a person in more than this share of the frames where it sees one. On the four
 clips of FaceForensics++, at 2 to 25 frames a second, it is of a person in all, of background in at most half."""
@@ -76,8 +79,9 @@ def rule_for(frames: int, calibration: Calibration, false_alarm: float) -> Rule:
     """The rule for a track of so many scored frames: videos where enough of them were calibrated on.
 
     A mean over frames spreads less than single frames do, so that it seldom lies where one in twenty single faces lies:
-    set against single faces of several sources, one of them video, it is careful, and twice the mean of the p-values,
-    which holds whatever the frames have in common, hardly ever finds a forgery.
+    set against single faces of several sources, one of them video, it is careful, the less so where it is known how
+    much frames have in common. Twice the mean of the p-values, which holds whatever that is, hardly ever finds a
+    forgery.
     """
     if frames == 1:
         return "one face"
@@ -87,7 +91,7 @@ def rule_for(frames: int, calibration: Calibration, false_alarm: float) -> Rule:
 
 
 def track_p_value(
-    scores: Sequence[float], p_values: Sequence[float], calibration: Calibration, rule: Rule
+    scores: Sequence[float], p_values: Sequence[float], calibration: Calibration, rule: Rule, *, apart: int
 ) -> float:
     """p-value in (0, 1] of a track.
 
@@ -96,13 +100,25 @@ def track_p_value(
         p_values: of the same frames, each alone.
         calibration: with videos, where the rule is `videos`.
         rule: as of `rule_for`.
+        apart: how many of the frames lie apart from each other (see `frames_apart`).
     """
     if rule == "videos":
         assert calibration.videos is not None, "chosen where there are videos"
         return float(calibration.videos.p_values(np.mean(scores)))
     if rule == "mean score":
-        return float(calibration.p_values(np.mean(scores)))
+        return calibration.p_value_of_mean(float(np.mean(scores)), apart)
     return twice_the_mean(p_values)
+
+
+def frames_apart(times_s: Sequence[float]) -> int:
+    """How many frames count, of which the first and the last are so far apart: two a second at most.
+
+    Closer ones show nearly the same picture, and what frames have in common was measured at two a second.
+
+    >>> frames_apart([0.0, 0.04, 0.08]), frames_apart([0.0, 0.5, 1.0]), frames_apart([2.0, 9.0])
+    (1, 3, 2)
+    """
+    return min(len(times_s), 1 + int(APART_PER_S * (times_s[-1] - times_s[0]) + _ROUNDING))
 
 
 def smallest_p_value(calibration: Calibration, rule: Rule) -> float:
@@ -161,7 +177,8 @@ def _decided(track: TrackResult, people: int, calibration: Calibration, false_al
     rate = false_alarm * (1 + _ROUNDING)
     # A rule that could never reach the rate, with so many people, is not taken where another can.
     rule = rule_for(len(scores), calibration, false_alarm / people)
-    p_value = track_p_value(scores, p_values, calibration, rule)
+    apart = frames_apart([frame_score.time_s for frame_score in track.frame_scores])
+    p_value = track_p_value(scores, p_values, calibration, rule, apart=apart)
     adjusted = bonferroni(p_value, people)
     decided = replace(track, rule=rule, p_value=p_value, p_adjusted=adjusted)
     if people * smallest_p_value(calibration, rule) > rate:
