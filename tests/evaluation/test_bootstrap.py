@@ -27,6 +27,19 @@ def test_the_seed_alone_decides() -> None:
     assert (first.counts != other.counts).any()
 
 
+def test_many_clusters_take_a_byte_each_and_are_drawn_in_parts() -> None:
+    names, fake = np.arange(3000), np.arange(3000) % 2 == 0
+    drawn = draw_resamples(names, fake, kind="face", resamples=100, seed=3)
+    at_once = np.random.default_rng(3).multinomial(3000, np.full(3000, 1 / 3000), size=100)
+    assert drawn.counts.dtype == np.uint8
+    np.testing.assert_array_equal(drawn.counts, at_once)
+    rows = np.array([5, 3, 2999])
+    parts = drawn.each(lambda weights: {"weights": weights}, rows)
+    weights = np.concatenate([part["weights"] for part in parts])
+    np.testing.assert_array_equal(weights, np.concatenate(list(drawn.weights(rows))))
+    np.testing.assert_array_equal(weights, drawn.counts[:, drawn.cluster_of[rows]])
+
+
 def test_a_mean_has_the_interval_that_theory_gives() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=400)

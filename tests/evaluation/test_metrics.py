@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +20,15 @@ from sklearn.metrics import (
     roc_curve,
 )  # fmt: skip
 
-from verovolto.evaluation.metrics import Ranking, counts, curves, decision_rates, ranking_statistics
+from verovolto.evaluation.metrics import (
+    RANKING_METRICS,
+    Ranking,
+    counts,
+    curves,
+    decision_rates,
+    ranking_statistics,
+    stretches,
+)
 
 
 @st.composite
@@ -63,10 +74,10 @@ def test_curves_are_scikit_learn_s(sample: tuple[np.ndarray, np.ndarray, np.ndar
     curve = curves(ranking, weights[:1])
     precision, recall, thresholds = precision_recall_curve(fake, scores, sample_weight=weights[0])
     with np.errstate(invalid="ignore"):
-        ours = (curve.tp / (curve.tp + curve.fp))[0][::-1]
+        ours = (curve.tp / (curve.tp + curve.fp))[0, :0:-1]
     defined = ~np.isnan(ours)
     np.testing.assert_allclose(ranking.thresholds[::-1], thresholds)
-    np.testing.assert_allclose(curve.tpr[0][::-1], recall[:-1])
+    np.testing.assert_allclose(curve.tpr[0, :0:-1], recall[:-1])
     np.testing.assert_allclose(ours[defined], precision[:-1][defined])
 
 
@@ -88,6 +99,31 @@ def test_the_direction_is_declared_never_chosen(sample: tuple[np.ndarray, np.nda
     raised = ranking_statistics(2 * scores + 1, fake)(weights)
     for name, value in forward.items():
         np.testing.assert_allclose(value, raised[name])
+
+
+@given(weighted_samples(), st.integers(1, 60))
+def test_stretches_give_what_the_whole_gives(
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray], size: int
+) -> None:
+    scores, fake, weights = sample
+    ranking = Ranking.of(scores, fake)
+    whole, parts = curves(ranking, weights), list(stretches(ranking, weights, size=size))
+    np.testing.assert_array_equal(np.concatenate([part.tp[:, 1:] for part in parts], axis=1), whole.tp[:, 1:])
+    for before, after in pairwise(parts):
+        np.testing.assert_array_equal(before.fp[:, -1], after.fp[:, 0])
+    for name, (metric, together) in RANKING_METRICS.items():
+        of_parts = reduce(together, [metric(part) for part in parts])
+        np.testing.assert_allclose(of_parts, metric(whole), atol=1e-12, err_msg=name)
+
+
+def test_sorted_faces_give_what_unsorted_ones_give() -> None:
+    rng = np.random.default_rng(0)
+    scores, fake = rng.integers(0, 50, 300).astype(np.float64), rng.random(300) < 0.5
+    weights, falling = rng.poisson(1, (5, 300)).astype(np.float64), np.argsort(-scores, kind="stable")
+    assert Ranking.of(scores[falling], fake[falling]).order is None
+    in_order = ranking_statistics(scores[falling], fake[falling])(weights[:, falling])
+    for name, value in ranking_statistics(scores, fake)(weights).items():
+        np.testing.assert_array_equal(in_order[name], value)
 
 
 def test_a_perfect_score_and_its_opposite() -> None:

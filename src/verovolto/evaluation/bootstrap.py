@@ -8,15 +8,18 @@ Methods and their Application, 1997, sec. 3.8), so a face's weight is how often 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from verovolto.core.parallel import cores
+
 LEVEL = 0.95
 UNDEFINED = 0.5
 """An interval is not shown when the figure is undefined in more than this share of the resamples."""
-_CHUNK = 4_000_000
+_CHUNK = 1 << 17
 _TRIES = 100
 
 Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -40,7 +43,7 @@ class Resamples:
     """How often each cluster is drawn in each resample.
 
     Attributes:
-        counts: int32 `[R, C]`.
+        counts: `[R, C]`, whole numbers of the smallest type that holds them: most are a byte.
         cluster_of: `[n]`, number of each face's cluster.
         kind: Kind of the clusters.
         seed: Seed of the draw.
@@ -61,10 +64,21 @@ class Resamples:
 
     def weights(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """Weights `[r, n]` (float64) of the faces, or of those at `rows`, in chunks that fit in memory."""
+        yield from map(*self._weigh(rows))
+
+    def each(self, statistics: Statistics, rows: np.ndarray | None = None) -> list[dict[str, np.ndarray]]:
+        """The statistics of these faces in all resamples, a chunk of them after another; computed by all cores."""
+        weights, parts = self._weigh(rows)
+        with ThreadPoolExecutor(cores()) as pool:  # NumPy lets other threads run while it computes
+            return list(pool.map(lambda part: statistics(weights(part)), parts))
+
+    def _weigh(self, rows: np.ndarray | None) -> tuple[Callable[[slice], np.ndarray], Iterator[slice]]:
         cluster_of = self.cluster_of if rows is None else self.cluster_of[rows]
-        step = max(1, _CHUNK // max(1, len(cluster_of)))
-        for start in range(0, len(self.counts), step):
-            yield self.counts[start : start + step][:, cluster_of].astype(np.float64)
+
+        def weights(part: slice) -> np.ndarray:
+            return self.counts[part].take(cluster_of, axis=1).astype(np.float64)
+
+        return weights, _parts(len(self.counts), len(cluster_of))
 
     def metadata(self) -> dict[str, Any]:
         """How the intervals were made, as `metrics.json` holds it."""
@@ -108,13 +122,23 @@ def draw_resamples(
     for _ in range(_TRIES):
         if missing <= 0 or size < 2:
             break
-        drawn = rng.multinomial(size, np.full(size, 1 / size), size=missing).astype(np.int32)
-        both = (drawn[:, has_fake].sum(axis=1) > 0) & (drawn[:, has_real].sum(axis=1) > 0)
-        kept.append(drawn[both])
-        missing = int((~both).sum())
+        lacking = 0
+        for part in _parts(missing, size):
+            drawn = rng.multinomial(size, np.full(size, 1 / size), size=part.stop - part.start)
+            both = (drawn @ has_fake > 0) & (drawn @ has_real > 0)
+            kept.append(drawn[both].astype(np.min_scalar_type(drawn.max())))
+            lacking += int((~both).sum())
+        missing = lacking
         redrawn += missing
     counts = np.concatenate(kept) if kept else np.zeros((0, size), dtype=np.int32)
     return Resamples(counts=counts, cluster_of=cluster_of, kind=kind, seed=seed, redrawn=redrawn)
+
+
+def _parts(resamples: int, columns: int) -> Iterator[slice]:
+    """The resamples in parts of few numbers `[r, columns]`: they stay in the processor's cache as far as they fit."""
+    step = max(1, _CHUNK // max(1, columns))
+    for start in range(0, resamples, step):
+        yield slice(start, min(start + step, resamples))
 
 
 def with_intervals(
@@ -127,7 +151,7 @@ def with_intervals(
     """
     n = len(resamples.cluster_of) if rows is None else len(rows)
     values = {name: float(value[0]) for name, value in statistics(np.ones((1, n))).items()}
-    drawn = [statistics(weights) for weights in resamples.weights(rows)]
+    drawn = resamples.each(statistics, rows)
     return {
         name: interval(value, np.concatenate([part[name] for part in drawn]) if drawn else np.zeros(0))
         for name, value in values.items()

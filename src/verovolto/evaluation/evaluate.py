@@ -28,7 +28,7 @@ from verovolto.calibration.thresholds import (
 from verovolto.core.errors import CalibrationError
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import video_keys
-from verovolto.evaluation.bootstrap import Estimate, Statistics, draw_resamples, with_intervals
+from verovolto.evaluation.bootstrap import Estimate, Resamples, Statistics, draw_resamples, with_intervals
 from verovolto.evaluation.groups import (
     Sample,
     by_video,
@@ -139,7 +139,7 @@ class _Evaluator:
         if not fake.any() or fake.all():
             return {"auroc": Estimate(value=None).to_dict(), "thresholds": []}
         pairs = find_pairs(self.sample.scores.take(rows), values, fake)
-        figures = with_intervals(ranking_statistics(values, fake), self.sample.resamples, rows)
+        figures = ranking_figures(values, fake, self.sample.resamples, rows)
         if len(pairs.rows):
             figures |= with_intervals(pairs.pairwise_accuracy, self.sample.resamples, rows)
         chosen = [threshold for threshold in self.thresholds if threshold.score == name]
@@ -163,6 +163,21 @@ class _Evaluator:
             **counts(flags, fake, self.positive),
             **_to_dicts(rates | oriented),
         }
+
+
+def ranking_figures(
+    values: np.ndarray, fake: np.ndarray, resamples: Resamples, rows: np.ndarray
+) -> dict[str, Estimate]:
+    """All metrics of a ranking with their intervals.
+
+    Args:
+        values: Scores `[n]`.
+        fake: Boolean `[n]`.
+        resamples: Of a sample that holds these faces.
+        rows: Their positions in it, `[n]`.
+    """
+    falling = np.argsort(-values, kind="stable")  # weights then come in the order in which the curve runs
+    return with_intervals(ranking_statistics(values[falling], fake[falling]), resamples, rows[falling])
 
 
 def _to_dicts(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
@@ -243,7 +258,7 @@ def video_level(sample: Sample, score: str, resamples: int, seed: int) -> dict[s
     fake = table.strings("label") == "fake"
     clusters, kind = clusters_of(table)
     drawn = draw_resamples(clusters, fake, kind=kind, resamples=resamples, seed=seed)
-    figures = with_intervals(ranking_statistics(values, fake), drawn)
+    figures = ranking_figures(values, fake, drawn, np.arange(len(fake)))
     note = (
         "a video's score is the mean over its frames; thresholds are calibrated on frames and hold for those"
     )
@@ -269,7 +284,7 @@ def _groups(sample: Sample, score: str, group: str) -> dict[str, Any]:
         if fake.all():
             results[name] = {"faces": class_counts(fake), "auroc": Estimate(value=None).to_dict()}
             continue
-        figures = with_intervals(ranking_statistics(values[rows], fake), sample.resamples, rows)
+        figures = ranking_figures(values[rows], fake, sample.resamples, rows)
         results[name] = {"faces": class_counts(fake), **_to_dicts(figures)}
     return results
 

@@ -1,7 +1,7 @@
 """Metrics of a ranking and of a threshold, for many weightings of the same faces at once.
 
 A bootstrap resample is a weight on every face, so a metric with an interval is one metric under a thousand
-weightings. The faces are sorted once; each weighting then costs one cumulative sum. Equal scores form one
+weightings. The faces are sorted once; each weighting then costs two cumulative sums. Equal scores form one
 step of the curve, whatever their order. Positive is fake, and higher scores mean more likely fake.
 
 Undefined figures (a class without weight) are NaN.
@@ -14,8 +14,9 @@ Undefined figures (a class without weight) are NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ Positive = Literal["fake", "real"]
 TPR = 0.95
 # Cumulative sums of whole-number weights are exact; fractions of them are compared within this.
 _SLACK = 1e-12
+_LEAST = np.finfo(np.float64).tiny
+STRETCH = 1 << 16
+"""Weights that are worked on at a time: half a megabyte, of which a core's cache holds several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,109 +36,179 @@ class Ranking:
     """Faces in order of falling score, ready for weightings.
 
     Attributes:
-        order: `[n]`, sorts the faces.
-        ends: `[g]`, last place (in that order) of each of the g distinct scores.
+        order: `[n]`, sorts the faces; None where they are sorted.
+        edges: `[g + 1]`, first place (in that order) of each of the g distinct scores, and n.
         thresholds: `[g]`, those scores.
-        fake: Boolean `[n]`, in the given order of faces.
+        fakes: float64 `[n]` in that order, 1 for a fake and 0 for a real face.
+        reals: float64 `[n]`, the opposite.
     """
 
-    order: np.ndarray
-    ends: np.ndarray
+    order: np.ndarray | None
+    edges: np.ndarray
     thresholds: np.ndarray
-    fake: np.ndarray
+    fakes: np.ndarray
+    reals: np.ndarray
 
     @staticmethod
     def of(scores: ArrayLike, fake: ArrayLike) -> Ranking:
         """Sort `scores` `[n]` (finite or infinite, never NaN) with their labels `fake` `[n]` boolean."""
         scores = np.asarray(scores, dtype=np.float64)
-        fake = np.asarray(fake, dtype=bool)
         order = np.argsort(-scores, kind="stable")
-        ranked = scores[order]
-        ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else order
-        return Ranking(order=order, ends=ends, thresholds=ranked[ends], fake=fake)
+        ranked, fakes = scores[order], np.asarray(fake, dtype=bool)[order]
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(ranked) else order
+        return Ranking(
+            order=None if np.array_equal(order, np.arange(len(order))) else order,
+            edges=np.append(starts, len(ranked)),
+            thresholds=ranked[starts],
+            fakes=fakes.astype(np.float64),
+            reals=(~fakes).astype(np.float64),
+        )
+
+    def cut(self, size: int) -> Iterator[tuple[slice, np.ndarray | None]]:
+        """Pieces of about `size` faces, equal scores together.
+
+        Each is the places of its faces, and the edges of its scores among them, None where all scores differ.
+        """
+        distinct = len(self.thresholds)
+        inner = np.unique(np.searchsorted(self.edges, np.arange(size, self.edges[-1], size)))
+        for first, last in pairwise([0, *inner[inner < distinct], distinct]):
+            places = slice(self.edges[first], self.edges[last])
+            tied = places.stop - places.start > last - first
+            yield places, self.edges[first : last + 1] - places.start if tied else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """True and false positives of R weightings at each of g distinct scores: flag iff score >= threshold.
+    """True and false positives of R weightings along g distinct scores: flag iff score >= threshold.
 
     Attributes:
-        tp: float64 `[R, g]`, summed weight of the fakes flagged.
-        fp: float64 `[R, g]`, summed weight of the reals flagged.
+        tp: float64 `[R, g + 1]`, summed weight of the fakes flagged: first above all of these scores, then at each.
+        fp: float64 `[R, g + 1]`, likewise of the reals.
+        positives: `[R, 1]`, summed weight of all fakes.
+        negatives: `[R, 1]`, summed weight of all reals.
     """
 
     tp: np.ndarray
     fp: np.ndarray
-
-    @property
-    def positives(self) -> np.ndarray:
-        """Summed weight of the fakes `[R, 1]`."""
-        return self.tp[:, -1:]
-
-    @property
-    def negatives(self) -> np.ndarray:
-        """Summed weight of the reals `[R, 1]`."""
-        return self.fp[:, -1:]
+    positives: np.ndarray
+    negatives: np.ndarray
 
     @property
     def tpr(self) -> np.ndarray:
-        """Share of fakes flagged `[R, g]`."""
+        """Share of fakes flagged `[R, g + 1]`."""
         return divide(self.tp, self.positives)
 
     @property
     def fpr(self) -> np.ndarray:
-        """Share of reals flagged `[R, g]`."""
+        """Share of reals flagged `[R, g + 1]`."""
         return divide(self.fp, self.negatives)
+
+    def of_reals(self) -> Curves:
+        """The same with real as positive, flagged by low scores: from the other end, what this one leaves over."""
+        return Curves(
+            tp=(self.negatives - self.fp)[:, ::-1],
+            fp=(self.positives - self.tp)[:, ::-1],
+            positives=self.negatives,
+            negatives=self.positives,
+        )
+
+    def at(self, place: np.ndarray) -> Curves:
+        """A single point of each weighting, at `place` `[R, 1]`."""
+        tp, fp = (np.take_along_axis(of, place, axis=1) for of in (self.tp, self.fp))
+        return replace(self, tp=tp, fp=fp)
 
 
 def curves(ranking: Ranking, weights: np.ndarray) -> Curves:
-    """ROC counts under each row of `weights` `[R, n]` (not negative)."""
-    ranked = weights[:, ranking.order]
-    fake = ranking.fake[ranking.order]
-    tp = np.cumsum(ranked * fake, axis=1)[:, ranking.ends]
-    fp = np.cumsum(ranked * ~fake, axis=1)[:, ranking.ends]
-    return Curves(tp=tp, fp=fp)
+    """ROC counts under each row of `weights` `[R, n]` (not negative), from nothing flagged to everything."""
+    (whole,) = stretches(ranking, weights, size=weights.size + 1)
+    return whole
+
+
+def stretches(ranking: Ranking, weights: np.ndarray, *, size: int = STRETCH) -> Iterator[Curves]:
+    """The curves in stretches of about `size` weights, each of which begins where the one before ends.
+
+    So what is computed along them stays in the processor's cache, however many faces there are.
+    """
+    ranked = weights if ranking.order is None else weights[:, ranking.order]
+    classes = (ranking.fakes, ranking.reals)
+    positives, negatives = ((ranked @ of)[:, None] for of in classes)
+    ends = [np.zeros_like(positives)] * 2
+    for places, edges in ranking.cut(max(1, size // max(1, len(weights)))):
+        tp, fp = (_running(ranked[:, places] * of[places], at) for of, at in zip(classes, ends, strict=True))
+        ends = [tp[:, -1:], fp[:, -1:]]
+        if edges is not None:
+            tp, fp = tp[:, edges], fp[:, edges]
+        yield Curves(tp=tp, fp=fp, positives=positives, negatives=negatives)
+
+
+def _running(steps: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """`start` `[R, 1]`, and the running sums of `steps` `[R, m]` from there on."""
+    sums = np.concatenate([start, steps], axis=1)
+    return np.cumsum(sums, axis=1, out=sums)
 
 
 def auroc(curve: Curves) -> np.ndarray:
-    r"""Area under the ROC curve `[R]`, in [0, 1].
+    r"""Area under the ROC curve `[R]`, in [0, 1]; of a stretch, its part.
 
     .. math:: P(s_{fake} > s_{real}) + \tfrac{1}{2} P(s_{fake} = s_{real})
 
     Always in the declared direction: below 0.5 the reals score higher. Trapezoids over the distinct scores,
     which is the Mann-Whitney statistic (Hanley & McNeil, Radiology 143, 1982).
     """
-    tp = _from_zero(curve.tp)
-    area = (np.diff(_from_zero(curve.fp)) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
+    area = (np.diff(curve.fp) * (curve.tp[:, 1:] + curve.tp[:, :-1]) / 2).sum(axis=1)
     return divide(area, (curve.positives * curve.negatives)[:, 0])
 
 
 def average_precision(curve: Curves) -> np.ndarray:
-    """Average precision `[R]` of the positive class: sum of precision times the step in recall.
+    """Average precision `[R]` of the positive class: sum of precision times the step in recall; of a stretch, its part.
 
     No interpolation (as scikit-learn's `average_precision_score`). Its floor is the share of positives.
     """
-    precision = np.nan_to_num(divide(curve.tp, curve.tp + curve.fp))
-    gained = np.diff(_from_zero(curve.tp))
-    return divide((gained * precision).sum(axis=1), curve.positives[:, 0])
+    flagged = np.maximum(curve.tp[:, 1:] + curve.fp[:, 1:], _LEAST)
+    gained = np.diff(curve.tp) * (curve.tp[:, 1:] / flagged)
+    return divide(gained.sum(axis=1), curve.positives[:, 0])
 
 
 def equal_error_rate(curve: Curves) -> np.ndarray:
-    """Rate `[R]` where the ROC curve, its points joined by lines, meets false-alarm rate = share missed."""
-    fpr, tpr = _from_zero(curve.fpr), _from_zero(curve.tpr)
-    gap = fpr + tpr - 1  # rises from -1 to 1
-    after = np.argmax(gap >= -_SLACK, axis=1)[:, None]
-    before = np.maximum(after - 1, 0)
-    low, high = np.take_along_axis(gap, before, 1), np.take_along_axis(gap, after, 1)
+    """Rate `[R]` where the ROC curve, its points joined by lines, meets false-alarm rate = share missed.
+
+    NaN for a stretch that it does not lie in.
+    """
+    before, after = _crossing(curve, lambda at: at.fpr + at.tpr - 1 >= -_SLACK)
+    low, high = (at.fpr + at.tpr - 1 for at in (before, after))  # rises from -1 to 1
     share = np.clip(np.nan_to_num(divide(-low, high - low)), 0.0, 1.0)
-    start, stop = np.take_along_axis(fpr, before, 1), np.take_along_axis(fpr, after, 1)
-    return np.asarray((start + share * (stop - start))[:, 0] + 0.0 * gap[:, -1])
+    return np.asarray((before.fpr + share * (after.fpr - before.fpr))[:, 0])
 
 
 def fpr_at_tpr(curve: Curves, tpr: float = TPR) -> np.ndarray:
-    """Lowest false-alarm rate `[R]` at which at least the share `tpr` of fakes is flagged."""
-    reached = np.argmax(curve.tp >= (tpr - _SLACK) * curve.positives, axis=1)[:, None]
-    return np.asarray(np.take_along_axis(curve.fpr, reached, 1)[:, 0] + 0.0 * curve.tpr[:, -1])
+    """Lowest false-alarm rate `[R]` at which at least the share `tpr` of fakes is flagged.
+
+    NaN for a stretch that it does not lie in.
+    """
+    _, after = _crossing(curve, lambda at: at.tp >= (tpr - _SLACK) * at.positives)
+    return after.fpr[:, 0]
+
+
+def _crossing(curve: Curves, reached: Callable[[Curves], np.ndarray]) -> tuple[Curves, Curves]:
+    """The neighbours `[R, 1]` between which a condition begins to hold for good, by bisection; NaN where none does."""
+    first, last = (
+        replace(curve, tp=curve.tp[:, at], fp=curve.fp[:, at]) for at in (slice(1), slice(-1, None))
+    )
+    inside = ~reached(first) & reached(last)
+    if not inside.any():
+        nowhere = replace(first, tp=np.full(inside.shape, np.nan), fp=np.full(inside.shape, np.nan))
+        return nowhere, nowhere
+    low = np.zeros(inside.shape, dtype=np.intp)
+    high = np.full_like(low, curve.tp.shape[1] - 1)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        past = reached(curve.at(middle))
+        low, high = np.where(past, low, middle), np.where(past, middle, high)
+    before, after = (
+        replace(at, tp=np.where(inside, at.tp, np.nan), fp=np.where(inside, at.fp, np.nan))
+        for at in (curve.at(low), curve.at(high))
+    )
+    return before, after
 
 
 def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
@@ -142,35 +216,40 @@ def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
     return np.asarray(np.abs(curve.tpr - curve.fpr).max(axis=1))
 
 
+RANKING_METRICS: dict[str, tuple[Callable[[Curves], np.ndarray], np.ufunc]] = {
+    "auroc": (auroc, np.add),
+    "ap_fake": (average_precision, np.add),
+    "ap_real": (lambda curve: average_precision(curve.of_reals()), np.add),
+    "eer": (equal_error_rate, np.fmax),
+    "fpr_at_95_tpr": (fpr_at_tpr, np.fmax),
+    "ks": (kolmogorov_smirnov, np.maximum),
+}
+"""Metrics of a ranking, and how those of stretches are put together."""
+
+
 def ranking_statistics(scores: np.ndarray, fake: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """All metrics of a ranking, of scores `[n]` and labels `[n]`, as a function of weights `[R, n]`.
 
-    Each metric is `[R]`. `ap_real` is the average precision of the real faces under the negated score.
+    Each metric is `[R]`. `ap_real` is the average precision of the real faces under the negated score. Scores that
+    fall already cost less.
     """
-    forward, backward = Ranking.of(scores, fake), Ranking.of(-scores, ~fake)
+    ranking = Ranking.of(scores, fake)
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        curve = curves(forward, weights)
-        return {
-            "auroc": auroc(curve),
-            "ap_fake": average_precision(curve),
-            "ap_real": average_precision(curves(backward, weights)),
-            "eer": equal_error_rate(curve),
-            "fpr_at_95_tpr": fpr_at_tpr(curve),
-            "ks": kolmogorov_smirnov(curve),
-        }
+        figures: dict[str, np.ndarray] = {}
+        for curve in stretches(ranking, weights):
+            for name, (metric, together) in RANKING_METRICS.items():
+                part = metric(curve)
+                figures[name] = together(figures[name], part) if name in figures else part
+        return figures
 
     return statistics
 
 
-def _from_zero(steps: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
-
-
 def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Divide a by b, without warnings; NaN where b is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b)))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(a / np.where(b == 0, np.nan, b))
 
 
 def outcome_weights(flags: np.ndarray, fake: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from verovolto.evaluation.metrics import Ranking, curves
+from verovolto.evaluation.metrics import Ranking, curves, divide
 from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas
 
 CLASSES = (("real", False, REAL), ("fake", True, FAKE))
@@ -70,8 +70,8 @@ def precision_recall(scores: np.ndarray, fake: np.ndarray) -> bytes:
         for label, kind, colour in CLASSES:
             positive = fake == kind
             curve = curves(Ranking.of(scores if kind else -scores, positive), np.ones((1, len(fake))))
-            precision = (curve.tp / (curve.tp + curve.fp))[0]
-            recall = curve.tpr[0]
+            precision = divide(curve.tp, curve.tp + curve.fp)[0, 1:]
+            recall = curve.tpr[0, 1:]
             canvas.axes.step(
                 np.r_[0, recall], np.r_[precision[0], precision], where="pre", color=colour, label=label
             )
@@ -305,5 +305,5 @@ def _curves(
         }
         if greys is not None:
             style = {"color": BASELINE_GREYS[greys % 3], "linewidth": 1.0, "linestyle": "--"}
-        lines.append((name, style, np.r_[0, curve.fpr[0]], np.r_[0, curve.tpr[0]]))
+        lines.append((name, style, curve.fpr[0], curve.tpr[0]))
     return lines

@@ -16,7 +16,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.evaluation.groups import scored_rows
-from verovolto.evaluation.metrics import Ranking, average_precision, curves
+from verovolto.evaluation.metrics import Ranking, average_precision, curves, divide
 from verovolto.report.evaluation_page import galleries_of, latents_of
 from verovolto.report.figures import CLASSES, f1_against_threshold, forest, latent_use, tsne
 from verovolto.report.galleries import Pick, png, side_by_side, strips
@@ -189,7 +189,7 @@ def checkpoint_precision_recall(checkpoints: Sequence[Checkpoint], *, chosen: in
         shades = np.linspace(0.25, 0.85, len(checkpoints))
         for one, shade in zip(checkpoints, shades, strict=True):
             curve = curves(Ranking.of(-one.scores, ~one.fake), np.ones((1, len(one.fake))))
-            precision, recall = (curve.tp / (curve.tp + curve.fp))[0], curve.tpr[0]
+            precision, recall = divide(curve.tp, curve.tp + curve.fp)[0, 1:], curve.tpr[0, 1:]
             best = one.epoch == chosen
             canvas.axes.step(
                 np.r_[0, recall], np.r_[precision[0], precision], where="pre",
