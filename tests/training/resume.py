@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -62,12 +63,14 @@ def copied_at_each_save(root: Path, train: Callable[[Path], object]) -> tuple[Pa
 
 
 def killed_in_training(command: list[str], folder: Path) -> None:
-    """SIGKILL to a process as soon as it has saved the state of its training."""
+    """SIGKILL to a process, and to those that it started, as soon as the state of its training is saved."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     last = folder / "checkpoints" / LAST
     deadline = time.monotonic() + 120
     while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
+    for started in psutil.Process(process.pid).children(recursive=True):
+        started.kill()
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
     assert not (folder / "detector").exists()

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.resume import weights
+from tests.training.resume import assert_same_weights, killed_in_training, log_without_times, weights
 from tests.training.test_fit import tiny
 from tests.training.two_processes import train
 from verovolto.core.errors import InputError
@@ -96,18 +96,34 @@ def test_what_is_fitted_in_one_process_says_so(
         run(tiny(face_set, tmp_path / "run", batch_size=9))
 
 
+def in_two_processes(faces: Path, out: Path) -> list[str]:
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+             "-m", "tests.training.two_processes", faces, out]  # fmt: skip
+    return [sys.executable, *map(str, words)]
+
+
+def run_to_the_end(command: list[str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_go_on(face_set: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_to_the_end(in_two_processes(face_set, whole))
+    killed_in_training(in_two_processes(face_set, killed), killed)
+    run_to_the_end(in_two_processes(face_set, killed))
+    assert_same_weights(whole, killed)
+    assert log_without_times(whole) == log_without_times(killed)
+
+
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(
     face_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vae_fit, "build", vae_fit.build)
     one, two = train(face_set, tmp_path / "one"), tmp_path / "two"
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             "-m", "tests.training.two_processes", face_set, two]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_to_the_end(in_two_processes(face_set, two))
     logs = [read_log(folder / "metrics.csv") for folder in (one, two)]
     assert [len(log) for log in logs] == [2, 2]
     for of_one, of_two in zip(*logs, strict=True):

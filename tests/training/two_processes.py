@@ -40,7 +40,7 @@ def train(faces: Path, out: Path, **changes: Any) -> Path:
     vae_fit.build = lambda *_, **__: Plain()  # type: ignore[assignment]
     torch.manual_seed(0)
     given: dict[str, Any] = {"size": 8, "latent": 4, "epochs": 2, "batch_size": 8, "threads": 1, "seed": 3,
-                             "precision": "32", "device": "cpu", "workers": 0}  # fmt: skip
+                             "precision": "32", "device": "cpu", "workers": 0, "checkpoint_steps": 2}  # fmt: skip
     return run(configure(model="oc-fakedect1", data=faces, out=out, **{**given, **changes}))
 
 
