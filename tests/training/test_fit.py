@@ -97,6 +97,12 @@ def test_resumed_from_any_step_it_ends_bit_equal(
     assert log_without_times(whole) == log_without_times(left[moment])
 
 
+def test_a_run_in_less_memory_ends_bit_equal(face_set: Path, tmp_path: Path) -> None:
+    for name, recompute in (("whole", False), ("less", True)):
+        run(tiny(face_set, tmp_path / name, model="resnet-ocvae2", size=32, recompute=recompute, epochs=1))
+    assert_same_weights(tmp_path / "whole", tmp_path / "less")
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_and_resumed_it_ends_bit_equal(face_set: Path, tmp_path: Path, workers: int) -> None:
     """SIGKILL, in a process of its own, in mid-epoch."""

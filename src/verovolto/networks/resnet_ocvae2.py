@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from verovolto.networks import Bottleneck
-from verovolto.networks.backbones.resnet18 import resnet18_features
+from verovolto.networks.backbones.resnet18 import blocks_of, resnet18_features
+from verovolto.networks.recompute import through
 from verovolto.networks.resnet_ocvae1 import FlatHeads, PooledHeads, check_resnet_size, dense
 from verovolto.networks.vae import VAE, Posterior
 
@@ -128,11 +129,12 @@ class ResNetOCVAE2(VAE):
 
     def encode(self, x: Float[Tensor, "b 3 h w"]) -> Posterior:
         """See `VAE.encode`."""
-        mu, logvar = self.bottleneck.encode(self.features(x))
+        h = through(blocks_of(self.features), x, recompute=self.recompute)
+        mu, logvar = self.bottleneck.encode(h)
         return Posterior(mu=mu.float(), logvar=logvar.float())
 
     def decode(self, z: Float[Tensor, "b ..."]) -> Float[Tensor, "b 3 h w"]:
         """See `VAE.decode`."""
-        h = self.decoder(self.bottleneck.decode(z))
+        h = through(self.decoder, self.bottleneck.decode(z), recompute=self.recompute)
         x_hat: Tensor = self.to_pixels(F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False))
         return x_hat

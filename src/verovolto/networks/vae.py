@@ -68,6 +68,8 @@ class VAE(nn.Module, ABC):
 
     size: int
     second_encoder: nn.Module | None
+    recompute = False
+    """Whether training keeps less and computes it again (`networks.recompute`); of no effect on what is learned."""
 
     def __init__(self) -> None:
         super().__init__()

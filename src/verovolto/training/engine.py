@@ -157,6 +157,12 @@ class ObjectiveModule(pl.LightningModule):
         self.log_dict(figures, batch_size=images, sync_dist=self.objective.share.size > 1)
 
     @override
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        super().optimizer_step(*args, **options)
+        # Lightning drops gradients after the next forward pass, where memory is highest.
+        self.zero_grad()
+
+    @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         lr = self.options.lr
         assert lr is not None, "the configuration is resolved"

@@ -22,6 +22,7 @@ _OF_SOME = {
     "bottleneck": ("resnet-ocvae2", "resnet-ocvae-latent"),
     "second_encoder": ("oc-fakedect2",),
     "weights": ("resnet-ocvae1", "lite0-ocvae"),
+    "recompute": ("resnet-ocvae2", "resnet-ocvae-latent"),
 }
 
 
@@ -62,6 +63,9 @@ class VAEConfig(VariationalConfig, models=get_args(ModelName)):
     imagenet (comes with the package) or none."""
     reduction: Reduction = "sum"
     """Sum or mean over pixels and over latent dimensions."""
+    recompute: bool = False
+    """Train in less memory: keep what lies between the blocks of the network, and compute the rest again for the
+    gradient. The weights become the same, more slowly."""
 
     @classmethod
     @override

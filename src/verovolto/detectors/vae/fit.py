@@ -71,6 +71,7 @@ class VAEObjective(Objective):
     def __init__(self, model: VAE, config: TrainConfig, data: TrainingData) -> None:
         self.model = self.network = model
         self.options, self.published, self.seed = _options(config), entry(config.model), config.seed
+        model.recompute = self.options.recompute
         size, flips = self.options.size or 0, self.options.flips or "none"
         self.training = TrainingFaces(data.train, size=size, flips=flips, seed=config.seed)
         self.validation = TrainingFaces(data.choose, size=size, flips="none", seed=config.seed)

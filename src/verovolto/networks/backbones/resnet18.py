@@ -37,6 +37,12 @@ def resnet18_features() -> nn.Sequential:
     )
 
 
+def blocks_of(features: nn.Sequential) -> list[nn.Module]:
+    """The stem and the residual blocks of `resnet18_features`, in their order."""
+    stem, *layers = features
+    return [stem, *(block for layer in layers for block in layer.children())]
+
+
 def load_backbone(features: nn.Sequential, weights: str, *, cache: Path) -> None:
     """Fill `resnet18_features` with pretrained weights.
 
