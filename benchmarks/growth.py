@@ -17,15 +17,14 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pyarrow as pa
 import torch
 
+from scan import high_water, looped
 from verovolto.data.face_batch import epoch_order
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.base import load_detector
@@ -100,32 +99,6 @@ class _Cost:
         added = round(self.peak - self._before, 1)
         seconds = {"cpu_s": round(self.cpu, 2), "clock_s": round(self.clock, 2)}
         return seconds | {"per": round(self.cpu / work * unit, 4), "added_mib": added}
-
-
-def high_water() -> float:
-    # Not getrusage: its mark is handed down from the parent process.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return round(int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024, 1)
-
-
-def looped(source: Path, out: Path, seconds: float) -> Path:
-    """The video again and again until it lasts so long."""
-    with av.open(str(source)) as given:
-        stream = given.streams.video[0]
-        packets = [packet for packet in given.demux(stream) if packet.size]
-        assert stream.time_base is not None
-        length = max(p.pts or 0 for p in packets) + round(Fraction(1, 25) / stream.time_base)
-        with av.open(str(out), "w") as made:
-            into, start = made.add_stream_from_template(stream), 0
-            while start * stream.time_base < seconds:
-                for packet in packets:
-                    again = av.Packet(bytes(packet))
-                    again.pts, again.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
-                    again.time_base, again.duration = packet.time_base, packet.duration
-                    again.is_keyframe, again.stream = packet.is_keyframe, into
-                    made.mux(again)
-                start += length
-    return out
 
 
 def alone(job: Callable[..., dict[str, Any]], *words: Any) -> dict[str, Any]:

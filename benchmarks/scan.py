@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import av
 import numpy as np
@@ -49,6 +49,7 @@ from verovolto.detectors.base import load_detector
 from verovolto.faces.detection.base import Face
 from verovolto.faces.detection.registry import DETECTORS
 from verovolto.media import Video, open_media
+from verovolto.scanning.result import TrackResult
 from verovolto.scanning.run import open_context
 from verovolto.scanning.scan_file import FrameScorer, TrackState, scan_file
 from verovolto.scanning.settings import ScanContext, ScanSettings
@@ -118,8 +119,17 @@ class TimedDetector:
             return self._detector.detect(image)
 
 
-def by_stage(path: Path, context: ScanContext) -> tuple[dict[str, float], int, int]:
-    """Seconds of CPU of each stage of one scan; frames looked at and faces scored."""
+class Staged(NamedTuple):
+    """One scan: seconds of CPU of each stage, frames looked at, faces scored, and what became of the people."""
+
+    spent: dict[str, float]
+    looked_at: int
+    faces: int
+    tracks: tuple[TrackResult, ...]
+
+
+def by_stage(path: Path, context: ScanContext) -> Staged:
+    """A scan, with what its stages take."""
     stages = Stages()
     scorer = TimedScorer(replace(context, face_detector=TimedDetector(context, stages)), stages)
     with stages.stage("decode"):
@@ -132,10 +142,10 @@ def by_stage(path: Path, context: ScanContext) -> tuple[dict[str, float], int, i
         with stages.stage("rest"):
             scorer.add(frame)
     with stages.stage("rest"):
-        decide_tracks(
+        tracks = decide_tracks(
             scorer.tracks(), context.calibration, context.detector.domain, context.settings.false_alarm
         )
-    return dict(stages.spent), scorer.frames, scorer.scored
+    return Staged(dict(stages.spent), scorer.frames, scorer.scored, tracks)
 
 
 def on_threads(threads: int, job: Callable[[], T]) -> T:
@@ -167,9 +177,9 @@ def measure(path: Path, contexts: dict[str, ScanContext], rounds: int) -> dict[s
     for number in range(rounds):
         for name, context in contexts.items():
             Console(stderr=True).print(f"{path.name}: round {number + 1} of {rounds}, {name}")
-            spent, looked_at, faces = on_threads(1, lambda context=context: by_stage(path, context))  # type: ignore[misc]
-            counts[name] = {"looked_at": looked_at, "faces": faces}
-            for stage, taken in spent.items():
+            staged = on_threads(1, lambda context=context: by_stage(path, context))  # type: ignore[misc]
+            counts[name] = {"looked_at": staged.looked_at, "faces": staged.faces}
+            for stage, taken in staged.spent.items():
                 found[name][stage].append(taken / seconds)
             for key, threads in (("1", 1), ("all", cores())):
                 cpu, clock = whole(path, context, threads)
@@ -216,15 +226,15 @@ def looped(source: Path, out: Path, seconds: float) -> Path:
     """The video again and again, without coding it anew, until it lasts so long."""
     with av.open(str(source)) as given:
         stream = given.streams.video[0]
-        length = round(FRAMES / 25 / stream.time_base)
         packets = [packet for packet in given.demux(stream) if packet.size]
+        assert stream.time_base is not None
+        length = max(p.pts or 0 for p in packets) + round(Fraction(1, 25) / stream.time_base)
         with av.open(str(out), "w") as made:
-            into = made.add_stream_from_template(stream)
-            start = 0
+            into, start = made.add_stream_from_template(stream), 0
             while start * stream.time_base < seconds:
                 for packet in packets:
                     again = av.Packet(bytes(packet))
-                    again.pts, again.dts = packet.pts + start, packet.dts + start
+                    again.pts, again.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
                     again.time_base, again.duration = packet.time_base, packet.duration
                     again.is_keyframe, again.stream = packet.is_keyframe, into
                     made.mux(again)
@@ -238,12 +248,14 @@ def memory(path: Path, detector: Path, settings: ScanSettings) -> dict[str, Any]
         return pool.apply(_scan_alone, (path, detector, settings))
 
 
-def _scan_alone(path: Path, detector: Path, settings: ScanSettings) -> dict[str, Any]:
+def high_water() -> float:
+    """The most memory that this process has had, in MiB."""
     # Not getrusage: its mark is handed down from the parent process.
-    def high_water() -> float:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return round(int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024, 1)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return round(int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024, 1)
 
+
+def _scan_alone(path: Path, detector: Path, settings: ScanSettings) -> dict[str, Any]:
     torch.set_num_threads(1)
     context = open_context(load_detector(detector), settings)
     before, cpu = high_water(), time.process_time()
