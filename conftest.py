@@ -10,7 +10,7 @@ import pytest
 from _pytest.doctest import DoctestItem
 
 # Modules that need an extra at their top cannot be searched for doctests without it.
-collect_ignore = [] if find_spec("ray") else ["src/verovolto/fleet/jobs.py"]
+collect_ignore = [] if find_spec("ray") else ["src/verovolto/fleet.py"]
 
 
 @pytest.fixture(scope="session")

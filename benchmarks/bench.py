@@ -46,9 +46,9 @@ from verovolto.detectors.vae.fit import VAEObjective
 from verovolto.networks.registry import NETWORKS, Architecture, build, entry
 from verovolto.networks.vae import VAE, negative_elbo, second_encoding_error
 from verovolto.training.config import configure
+from verovolto.training.data import EpochSampler, loader
 from verovolto.training.engine import ObjectiveModule, quiet
 from verovolto.training.fit import resolved
-from verovolto.training.loader import EpochSampler, loader
 from verovolto.training.run_metadata import versions
 
 OUT = Path(__file__).parent / "out" / "bench.json"

@@ -19,8 +19,7 @@ import torch
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import Detector, load_detector
-from verovolto.detectors.exported.detector import ExportedDetector
-from verovolto.detectors.exported.runtimes import processor
+from verovolto.detectors.exported.detector import ExportedDetector, processor
 from verovolto.detectors.io import detector_folder
 
 

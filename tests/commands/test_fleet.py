@@ -91,6 +91,6 @@ def test_without_ray_it_says_what_to_install(
     command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "verovolto.fleet.jobs", raising=False)
+    monkeypatch.delitem(sys.modules, "verovolto.fleet", raising=False)
     code, _, err = command_line("fleet", "prepare", tmp_path, "--out", tmp_path / "out")
     assert code == 2 and 'pip install "verovolto[fleet]"' in err

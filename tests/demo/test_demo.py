@@ -19,8 +19,7 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
 from verovolto.demo import run as demo_module
 from verovolto.demo.faces import Photo, build_set, divide, find_faces, load_photo, orl_photos
-from verovolto.demo.run import run_demo
-from verovolto.demo.scans import FRAMES_EACH, Examples, scan_examples, write_examples
+from verovolto.demo.run import FRAMES_EACH, Examples, run_demo, scan_examples, write_examples
 from verovolto.faces.crop import crop
 from verovolto.faces.detection.base import Face
 from verovolto.synthesis.face_swap import METHOD

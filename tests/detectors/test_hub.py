@@ -17,7 +17,7 @@ from verovolto import Detector
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.detectors.hub import ORIGIN, Origin, locate, origin_of, pull
 from verovolto.detectors.io import SHIPPED, detector_folder, read_description
-from verovolto.detectors.model_card import readme, texts_beside
+from verovolto.detectors.pretrained import readme, texts_beside
 
 NAME = "somebody/one-class"
 

@@ -18,8 +18,8 @@ from tests.faces.bright import RULE, BrightSquares, clip
 from tests.fleet.work import deed
 from tests.scanning import drawn
 from tests.scanning.drawn import BrightScanner, network, photo
-from verovolto.fleet import jobs
-from verovolto.fleet.jobs import JobActor, RemoteWork, run_on_cluster
+from verovolto import fleet
+from verovolto.fleet import JobActor, RemoteWork, run_on_cluster
 from verovolto.preparation.pipeline import prepare
 from verovolto.scanning import run
 from verovolto.scanning.to_folder import KeptFile, KeptScanner, read_scan, scan_to_folder
@@ -36,7 +36,7 @@ def two_nodes() -> Iterator[None]:
     nodes = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
         nodes.add_node(**node)
-        with jobs.cluster(nodes.address) as cpus:
+        with fleet.cluster(nodes.address) as cpus:
             assert cpus == 2
             yield
     finally:
@@ -68,7 +68,7 @@ def test_a_worker_is_killed_and_every_file_is_there_once(
     (tmp_path / "notes").mkdir()
     monkeypatch.setattr(run, "Scanner", BrightScanner)
     monkeypatch.setattr(run, "open_detector", lambda name: BrightSquares())
-    monkeypatch.setattr(jobs, "BLOCK", 4)
+    monkeypatch.setattr(fleet, "BLOCK", 4)
 
     def execute(todo: Any, work: KeptScanner, /, *, workers: int) -> Any:
         deadly = Deadly(scanner=work.scanner, parts=work.parts, notes=tmp_path / "notes")

@@ -15,8 +15,7 @@ from PIL import Image
 
 from verovolto.report import figures
 from verovolto.report.evaluation_page import Latents, ReportData, build
-from verovolto.report.galleries import CELL, Face, Gallery, pick, png, strips
-from verovolto.report.html import Page, data_uri
+from verovolto.report.html import CELL, Face, Gallery, Page, data_uri, pick, png, strips
 
 RNG = np.random.default_rng(0)
 

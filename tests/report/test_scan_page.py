@@ -18,8 +18,7 @@ from PIL import Image
 from tests.report import scans
 from tests.report.test_scan_text import Drawn, made, results, unproven
 from verovolto.report import scan_page
-from verovolto.report.galleries import CELL, MOSAIC
-from verovolto.report.html import Page
+from verovolto.report.html import CELL, MOSAIC, Page
 from verovolto.report.scan_page import FILES, TONES, TRACKS, build_scan_page, by_severity, timeline, with_gaps
 from verovolto.report.scan_text import CLOSING, UNREADABLE
 from verovolto.scanning.result import VERDICTS, FileResult, Scan

@@ -20,8 +20,8 @@ from tests.service.test_api import problem
 from verovolto.core.errors import InputError
 from verovolto.service import uploads
 from verovolto.service.app import create_app
+from verovolto.service.runner import Service
 from verovolto.service.settings import ServiceSettings
-from verovolto.service.state import Service
 from verovolto.service.uploads import clean_name
 
 NAMES = (

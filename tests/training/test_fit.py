@@ -32,9 +32,8 @@ from verovolto.detectors.vae.fit import TrainingFaces
 from verovolto.training import callbacks
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import configure
-from verovolto.training.data import load_training_data
+from verovolto.training.data import EpochSampler, load_training_data
 from verovolto.training.fit import derive, resolved, run
-from verovolto.training.loader import EpochSampler
 from verovolto.training.run_metadata import LAST, stored_config
 
 

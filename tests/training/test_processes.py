@@ -22,9 +22,8 @@ from verovolto.detectors.vae import fit as vae_fit
 from verovolto.networks.vae import draw_noise
 from verovolto.training.callbacks import read_log
 from verovolto.training.config import configure
+from verovolto.training.data import EpochSampler, World
 from verovolto.training.fit import run
-from verovolto.training.loader import EpochSampler
-from verovolto.training.world import World
 
 ROOT = Path(__file__).parents[2]
 

@@ -76,7 +76,7 @@ def prepare(src: Path, *, address: str | None = None, workers: int | None = None
 def _cluster(address: str | None) -> Iterator[tuple[int, Any]]:
     """The CPUs of the cluster, and what spreads jobs over it."""
     try:
-        from verovolto.fleet.jobs import cluster, run_on_cluster
+        from verovolto.fleet import cluster, run_on_cluster
     except ImportError as error:
         raise InputError(
             f"a fleet needs the package {error.name}", hint='install it with: pip install "verovolto[fleet]"'

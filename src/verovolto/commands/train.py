@@ -45,8 +45,8 @@ def train(*, from_run: Path | None = None, **given: Any) -> None:
         error-typicality: fit it to what this VAE makes of the selection reals.
     """
     from verovolto.detectors.base import load_detector
+    from verovolto.training.data import World
     from verovolto.training.fit import derive, run
-    from verovolto.training.world import World
 
     config = config_of_flags(given)
     folder = derive(config, from_run) if from_run else run(config)

@@ -20,6 +20,7 @@ from verovolto.core.errors import DetectorError, InputError, VerovoltoError
 from verovolto.core.files import read_json_object, write_json
 from verovolto.detectors.io import (
     JSON_NAME,
+    LICENCES,
     SHIPPED,
     WEIGHTS_NAME,
     detector_folder,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "hub.json"
 """Beside a detector that was pulled: the repository and the commit that it came from."""
-TEXTS = ("README.md", "MODEL_CARD.md", "WEIGHTS_LICENSE.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
+TEXTS = ("README.md", "MODEL_CARD.md", *LICENCES)
 GRAPHS = ("network.onnx", "network.xml", "network.bin")
 """Files of exported detectors."""
 

@@ -24,6 +24,8 @@ from verovolto.core.files import atomic_path, sha256_file, write_json
 
 SCHEMA_VERSION = 1
 JSON_NAME, WEIGHTS_NAME = "detector.json", "model.safetensors"
+LICENCES = ("WEIGHTS_LICENSE.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
+"""Names of a licence beside a detector, the first that is there counts."""
 
 DEFAULT = "default"
 """What the detector that is used where none is named is called on the command line."""

@@ -21,8 +21,21 @@ from verovolto.evaluation.groups import scored_rows
 from verovolto.evaluation.run import Evaluation
 from verovolto.report import evaluation_text as text
 from verovolto.report import figures
-from verovolto.report.galleries import Face, Gallery, Pick, pick, png, side_by_side, strips
-from verovolto.report.html import INK, MUTED, Page, data_uri, environment, estimate
+from verovolto.report.html import (
+    INK,
+    MUTED,
+    Face,
+    Gallery,
+    Page,
+    Pick,
+    data_uri,
+    environment,
+    estimate,
+    pick,
+    png,
+    side_by_side,
+    strips,
+)
 from verovolto.report.robustness import auroc_against_level, flagged_against_level, robustness_sentences
 
 LATENT_FACES = 600  # of either class at most half; t-SNE of more takes minutes and shows no more

@@ -13,9 +13,22 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from verovolto import __version__
-from verovolto.report import galleries
 from verovolto.report import scan_text as words
-from verovolto.report.html import GRID, INK, MUTED, REAL, Canvas, Page, data_uri, environment
+from verovolto.report.html import (
+    GRID,
+    INK,
+    MUTED,
+    REAL,
+    Canvas,
+    Page,
+    anomaly_map,
+    data_uri,
+    environment,
+    framed,
+    png,
+    side_by_side,
+    top_of,
+)
 from verovolto.scanning.result import PICTURED, FileResult, KeyFrame, OperatingPoint, Scan, TrackResult
 
 FILES = PICTURED
@@ -162,7 +175,7 @@ def _faces(file: FileResult, scan: Scan, show: Show, *, hide: bool) -> list[dict
     """What is shown of the tracks that get pictures; their anomaly maps share one colour scale."""
     shown = _ranked(file)[:TRACKS]
     maps = [key_frame.anomaly_map for track in shown for key_frame in track.key_frames]
-    top = galleries.top_of([each for each in maps if each is not None])
+    top = top_of([each for each in maps if each is not None])
     return [_face(track, file, scan, top, show, hide=hide) for track in shown]
 
 
@@ -230,12 +243,12 @@ def _strip(key_frame: KeyFrame, top: float, *, hide: bool) -> np.ndarray:
     crop = _decoded(key_frame.crop)
     cells = [crop]
     if key_frame.anomaly_map is not None:
-        anomaly_map = galleries.anomaly_map(key_frame.anomaly_map, top)
+        coloured = anomaly_map(key_frame.anomaly_map, top)
         over = np.asarray(
-            Image.fromarray(anomaly_map).resize((crop.shape[1], crop.shape[0]), Image.Resampling.BICUBIC)
+            Image.fromarray(coloured).resize((crop.shape[1], crop.shape[0]), Image.Resampling.BICUBIC)
         )
-        cells += [anomaly_map, (0.5 * crop + 0.5 * over).round().astype(np.uint8)]
-    return galleries.side_by_side([galleries.framed(cell, hide=hide) for cell in cells], gap=4)
+        cells += [coloured, (0.5 * crop + 0.5 * over).round().astype(np.uint8)]
+    return side_by_side([framed(cell, hide=hide) for cell in cells], gap=4)
 
 
 def _context(key_frame: KeyFrame, *, hide: bool) -> np.ndarray:
@@ -244,7 +257,7 @@ def _context(key_frame: KeyFrame, *, hide: bool) -> np.ndarray:
     height, width = frame.shape[:2]
     scale = min(1.0, _CONTEXT / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = Image.fromarray(galleries.framed(frame, hide=hide, size=size))
+    picture = Image.fromarray(framed(frame, hide=hide, size=size))
     x0, y0, x1, y1 = (edge * scale for edge in key_frame.context_box)
     draw = ImageDraw.Draw(picture)
     for grown, colour, line in ((1, _BOX_EDGE, 4), (0, _BOX, 2)):  # a dark rim, to be seen on any ground
@@ -260,7 +273,7 @@ def _decoded(encoded: bytes) -> np.ndarray:
 def picture_uri(pixels: np.ndarray, *, hide: bool) -> str:
     """As a `data:` address. JPEG keeps a page of many faces small; a mosaic is smaller, and exact, as PNG."""
     if hide:
-        return data_uri(galleries.png(pixels))
+        return data_uri(png(pixels))
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=85)
     return data_uri(out.getvalue(), "jpeg")

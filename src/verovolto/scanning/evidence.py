@@ -15,13 +15,12 @@ from typing import Any
 from verovolto import __version__
 from verovolto.calibration.likelihood_ratio import of_others, of_suspects
 from verovolto.calibration.thresholds import Calibration
-from verovolto.detectors.io import JSON_NAME, find_folder
+from verovolto.detectors.io import JSON_NAME, LICENCES, find_folder
 from verovolto.media.provenance import Fingerprint, file_facts, provenance_of
 from verovolto.scanning.result import CHANGED, FileResult, TrackResult
 from verovolto.scanning.settings import ScanSettings
 
 _PACKAGES = ("torch", "torchvision", "av", "pillow", "numpy")
-_LICENCES = ("WEIGHTS_LICENSE.md", "LICENSE", "LICENSE.md", "LICENSE.txt")
 
 
 def with_evidence(path: Path, settings: ScanSettings, scan: Callable[[], FileResult]) -> FileResult:
@@ -124,5 +123,5 @@ def detector_evidence(folder: Path | None) -> Mapping[str, Any]:
     inner = find_folder(folder)
     description = json.loads((inner / JSON_NAME).read_text(encoding="utf-8"))
     stated = description.get("about", {}).get("licence")
-    beside = next((name for name in _LICENCES if (inner / name).is_file()), None)
+    beside = next((name for name in LICENCES if (inner / name).is_file()), None)
     return {"digest": description.get("digest"), "licence": stated or beside}

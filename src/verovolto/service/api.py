@@ -21,9 +21,9 @@ from verovolto.media import UnreadableMedia, file_type_of
 from verovolto.service.jobs import OVER, Job
 from verovolto.service.metrics import CONTENT_TYPE
 from verovolto.service.problems import Problem, documented
+from verovolto.service.runner import Service
 from verovolto.service.security import REPORT_POLICY
 from verovolto.service.settings import KnownDetector
-from verovolto.service.state import Service
 from verovolto.service.uploads import StoredFile, clean_name
 from verovolto.service.worker import BUNDLE, REPORT, RESULT
 

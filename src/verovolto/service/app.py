@@ -14,9 +14,9 @@ from starlette.staticfiles import StaticFiles
 from verovolto import __version__
 from verovolto.service import api, pages, problems
 from verovolto.service.metrics import CountRequests
+from verovolto.service.runner import Service
 from verovolto.service.security import Guard
 from verovolto.service.settings import ServiceSettings
-from verovolto.service.state import Service
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:

@@ -18,8 +18,8 @@ from verovolto.report.scan_text import CLOSING, clock, operating_point_lines, p_
 from verovolto.service.api import job_of, scan_info, service_of
 from verovolto.service.jobs import Job
 from verovolto.service.problems import Problem
+from verovolto.service.runner import Service
 from verovolto.service.security import COOKIE, session_of
-from verovolto.service.state import Service
 from verovolto.service.worker import PICTURES, RESULT, TEXT, read_view
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

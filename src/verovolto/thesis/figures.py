@@ -19,8 +19,7 @@ from verovolto.evaluation.groups import scored_rows
 from verovolto.evaluation.metrics import Ranking, average_precision, curves, divide
 from verovolto.report.evaluation_page import galleries_of, latents_of
 from verovolto.report.figures import CLASSES, f1_against_threshold, forest, latent_use, tsne
-from verovolto.report.galleries import Pick, png, side_by_side, strips
-from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas
+from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas, Pick, png, side_by_side, strips
 from verovolto.report.network_diagrams import diagram
 from verovolto.thesis.error_spectra import ErrorSpectra, error_spectra, mean_spectra
 from verovolto.thesis.networks import checkpoint_detector, run_folder

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from verovolto.core.files import atomic_path, write_text
 from verovolto.core.progress import ProgressDisplay
-from verovolto.training.loader import EpochSampler
+from verovolto.training.data import EpochSampler
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -23,10 +23,9 @@ from verovolto.core.errors import DataError, Diverged
 from verovolto.detectors.fitting import Batch, Objective, Share, Trained
 from verovolto.detectors.registry import GradientConfig, TrainConfig
 from verovolto.training.callbacks import Checkpoint, CsvLog, ProgressBar, SaveLast, SkipDone, WholeCheckpoints
-from verovolto.training.loader import EpochSampler, loader
+from verovolto.training.data import EpochSampler, World, loader
 from verovolto.training.loggers import close_logger, open_logger
 from verovolto.training.run_metadata import LAST
-from verovolto.training.world import World
 
 _FEWEST = 2  # batch norm cannot learn from one image
 _RANK = "rank"  # what is monitored where the objective itself compares epochs: smaller is better

@@ -30,7 +30,7 @@ from verovolto.detectors.io import JSON_NAME
 from verovolto.detectors.registry import GradientConfig, TrainConfig, method
 from verovolto.networks import Precision
 from verovolto.training.config import configure
-from verovolto.training.data import load_training_data
+from verovolto.training.data import World, load_training_data
 from verovolto.training.run_metadata import (
     as_begun,
     check_folder,
@@ -40,7 +40,6 @@ from verovolto.training.run_metadata import (
     is_longer,
     write_run_metadata,
 )
-from verovolto.training.world import World
 
 _OF_LOGGERS = {"mlflow": ("mlflow", "sqlalchemy", "alembic"), "wandb": ("wandb",)}
 _ENGINE = "verovolto.training.engine"  # imported when a network is trained: Lightning takes seconds

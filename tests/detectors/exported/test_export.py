@@ -14,13 +14,13 @@ from tests.detectors.conftest import make_detector
 from verovolto.core.errors import DetectorError, InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import Detector, load_detector
-from verovolto.detectors.exported import runtimes
+from verovolto.detectors.exported import detector as exported
 from verovolto.detectors.exported.export import HeldOut, export, joined, largest_differences
 from verovolto.detectors.trivial.detector import TrivialDetector
 from verovolto.detectors.vae.detector import VAEDetector
 
 pytest.importorskip("onnxscript", reason="the extra onnx-runtime is not installed")
-FORMATS = list(runtimes.RUNTIMES)
+FORMATS = list(exported.RUNTIMES)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def folder(
     faces: FaceSet,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    pytest.importorskip(runtimes.RUNTIMES[request.param].package)
+    pytest.importorskip(exported.RUNTIMES[request.param].package)
     out = tmp_path_factory.mktemp(request.param) / "exported"
     export(origin, out, HeldOut(faces=faces, seed=0, named="val", its_own=True), to=request.param)
     return out
@@ -117,7 +117,7 @@ def test_it_runs_on_the_cpu_alone(folder: Path) -> None:
 def test_scores_that_differ_are_refused(
     to: str, origin: VAEDetector, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip(runtimes.RUNTIMES[to].package)
+    pytest.importorskip(exported.RUNTIMES[to].package)
 
     class Other(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ def test_what_has_no_place_in_a_graph_is_refused(faces: FaceSet, origin: VAEDete
 def test_a_runtime_that_is_missing_is_named(
     faces: FaceSet, origin: VAEDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes.OnnxRuntime, "package", "no_such_package")
+    monkeypatch.setattr(exported.OnnxRuntime, "package", "no_such_package")
     with pytest.raises(InputError, match="no_such_package") as raised:
         export(origin, tmp_path / "out", HeldOut(faces=faces, seed=0, named="val", its_own=True), to="onnx")
     assert "onnx-runtime" in str(raised.value)

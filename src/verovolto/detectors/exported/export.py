@@ -17,8 +17,14 @@ from verovolto.core.files import check_new, sha256_file
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors.base import Detector
 from verovolto.detectors.calibrate import calibrated_anew
-from verovolto.detectors.exported.detector import ExportedDetector
-from verovolto.detectors.exported.runtimes import INPUT, OUTPUTS, PRECISION, processor, runtime
+from verovolto.detectors.exported.detector import (
+    INPUT,
+    OUTPUTS,
+    PRECISION,
+    ExportedDetector,
+    processor,
+    runtime,
+)
 from verovolto.detectors.io import digest_of, read_description
 from verovolto.detectors.score_faces import score_faces
 

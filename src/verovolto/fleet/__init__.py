@@ -1,1 +1,0 @@
-"""Jobs over the machines of a Ray cluster."""
