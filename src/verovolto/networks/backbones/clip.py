@@ -18,12 +18,13 @@ from typing import Any
 import onnx
 import torch
 from jaxtyping import Float
+from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 from typing_extensions import override
 
 from verovolto.core.errors import InputError, WeightsError
-from verovolto.networks.package_weights import initial_values, read_from_package
+from verovolto.core.files import read_from_package
 
 SIDE, PATCH, WIDTH, HEADS, BLOCKS = 224, 16, 768, 12, 12
 USED_AT = 160
@@ -150,7 +151,7 @@ def _state() -> dict[str, Tensor]:
 
 def _named(graph: Any) -> Iterator[tuple[str, Tensor]]:
     """Names and values of the network's parameters in a graph that was quantised by ONNX Runtime."""
-    values = initial_values(graph)
+    values = {each.name: torch.from_numpy(to_array(each).copy()) for each in graph.initializer}
     vision = "vision_model."
     yield "patches.weight", values[f"{vision}embeddings.patch_embedding.weight"]
     yield "token", values[f"{vision}embeddings.class_embedding"]
