@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from verovolto.data.crop_rule import FFPP, TIGHT, CropRule
-from verovolto.faces.crop import crop, crop_box, quarter_turned
+from verovolto.faces.crop import TURNED, FaceFilter, crop, crop_box, quarter_turned
 from verovolto.faces.detection.base import Face
-from verovolto.faces.filter import TURNED, FaceFilter
 from verovolto.faces.upright import HOLD_S, LEVEL, UprightFaces, roll
 
 UPRIGHT = torch.tensor([[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]])

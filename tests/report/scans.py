@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from verovolto.calibration.thresholds import Calibration, Missed
-from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
+from verovolto.faces.crop import TOO_SMALL, UNCERTAIN
 from verovolto.scanning.result import (
     FileResult,
     FrameScore,

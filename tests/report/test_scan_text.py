@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from tests.report import scans
 from verovolto.calibration.thresholds import Missed
-from verovolto.faces.filter import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
+from verovolto.faces.crop import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.report import scan_text as words
 from verovolto.scanning.result import OUTSIDE_DOMAIN, VERDICTS, FileResult, OperatingPoint, Scan, Verdict
 

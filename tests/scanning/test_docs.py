@@ -15,7 +15,7 @@ from tests.faces.bright import RULE, BrightSquares, clip, photo
 from verovolto.calibration.input_domain import CONDITIONS, Domain
 from verovolto.calibration.thresholds import Calibration
 from verovolto.detectors.trivial.detector import TrivialDetector
-from verovolto.faces import filter as face_filter
+from verovolto.faces import crop
 from verovolto.scanning import result, run
 from verovolto.scanning.settings import ScanSettings
 
@@ -73,8 +73,8 @@ def test_every_key_is_documented(written: dict[str, Any]) -> None:
 def test_every_word_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8").partition("## The JSON")[2]
     reasons = (
-        result.OUTSIDE_DOMAIN, result.TOO_MANY, *face_filter.REASONS, face_filter.NO_FACE, face_filter.NO_SCORE,
-        face_filter.OUTSIDE_FRAME, face_filter.TOO_BRIEF,
+        result.OUTSIDE_DOMAIN, result.TOO_MANY, *crop.REASONS, crop.NO_FACE, crop.NO_SCORE,
+        crop.OUTSIDE_FRAME, crop.TOO_BRIEF,
     )  # fmt: skip
     rules = ("one face", "twice the mean", "videos")
     for word in (*result.VERDICTS, *reasons, *rules, "damaged", "unreadable"):

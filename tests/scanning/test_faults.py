@@ -27,8 +27,8 @@ from verovolto.data.crop_rule import CropRule
 from verovolto.data.face_batch import FaceBatch
 from verovolto.detectors.base import Scores
 from verovolto.detectors.trivial.detector import TrivialDetector
+from verovolto.faces.crop import DAMAGED_PHOTO, NO_FACE, FaceFilter
 from verovolto.faces.detection.base import Face
-from verovolto.faces.filter import DAMAGED_PHOTO, NO_FACE, FaceFilter
 from verovolto.media import Limits
 from verovolto.scanning import run
 from verovolto.scanning.result import VERDICTS, FileResult, Scan

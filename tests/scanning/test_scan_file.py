@@ -24,8 +24,8 @@ from tests.scanning.drawn import ODD, REAL, by_brightness, context, film, networ
 from verovolto.calibration.input_domain import conditions
 from verovolto.core.errors import InputError
 from verovolto.data.face_batch import FaceBatch
+from verovolto.faces.crop import TOO_SMALL, UNCERTAIN
 from verovolto.faces.detection.base import Face
-from verovolto.faces.filter import TOO_SMALL, UNCERTAIN
 from verovolto.scanning import run
 from verovolto.scanning import scan_file as medium_module
 from verovolto.scanning.result import FileResult

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from verovolto.calibration.input_domain import Domain
 from verovolto.calibration.thresholds import Calibration
-from verovolto.faces.filter import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
+from verovolto.faces.crop import NO_FACE, TOO_BLURRED, TOO_SMALL, UNCERTAIN
 from verovolto.scanning.result import (
     OUTSIDE_DOMAIN,
     TOO_MANY,

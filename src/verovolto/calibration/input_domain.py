@@ -17,7 +17,7 @@ from torch import Tensor
 from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import DetectorError
 from verovolto.data.face_batch import FaceBatch, laplacian_variance, luma, resize
-from verovolto.faces.filter import WORKING_SIDE
+from verovolto.faces.crop import WORKING_SIDE
 
 CONDITIONS = ("sharpness", "brightness", "contrast")
 DISTANCE = "distance"

@@ -27,9 +27,7 @@ from verovolto.data.layouts.disk import frame_number
 from verovolto.data.schema import COLUMNS, IMAGE
 from verovolto.data.storage import BLOCK
 from verovolto.data.storage.parquet import shard_metadata, write_shard
-from verovolto.faces.crop import crop, crop_box
-from verovolto.faces.detection.base import Face, FaceDetector
-from verovolto.faces.filter import (
+from verovolto.faces.crop import (
     DAMAGED_PHOTO,
     NO_FACE,
     OUTSIDE_FRAME,
@@ -37,7 +35,10 @@ from verovolto.faces.filter import (
     TURNED,
     UNCERTAIN,
     FaceFilter,
+    crop,
+    crop_box,
 )
+from verovolto.faces.detection.base import Face, FaceDetector
 from verovolto.faces.upright import UprightFaces
 from verovolto.media import Limits, Photo, Sampling, Video, open_media
 from verovolto.media.sampling import evenly_spaced

@@ -15,7 +15,7 @@ from verovolto import __version__
 from verovolto.calibration.likelihood_ratio import LikelihoodRatio
 from verovolto.calibration.thresholds import Calibration, Missed
 from verovolto.detectors.io import digest_of
-from verovolto.faces.filter import UNCERTAIN
+from verovolto.faces.crop import UNCERTAIN
 from verovolto.media.provenance import FileFacts, Provenance
 
 SCHEMA_VERSION = 1

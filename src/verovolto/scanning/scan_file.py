@@ -19,9 +19,8 @@ from verovolto.core.errors import InputError, VerovoltoError
 from verovolto.core.files import as_text
 from verovolto.data.decode import encode_jpeg
 from verovolto.data.face_batch import FaceBatch
-from verovolto.faces.crop import crop
+from verovolto.faces.crop import DAMAGED_PHOTO, NO_SCORE, OUTSIDE_FRAME, crop
 from verovolto.faces.detection.base import Face, main_face, one_thread
-from verovolto.faces.filter import DAMAGED_PHOTO, NO_SCORE, OUTSIDE_FRAME
 from verovolto.faces.tracking import Tracker
 from verovolto.faces.upright import UprightFaces
 from verovolto.media import Frame, Photo, Video, open_media

@@ -10,9 +10,9 @@ from verovolto.calibration.thresholds import Calibration
 from verovolto.core.errors import CalibrationError, InputError
 from verovolto.data.crop_rule import CropRule
 from verovolto.detectors.base import Detector
+from verovolto.faces.crop import FaceFilter
 from verovolto.faces.detection.base import FaceDetector
 from verovolto.faces.detection.registry import for_detector
-from verovolto.faces.filter import FaceFilter
 from verovolto.media import Limits, Sampling
 
 FPS, FALSE_ALARM, SMALLEST = 2.0, 0.05, 64.0

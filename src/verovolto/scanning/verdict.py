@@ -11,7 +11,7 @@ import numpy as np
 from verovolto.calibration.input_domain import Domain, outside_scores
 from verovolto.calibration.thresholds import Calibration, needed
 from verovolto.core.errors import InputError
-from verovolto.faces.filter import NO_FACE, TOO_BRIEF, UNCERTAIN
+from verovolto.faces.crop import NO_FACE, TOO_BRIEF, UNCERTAIN
 from verovolto.scanning.result import (
     OUTSIDE_DOMAIN,
     TOO_MANY,
