@@ -17,7 +17,6 @@ DISCRIMINANT_BACKBONES = ("lite0", "lite1", "lite2", "clip-vit-b16")
 BACKBONE_LIBRARIES = ("timm", "torchvision")
 """Whose networks a region discriminant takes by name, besides its own."""
 
-BackboneName = Literal["lite0", "lite1", "lite2"]
 Bottleneck = Literal["flat", "spatial", "pooled"]
 SecondEncoder = Literal["shared", "separate"]
 Flips = Literal["none", "h", "hv"]
