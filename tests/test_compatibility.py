@@ -49,7 +49,11 @@ def test_every_kind_of_detector_opens_and_scores_the_same(
     scores = detector.score(EXPECTED["crops"])
     assert list(scores.columns) == list(expected["columns"])
     for column, values in expected["columns"].items():
-        np.testing.assert_allclose(scores[column].numpy(), values, **SAME, err_msg=column)
+        # Between processors sums differ in the last digits of the largest score, 55 here: that of a small one in more.
+        scale = max(1.0, float(np.abs(values).max()))
+        np.testing.assert_allclose(
+            scores[column].numpy(), values, rtol=1e-4, atol=1e-5 * scale, err_msg=column
+        )
     assert scores.p_value is not None
     np.testing.assert_allclose(scores.p_value, expected["p_value"], rtol=1e-12)
 
