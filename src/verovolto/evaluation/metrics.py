@@ -155,8 +155,8 @@ def auroc(curve: Curves) -> np.ndarray:
     Always in the declared direction: below 0.5 the reals score higher. Trapezoids over the distinct scores,
     which is the Mann-Whitney statistic (Hanley & McNeil, Radiology 143, 1982).
     """
-    area = (np.diff(curve.fp) * (curve.tp[:, 1:] + curve.tp[:, :-1]) / 2).sum(axis=1)
-    return divide(area, (curve.positives * curve.negatives)[:, 0])
+    twice = np.einsum("rg,rg->r", np.diff(curve.fp), curve.tp[:, 1:] + curve.tp[:, :-1])
+    return divide(twice / 2, (curve.positives * curve.negatives)[:, 0])
 
 
 def average_precision(curve: Curves) -> np.ndarray:
@@ -190,7 +190,7 @@ def fpr_at_tpr(curve: Curves, tpr: float = TPR) -> np.ndarray:
 
 
 def _crossing(curve: Curves, reached: Callable[[Curves], np.ndarray]) -> tuple[Curves, Curves]:
-    """The neighbours `[R, 1]` between which a condition begins to hold for good, by bisection; NaN where none does."""
+    """The neighbours `[R, 1]` between which a condition begins to hold for good; NaN where it does not."""
     first, last = (
         replace(curve, tp=curve.tp[:, at], fp=curve.fp[:, at]) for at in (slice(1), slice(-1, None))
     )
@@ -198,22 +198,20 @@ def _crossing(curve: Curves, reached: Callable[[Curves], np.ndarray]) -> tuple[C
     if not inside.any():
         nowhere = replace(first, tp=np.full(inside.shape, np.nan), fp=np.full(inside.shape, np.nan))
         return nowhere, nowhere
-    low = np.zeros(inside.shape, dtype=np.intp)
-    high = np.full_like(low, curve.tp.shape[1] - 1)
-    while (high - low > 1).any():
-        middle = (low + high) // 2
-        past = reached(curve.at(middle))
-        low, high = np.where(past, low, middle), np.where(past, middle, high)
+    place = np.argmax(reached(curve), axis=1)[:, None]
     before, after = (
         replace(at, tp=np.where(inside, at.tp, np.nan), fp=np.where(inside, at.fp, np.nan))
-        for at in (curve.at(low), curve.at(high))
+        for at in (curve.at(np.maximum(place - 1, 0)), curve.at(place))
     )
     return before, after
 
 
 def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
     """Largest distance `[R]` between the cumulative distributions of the classes; it has no direction."""
-    return np.asarray(np.abs(curve.tpr - curve.fpr).max(axis=1))
+    apart = curve.tp * curve.negatives - curve.fp * curve.positives
+    return divide(
+        np.maximum(apart.max(axis=1), -apart.min(axis=1)), (curve.positives * curve.negatives)[:, 0]
+    )
 
 
 RANKING_METRICS: dict[str, tuple[Callable[[Curves], np.ndarray], np.ufunc]] = {
