@@ -36,8 +36,8 @@ format: setup  ## Mend what ruff can mend.
 docs: setup  ## Build the documents as a site: build/docs/index.html.
 	@tools/docs.sh "$(VENV)"
 
-bench: setup  ## Measure speed and memory of training and scoring.
-	@"$(BIN)/python" benchmarks/bench.py
+bench: setup  ## Measure speed and memory of training and scoring; all models: make bench FULL=1.
+	@"$(BIN)/python" benchmarks/bench.py $(if $(FULL),--full)
 
 lock: setup  ## Write requirements.lock out of the environment's versions.
 	"$(BIN)/python" tools/lock.py requirements.lock

@@ -1,265 +1,189 @@
-"""How fast each model trains and scores: our path against the plain way, in turn, as ratios.
+"""How fast each model trains and scores: our path against the plain way, a peer, and the network alone, in turn.
 
-    python benchmarks/bench.py [--data FACES] [--models NAME ...] [--rounds 3]
+    python benchmarks/bench.py [--data FACES] [--full | --models NAME ...] [--rounds 3] [--peers PYTHON] [--out FILE]
 
-Plain: contiguous float32 tensors, PIL decoding and resizing in a DataLoader, Adam as it comes. Ours: what
-`verovolto train` and `verovolto evaluate` run. Both see the same JPEG faces (drawn ones without --data) at the
-model's published size. Each model has a process of its own, in which the two take turns; a figure is the median
-over rounds. Absolute speeds depend on what else the machine does, ratios hardly.
+*Ours*: what `verovolto train` and `verovolto evaluate` run. *Plain*: contiguous float32 tensors, PIL decoding and
+resizing in a DataLoader, Adam as it comes. *Network*: our training steps, and our scores in float32, of one batch in
+memory. *Peer*: anomalib's GANomaly on the same faces, in an environment of its own (`peers/ganomaly_speed.py` says how
+it is made; without it the peer is left out). All see the same JPEG faces (drawn ones without --data) at the model's
+published size, in batches of 32. Each model has a process of its own, in which the ways take turns; a figure is the
+median over rounds, a ratio the median of theirs. Seconds are those of the CPU, on one thread, so that they hold on a
+busy machine, too; with a GPU, those of the clock.
 
-Writes `benchmarks/out/bench.json`:
-`{"train": {MODEL: {images_per_s, plain_images_per_s, ratio, peak_mib, plain_peak_mib}}, "score": {...}, "machine"}`.
+*of the matrix rate*: operations of training steps (three times those of the forward pass) a second, over the rate of
+matrix products in the same precision, which is measured on the spot, as is the bandwidth of memory (`machine.py`).
+*AUROC*: of the network after those few steps, in float32 and in bf16, where FACES has a test split of both classes.
+
+The two networks of the thesis by default (a quarter of an hour on two cores); --full: all of them.
+
+Writes `benchmarks/out/bench.json`: `{"machine", "rates", "train": {MODEL: {images_per_s, plain_images_per_s,
+network_images_per_s, peer_images_per_s, over_plain, ...}}, "score": {MODEL: {...}}}`.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import multiprocessing
-import platform
+import os
 import statistics
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.v2 import functional as F
 
+import machine
 from verovolto.core.errors import InputError
 from verovolto.core.files import write_json
-from verovolto.data.face_batch import Preprocessing
 from verovolto.data.faceset import FaceSet
-from verovolto.detectors.fitting import TrainingData
 from verovolto.detectors.registry import TrainConfig, flat
-from verovolto.detectors.score_faces import read_batch
-from verovolto.detectors.trivial.detector import trivial_scores
-from verovolto.detectors.vae.detector import VAEDetector, vae_scores
-from verovolto.detectors.vae.fit import VAEObjective
-from verovolto.networks.registry import NETWORKS, Architecture, build, entry
-from verovolto.networks.vae import VAE, negative_elbo, second_encoding_error
-from verovolto.training.config import configure
-from verovolto.training.data import EpochSampler, loader
-from verovolto.training.engine import ObjectiveModule, quiet
+from verovolto.detectors.score_faces import score_faces
+from verovolto.evaluation.metrics import Ranking, auroc, curves
+from verovolto.networks.registry import NETWORKS, entry
 from verovolto.training.fit import resolved
-from verovolto.training.run_metadata import versions
+from ways import BATCH, Job
+from ways.ours import Steps, detector, score_alone, score_ours
+from ways.plain import score_plain, train_plain
 
-OUT = Path(__file__).parent / "out" / "bench.json"
-BATCH = 32
+HERE = Path(__file__).parent
+OUT = HERE / "out" / "bench.json"
+THESIS = ("resnet-ocvae1", "resnet-ocvae2")
+PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
 FACES = 256
 FEWEST = 4 * BATCH  # a round trains on four batches
-
-
-class PlainFaces(Dataset[torch.Tensor]):
-    """The plain way to read: open with PIL, resize with PIL, to a normalised float tensor."""
-
-    def __init__(self, faces: FaceSet, model: str) -> None:
-        self.faces, self.known = faces, entry(model)
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def __getitem__(self, row: int) -> torch.Tensor:
-        image = Image.open(io.BytesIO(self.faces.encoded(row))).convert("RGB")
-        image = image.resize((self.known.size, self.known.size), Image.Resampling.BILINEAR)
-        pixels = F.to_dtype(F.pil_to_tensor(image), torch.float32, scale=True)
-        out: torch.Tensor = F.normalize(pixels, list(self.known.mean), list(self.known.std))
-        return out
+JUDGED = 200  # faces of either class
 
 
 def main() -> None:
     options = _options()
-    result: dict[str, Any] = {"train": {}, "score": {}, "machine": machine()}
-    with tempfile.TemporaryDirectory() as drawn:
-        data = options.data or draw_faces(Path(drawn))
-        for number, model in enumerate(options.models, 1):
-            print(f"[{number}/{len(options.models)}] {model} …", flush=True)
+    torch.set_num_threads(1)
+    result: dict[str, Any] = {"machine": described(), "rates": machine.rates(), "train": {}, "score": {}}
+    with tempfile.TemporaryDirectory() as made:
+        data = options.data or draw_faces(Path(made) / "drawn")
+        peers = options.peers if options.peers.is_file() else None
+        if peers is None:
+            print(
+                f"no peer is measured: there is no {options.peers} (peers/ganomaly_speed.py says how to make it)"
+            )
+        for number, model in enumerate(options.models or (list(NETWORKS) if options.full else THESIS), 1):
+            print(f"[{number}] {model} …", flush=True)
             # A process a model: what one leaves in memory is not another's peak.
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                train, score = pool.apply(measure, (model, data, options.rounds))
-            result["train"][model], result["score"][model] = train, score
-    write_json(OUT, result)
+                words = (model, data, options.rounds, peers, Path(made), result["rates"])
+                result["train"][model], result["score"][model] = pool.apply(measure, words)
+    write_json(options.out, result)
     show(result)
-    print(f"written: {OUT}")
+    print(f"written: {options.out}")
 
 
-def measure(model: str, data: Path, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+def measure(
+    model: str, data: Path, rounds: int, peers: Path | None, folder: Path, rates: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
     """Training and scoring of one model."""
-    faces = FaceSet.open(data)
-    if "train" in faces.columns("split")["split"].to_pylist():
-        faces = faces.select(split="train")
+    torch.set_num_threads(1)
+    whole = FaceSet.open(data)
+    split = "split" in whole.columns().column_names and "train" in whole.columns("split")["split"].to_pylist()
+    faces = whole.select(split="train") if split else whole
     faces = faces.take(np.arange(min(FACES, len(faces))))
     if len(faces) < FEWEST:
         raise InputError(f"{data} has {len(faces)} faces to measure with", hint=f"give {FEWEST} or more")
-    training = in_turn(train_ours(model, faces), train_plain(model, faces), rounds)
-    scoring = in_turn(score_ours(model, faces), score_plain(model, faces), rounds)
-    scoring["bf16_images_per_s"] = in_turn(score_ours(model, faces, "bf16"), None, rounds)["images_per_s"]
-    return training, scoring
+    steps = Steps(model, faces)
+    with peer(peers, faces, folder / "peer", entry(model).size) as asked:
+        training = in_turn(
+            {"": steps.ours, "plain": train_plain(model, faces), "network": steps.alone}
+            | ({"peer": lambda: asked("train")} if asked else {}),
+            rounds,
+        )
+        scoring = in_turn(
+            {
+                "": score_ours(model, faces), "plain": score_plain(model, faces), "network": score_alone(model, faces),
+                "bf16": score_ours(model, faces, "bf16"),
+            }
+            | ({"peer": lambda: asked("score")} if asked else {}),
+            rounds,
+        )  # fmt: skip
+    rate = rates[f"{'bf16' if steps.precision == 'bf16' else 'float32'}_gflops"]
+    training["of_matrix_rate"] = round(3 * steps.gflops * training["images_per_s"] / rate, 3)
+    return training, scoring | judged(steps, whole)
 
 
-Job = Callable[[], float]  # runs once, returns images per second
+def in_turn(jobs: Mapping[str, Job], rounds: int) -> dict[str, float]:
+    """Medians over rounds in which jobs take turns, after one round that warms up; ratios of the first to the others.
 
-
-def in_turn(ours: Job, plain: Job | None, rounds: int) -> dict[str, float]:
-    """Medians over rounds in which the two take turns, after one round that warms up."""
-    speeds: dict[str, list[float]] = {"": [], "plain_": []}
+    Memory is that of this process: a peer's is not known.
+    """
+    speeds: dict[str, list[float]] = {name: [] for name in jobs}
     peaks: dict[str, float] = {}
     for number in range(rounds + 1):
-        for name, job in (("", ours), ("plain_", plain)):
-            if job is None:
-                continue
+        for name, job in jobs.items():
             reset_peak()
             speed = job()
-            peaks[f"{name}peak_mib"] = peak_mib()
+            if name != "peer":
+                peaks[named(name, "peak_mib")] = peak_mib()
             if number:
                 speeds[name].append(speed)
-    figures = {f"{name}images_per_s": statistics.median(found) for name, found in speeds.items() if found}
-    if plain:
-        figures["ratio"] = statistics.median(a / b for a, b in zip(speeds[""], speeds["plain_"], strict=True))
-    return {name: round(value, 2) for name, value in (figures | peaks).items()}
+    figures = {named(name, "images_per_s"): statistics.median(found) for name, found in speeds.items()}
+    for name in list(jobs)[1:]:
+        of = [ours / other for ours, other in zip(speeds[""], speeds[name], strict=True)]
+        figures[f"over_{name}"] = statistics.median(of)
+    return {name: round(value, 3) for name, value in (figures | peaks).items()}
 
 
-class _Clock(pl.Callback):
-    """Times the steps after the first one, loading included."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def on_train_batch_end(self, *_args: Any) -> None:
-        self.times.append(time.perf_counter())
+def named(way: str, figure: str) -> str:
+    return f"{way}_{figure}" if way else figure
 
 
-def train_ours(model: str, faces: FaceSet) -> Job:
-    """The training loop as `verovolto train` runs it, three steps after the first."""
-    config = resolved(
-        configure(data=faces.path, model=model, out=Path("unused"), weights="none", batch_size=BATCH)
-    )
-    options = flat(config)
-    net = build(
-        Architecture.from_dict({"model": model, "size": options["size"], "second_encoder": variant(model)})
-    )
-    data = TrainingData(train=faces, choose=faces, calibrate=faces, fingerprint="", crop_rule=None)
-    objective = VAEObjective(net, config, data)
-    module = ObjectiveModule(objective, config)
-    sampler = EpochSampler(faces, seed=0)
-    batches = loader(
-        objective.training,
-        sampler,
-        batch_size=BATCH,
-        workers=config.workers or 0,
-        pin=config.device == "cuda",
-    )
+@contextmanager
+def peer(
+    python: Path | None, faces: FaceSet, folder: Path, size: int
+) -> Iterator[Callable[[str], float] | None]:
+    """What asks the peer, which has an environment and a process of its own, to train or to score; None without it."""
+    if python is None:
+        yield None
+        return
+    (folder / "real").mkdir(parents=True, exist_ok=True)
+    for row in range(len(faces)):
+        (folder / "real" / f"{row:04d}.jpg").write_bytes(faces.encoded(row))
+    words = [str(python), str(HERE / "peers" / "ganomaly_speed.py"), str(folder), str(size), str(BATCH)]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one_thread
+    ) as process:
+        assert process.stdin and process.stdout
+        pipes = process.stdin, process.stdout
 
-    def job() -> float:
-        clock = _Clock()
-        with quiet():
-            trainer = pl.Trainer(
-                accelerator="gpu" if config.device == "cuda" else "cpu", devices=1, max_steps=4,
-                precision="bf16-mixed" if options["precision"] == "bf16" else "32-true", callbacks=[clock],
-                logger=False,
-                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            )  # fmt: skip
-            trainer.fit(module, batches)
-        return BATCH * (len(clock.times) - 1) / (clock.times[-1] - clock.times[0])
+        def ask(what: str) -> float:
+            print(what, file=pipes[0], flush=True)
+            return float(pipes[1].readline())
 
-    return job
+        if pipes[1].readline() != "ready\n":
+            raise SystemExit("the peer does not start; what it said stands above")
+        yield ask
+        process.stdin.close()
 
 
-def train_plain(model: str, faces: FaceSet) -> Job:
-    """The plain loop, one step after the first."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    net = plain_network(model).to(device).train()
-    optimiser = torch.optim.Adam(net.parameters(), lr=entry(model).lr)
-
-    def step(x: torch.Tensor) -> None:
-        x = x.to(device)
-        optimiser.zero_grad()
-        out = net(x, noise="normal")
-        loss = negative_elbo(x, out).mean()
-        if net.second_encoder is not None:
-            loss = loss + second_encoding_error(net, out).mean()
-        loss.backward()
-        optimiser.step()
-        loss.item()
-
-    def job() -> float:
-        batches = iter(DataLoader(PlainFaces(faces, model), batch_size=BATCH, shuffle=True))
-        step(next(batches))
-        return timed(lambda: step(next(batches)))
-
-    return job
-
-
-def score_ours(model: str, faces: FaceSet, precision: str = "32") -> Job:
-    """Scoring as `verovolto evaluate` does it."""
-    known = entry(model)
-    arch = Architecture.from_dict({"model": model, "size": known.size, "second_encoder": variant(model)})
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = VAEDetector(
-        architecture=arch,
-        model=build(arch).to(device),
-        preprocessing=Preprocessing(size=known.size, mean=known.mean, std=known.std),
-        default_score=known.score,
-        precision=precision,  # type: ignore[arg-type]
-    )
-    starts = cycle(len(faces))
-
-    def step() -> None:
-        start = next(starts)
-        _, batch = read_batch(faces, start, start + BATCH)
-        trivial_scores(batch)
-        detector.score_batch(batch)
-
-    return lambda: timed(step, times=3)
-
-
-def score_plain(model: str, faces: FaceSet) -> Job:
-    """The same scores of contiguous float32 tensors, decoded by PIL in a DataLoader."""
-    known = entry(model)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    net = plain_network(model).to(device).eval()
-
-    def step(x: torch.Tensor) -> None:
-        with torch.no_grad():
-            x = x.to(device)
-            {k: v.cpu() for k, v in vae_scores(net, x, net(x), std=known.std, beta=1.0).items()}
-
-    def job() -> float:
-        batches = iter(DataLoader(PlainFaces(faces, model), batch_size=BATCH))
-        step(next(batches))
-        return timed(lambda: step(next(batches)), times=2)
-
-    return job
-
-
-def plain_network(model: str) -> VAE:
-    return build(
-        Architecture.from_dict({"model": model, "size": entry(model).size, "second_encoder": variant(model)})
-    )
-
-
-def variant(model: str) -> str:
-    """OC-FakeDect2 is measured with a second encoder of its own: with a shared one it is OC-FakeDect1."""
-    return "separate" if model == "oc-fakedect2" else "shared"
-
-
-def cycle(n: int) -> Iterator[int]:
-    while True:
-        yield from range(0, n - BATCH + 1, BATCH)
-
-
-def timed(step: Callable[[], None], times: int = 1) -> float:
-    start = time.perf_counter()
-    for _ in range(times):
-        step()
-    return BATCH * times / (time.perf_counter() - start)
+def judged(steps: Steps, whole: FaceSet) -> dict[str, float]:
+    """The AUROC of the network as it now is, in float32 and in bf16, where there are test faces of both classes."""
+    columns = whole.columns()
+    if "split" not in columns.column_names:
+        return {}
+    label, split = (np.asarray(columns[name].to_pylist()) for name in ("label", "split"))
+    rows = [np.flatnonzero((label == kind) & (split == "test"))[:JUDGED] for kind in ("real", "fake")]
+    if not all(map(len, rows)):
+        return {}
+    faces, found = whole.take(np.sort(np.concatenate(rows))), {}
+    for precision in ("32", "bf16"):
+        table = score_faces(detector(steps.model, steps.module.model, precision), faces, batch_size=BATCH)
+        ranking = Ranking.of(table.values(table.scores[0]), table.strings("label") == "fake")
+        found[f"auroc_{precision}"] = round(float(auroc(curves(ranking, np.ones((1, len(faces)))))[0]), 4)
+    return found
 
 
 def reset_peak() -> None:
@@ -283,7 +207,7 @@ def peak_mib() -> float:
 
 def draw_faces(folder: Path) -> Path:
     """JPEG pictures of noise over a gradient, 224 px: as costly to decode as faces."""
-    (folder / "real").mkdir()
+    (folder / "real").mkdir(parents=True)
     random = np.random.default_rng(0)
     slope = np.linspace(0, 200, 224)[:, None, None]
     for number in range(FACES):
@@ -292,38 +216,33 @@ def draw_faces(folder: Path) -> Path:
     return folder
 
 
-def machine() -> dict[str, Any]:
+def described() -> dict[str, Any]:
     """What was measured on."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), cpu)
     precision = flat(resolved(TrainConfig.of("oc-ae")))["precision"]
-    return {
-        "cpu": cpu, "gpu": gpu, "threads": torch.get_num_threads(), "training_precision": precision,
-        "batch_size": BATCH, **versions(),
-    }  # fmt: skip
+    return machine.described() | {"training_precision": precision, "batch_size": BATCH}
 
 
-def show(result: dict[str, Any]) -> None:
-    """The ratios as a table."""
+WAYS = ("", "plain", "network", "peer", "bf16")
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Speeds, ratios to ours and memory as a table; the machine's rates below."""
     table = Table(
-        "", "model", "images/s", "plain images/s", "ratio", "peak MiB", "plain peak MiB", "bf16 images/s"
+        "", "model", "ours", *(f"{way}\n(ours / it)" for way in WAYS[1:]), "MiB", "plain MiB", "rest"
     )
     for kind in ("train", "score"):
         for model, row in result[kind].items():
-            names = (
-                "images_per_s",
-                "plain_images_per_s",
-                "ratio",
-                "peak_mib",
-                "plain_peak_mib",
-                "bf16_images_per_s",
+            cells = [f"{row['images_per_s']:,.1f}"]
+            for way in WAYS[1:]:
+                speed = row.get(named(way, "images_per_s"))
+                cells.append("" if speed is None else f"{speed:,.1f}\n({row[f'over_{way}']:.2f})")
+            cells += [f"{row[name]:,.0f}" for name in ("peak_mib", "plain_peak_mib")]
+            rest = (
+                f"{name} {row[name]}" for name in ("of_matrix_rate", "auroc_32", "auroc_bf16") if name in row
             )
-            table.add_row(kind, model, *(f"{row[n]:,.1f}" if n in row else "" for n in names))
-    Console(width=120).print(table)
+            table.add_row(kind, model, *cells, "\n".join(rest))
+    Console(width=150).print(table)
+    print(f"{result['machine']['cpu']}: {result['rates']}")
 
 
 def _options() -> argparse.Namespace:
@@ -331,7 +250,10 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="face set to read JPEGs from; drawn ones by default")
-    parser.add_argument("--models", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--models", nargs="+", choices=list(NETWORKS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--full", action="store_true", help="all models")
+    parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the peer's environment")
     parser.add_argument("--rounds", type=int, default=3, help="rounds after the one that warms up")
     return parser.parse_args()
 

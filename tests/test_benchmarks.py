@@ -8,6 +8,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -79,3 +80,33 @@ def test_the_gpu_script_retrains(tmp_path: Path, real_data: Path) -> None:
     words = [script, str(real_data / "dfdc-faces"), str(tmp_path / "out"), "--smoke"]
     subprocess.run(words, check=True, env=environment, capture_output=True)
     assert (tmp_path / "out" / "retrained" / "detector" / "detector.json").is_file()
+
+
+def test_ways_take_turns_and_are_set_against_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    bench, turns = import_module("bench"), []
+
+    def job(name: str, *speeds: float) -> Callable[[], float]:
+        rest = iter(speeds)
+        return lambda: turns.append(name) or next(rest)
+
+    found = bench.in_turn({"": job("ours", 1, 4, 6, 8), "plain": job("plain", 9, 2, 2, 4)}, rounds=3)
+    assert turns == ["ours", "plain"] * 4
+    assert (found["images_per_s"], found["plain_images_per_s"], found["over_plain"]) == (6, 2, 2)
+    assert found["peak_mib"] > 0
+
+
+@pytest.mark.slow
+def test_the_bench_measures_a_model(tmp_path: Path) -> None:
+    data, out = write_set(tmp_path / "faces", train=128, people=2), tmp_path / "bench.json"
+    words = ["--data", str(data), "--models", "oc-ae", "--rounds", "1", "--peers", "none", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "bench.py"), *words],
+        check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert "no peer is measured: there is no none" in done.stdout
+    found = json.loads(out.read_text())
+    assert all(value > 0 for value in found["rates"].values())
+    training, scoring = found["train"]["oc-ae"], found["score"]["oc-ae"]
+    assert training["network_images_per_s"] > 0 and 0 < training["of_matrix_rate"] < 1
+    assert scoring["bf16_images_per_s"] > 0 and 0 <= scoring["auroc_bf16"] <= 1

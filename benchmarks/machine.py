@@ -1,0 +1,78 @@
+"""What a machine can do, measured on the spot: the rate of matrix products, the bandwidth of its memory.
+
+    python benchmarks/machine.py [--rounds 5]
+
+The limits that speeds are set against. *matrix*: the best of the rounds of a product of two square matrices that fit
+no cache, in float32 and in bf16, GFLOP/s (a multiplication and an addition are two). *memory*: the best of the rounds
+of a copy of 256 MB, bytes read and written, GB/s. On one thread, in seconds of CPU, or on the GPU where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from verovolto.training.run_metadata import versions
+from ways import DEVICE, now
+
+SIDE = {"cpu": 2048, "cuda": 8192}
+COPIED = 1 << 28
+
+
+def rates(rounds: int = 5) -> dict[str, float]:
+    """`float32_gflops`, `bf16_gflops` and `memory_gb_s` of this machine."""
+    side, found = SIDE[DEVICE], {}
+    for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        a, b = (torch.randn(side, side, device=DEVICE, dtype=dtype) for _ in range(2))
+        seconds = quickest(lambda a=a, b=b: a @ b, rounds)  # type: ignore[misc]
+        found[f"{name}_gflops"] = round(2 * side**3 / seconds / 1e9, 1)
+    source = torch.ones(COPIED, dtype=torch.uint8, device=DEVICE)
+    target = torch.empty_like(source)
+    found["memory_gb_s"] = round(2 * COPIED / quickest(lambda: target.copy_(source), rounds) / 1e9, 1)
+    return found
+
+
+def quickest(job: Callable[[], Tensor], rounds: int) -> float:
+    """Seconds of the quickest of so many calls, after one that warms up."""
+    taken = []
+    for _ in range(rounds + 1):
+        begin = now()
+        job()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        taken.append(now() - begin)
+    return min(taken[1:])
+
+
+def described() -> dict[str, Any]:
+    """The machine in words."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    cpu, info = platform.processor(), Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        wide = [
+            name for name in ("avx512f", "avx512_bf16", "amx_bf16") if name in facts.get("flags", "").split()
+        ]
+        cpu = f"{facts.get('model name', cpu)} ({', '.join(wide) or 'no AVX-512'})"
+    return {"cpu": cpu, "gpu": gpu, "threads": torch.get_num_threads(), **versions()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    torch.set_num_threads(1)
+    print(json.dumps(described() | rates(parser.parse_args().rounds), indent=2))
+
+
+if __name__ == "__main__":
+    main()
