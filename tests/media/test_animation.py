@@ -94,6 +94,11 @@ def test_what_lies_behind_a_photograph_is_none(tmp_path: Path) -> None:
     (tmp_path / "data.jpg").write_bytes(one + b"\0" * 64 + b"MotionPhoto_Data" + one)
     first, *others = (Image.new("RGB", (64, 48), (level, level, level)) for level in LEVELS)
     first.save(tmp_path / "several.mpo", save_all=True, append_images=others)
+    try:
+        with Image.open(tmp_path / "several.mpo") as written:
+            written.load()
+    except OSError:  # Pillow 11.1 and 11.2 write files of this kind that no release reads
+        (tmp_path / "several.mpo").unlink()
     for path in tmp_path.iterdir():
         [frame] = open_media(path).frames()
         assert isinstance(open_media(path), Photo) and abs(float(frame.image.float().mean()) - LEVELS[0]) < 3

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -100,6 +100,7 @@ def test_sampling_at_pixel_centres_gives_the_image() -> None:
 
 
 @given(clouds)
+@example(torch.tensor([[0.0, 0.0], [0.0, 1.5], [5.6e-163, 1.5], [-1.0, 0.0]], dtype=torch.float64))
 def test_a_hull_is_convex_and_holds_all_points(points: Tensor) -> None:
     assume(abs(float(torch.linalg.det((points - points.mean(0)).T @ (points - points.mean(0))))) > 1)
     hull = convex_hull(points)

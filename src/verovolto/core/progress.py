@@ -65,6 +65,11 @@ class ProgressDisplay(Progress):
         self._next_line: dict[TaskID, float] = {}
         self._shown: set[TaskID] = set()
 
+    def stop(self) -> None:
+        """See `rich.progress.Progress.stop`; where nothing is shown, no empty line either, as rich 14 prints."""
+        if not self.disable:
+            super().stop()
+
     def task(self, name: str, total: int) -> OnProgress:
         """Open a count; a `Task`."""
         number = self.add_task(name, total=total)

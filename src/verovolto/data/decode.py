@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -32,9 +33,10 @@ from verovolto.data.colour import (
 MAX_PIXELS = 1 << 26
 """Largest image that is decoded (67 million pixels): a few kilobytes can claim to be gigabytes of pixels."""
 
-READS_AVIF = bool(features.check("avif"))
+READS_AVIF = "avif" in features.modules and bool(features.check("avif"))  # Pillow has it from 11.3 on
 _FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "BMP", "GIF", "TIFF", *(["AVIF"] if READS_AVIF else []))
 _ORIENTATION = 0x0112
+_ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _EXIF_IFD, _INTEROP_IFD, _COLOUR_SPACE, _NOT_SRGB = 0x8769, 0xA005, 0xA001, 0xFFFF
 _TRANSPOSED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -154,7 +156,10 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
     That function writes the metadata anew besides, and fails at what is odd in it.
     """
     try:
-        return _TRANSPOSED.get(image.getexif().get(_ORIENTATION, 1))
+        value = image.getexif().get(_ORIENTATION)
+        if value is None and (stated := _ORIENTATION_IN_XMP.search(image.info.get("xmp", b""))):
+            value = int(stated[1])  # as getexif reads it from Pillow 11.2 on
+        return None if value is None else _TRANSPOSED.get(value)
     except Exception:  # Pillow raises nearly anything on hostile metadata
         return None
 

@@ -117,7 +117,9 @@ def depth_inside(hull: Float[Tensor, "m 2"], points: Float[Tensor, "*n 2"]) -> F
     """
     edge = hull.roll(-1, 0) - hull
     normal = torch.stack((-edge[:, 1], edge[:, 0]), dim=1)
-    normal = normal / normal.norm(dim=1, keepdim=True)
+    normal = (
+        normal / torch.hypot(*normal.T)[:, None]
+    )  # not the root of squares, which may be none of tiny lengths
     distances: Tensor = ((points[..., None, :] - hull) * normal).sum(-1)
     return distances.amin(-1)
 
