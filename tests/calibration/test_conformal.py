@@ -104,6 +104,11 @@ class TestRules:
         assert (np.argsort(found) == np.argsort(near)).all()
         assert len(np.unique(found)) == len(near)
 
+    def test_what_lies_far_from_all_real_faces_is_still_told_apart(self, rule: str) -> None:
+        log_p, log_q = SmoothP.of([0.0] * 5 + [1.0, -7.0]).logs(np.array([0.0, 150.0, 151.0]))
+        found, _ = combined(rule, np.stack([log_p] * 2, -1), np.stack([log_q] * 2, -1))  # type: ignore[index]
+        assert (np.diff(found) > 0).all()
+
     def test_the_order_of_the_parts_does_not_matter(self, rule: str) -> None:
         p = np.random.default_rng(0).uniform(size=(30, 4))
         one, terms = combined(rule, *both(p))  # type: ignore[index]

@@ -122,7 +122,8 @@ def stouffer(log_p: Array, log_q: Array, weights: Array) -> tuple[Array, Array]:
     """
     from scipy.special import ndtri_exp  # slow to import, and a single photo needs none
 
-    z = np.where(log_q < log_p, -ndtri_exp(log_p), ndtri_exp(log_q))
+    # Of the smaller of the two: the other's logarithm is 0 to all digits.
+    z = np.where(log_p < log_q, -ndtri_exp(log_p), ndtri_exp(log_q))
     # Beyond some 1e9 standard deviations logarithms of p cannot be told apart; no reference of real faces gets there.
     z = np.clip(z, -1e9, 1e9)
     terms = weights * z / np.sqrt((weights**2).sum())
