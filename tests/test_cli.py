@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,16 @@ def test_a_reader_that_leaves_is_no_error(words: tuple[str, ...], code: int, tmp
     assert running.returncode == code, said
     assert "Traceback" not in said and "BrokenPipe" not in said
     assert all(file.stat().st_size for file in files)
+
+
+def test_nothing_is_written_to_the_home_folder(tmp_path: Path) -> None:
+    """By a command that draws: matplotlib would make a folder there."""
+    home = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    own = ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    given = {name: value for name, value in os.environ.items() if name not in own} | home
+    words = ["models", "--diagram", str(tmp_path / "network.png"), "--model", "oc-ae"]
+    subprocess.run([sys.executable, "-m", "verovolto", *words], env=given, check=True, capture_output=True)
+    assert (tmp_path / "network.png").stat().st_size and not (tmp_path / "home").exists()
 
 
 def test_an_error_stays_one_where_nobody_reads() -> None:

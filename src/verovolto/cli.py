@@ -11,6 +11,7 @@ import io
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -133,9 +134,21 @@ def _outlive_readers() -> None:
             setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), **layout))
 
 
+def _keep_out_of_home() -> None:
+    """Let matplotlib keep its list of fonts in a temporary folder of the user's: it would write it below the home."""
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    user = os.getuid() if hasattr(os, "getuid") else 0  # elsewhere each user has temporary files of their own
+    folder = Path(tempfile.gettempdir()) / f"verovolto-{user}"
+    if folder.exists() and folder.stat().st_uid != user:  # somebody else took the name
+        folder = Path(tempfile.mkdtemp(prefix="verovolto-"))
+    os.environ["MPLCONFIGDIR"] = str(folder)
+
+
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     _outlive_readers()
+    _keep_out_of_home()
     try:
         _show_full_help(sys.argv[1:])
         app.meta(sys.argv[1:], exit_on_error=False, print_error=False)
