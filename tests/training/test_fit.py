@@ -297,6 +297,16 @@ def test_a_shared_identity_is_an_error(tmp_path: Path) -> None:
         run(tiny(data, tmp_path / "run"))
 
 
+@pytest.mark.parametrize(("amx", "precision"), [(True, "bf16"), (False, "32")])
+def test_a_cpu_trains_in_bf16_where_it_has_amx_alone(
+    amx: bool, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have AVX512-BF16, which may well have half of float32's rate."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert flat(resolved(tiny(tmp_path, tmp_path / "run", precision="auto")))["precision"] == precision
+
+
 def test_bf16_trains(face_set: Path, tmp_path: Path) -> None:
     run(tiny(face_set, tmp_path / "run", precision="bf16", epochs=1))
     assert all(v.isfinite().all() for v in weights(tmp_path / "run").values())

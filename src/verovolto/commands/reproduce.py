@@ -105,7 +105,7 @@ def reproduce(
     device
         Where to train.
     precision
-        Arithmetic of training.
+        Arithmetic of training; auto takes bf16 on a GPU that has it, and on CPUs with AMX, and 32 elsewhere.
     threads
         Threads of the arithmetic. Default: all cores.
     control_size

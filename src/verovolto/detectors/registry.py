@@ -81,7 +81,7 @@ class GradientConfig(MethodConfig):
     clip_norm: float = 0.0
     """Clip the gradient's norm; 0 does not. With --vae.reduction sum norms of 1e4 are usual."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """Arithmetic of training; auto takes bf16 where the processor has it in hardware."""
+    """Arithmetic of training; auto takes bf16 on a GPU that has it, and on CPUs with AMX, and 32 elsewhere."""
     patience: int = 0
     """Stop after this many epochs without a better one on the selection reals; 0 never does."""
     checkpoint_epochs: int = 10
