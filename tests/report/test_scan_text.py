@@ -164,10 +164,13 @@ def test_what_was_flagged_of_sources_left_out_is_said() -> None:
     metadata = {"left_out": {"a": {"share": 0.031}, "b": {"share": 0.1}}}
     point = OperatingPoint.of(scans.KNOWN, 0.05, metadata)
     assert point.to_dict()["left_out"] == {"a": 0.031, "b": 0.1}
-    (line,) = [each for each in words.operating_point_lines(point) if "another source" in each]
-    assert "without one of its 2 sources, a promised 5 % became 3.1 % to 10 %" in line
+    (line,) = [each for each in words.operating_point_lines(point) if "does not know" in each]
+    assert (
+        "without one of its 2 sources of real faces, it called 3.1 % to 10 % of that source's faces suspect"
+        in line
+    )
     assert not any(
-        "another source" in each for each in words.operating_point_lines(OperatingPoint.of(scans.KNOWN, 0.05))
+        "does not know" in each for each in words.operating_point_lines(OperatingPoint.of(scans.KNOWN, 0.05))
     )
 
 

@@ -371,8 +371,9 @@ def _false_alarms(operating_point: OperatingPoint) -> list[str]:
         )
     if shares := operating_point.left_out.values():
         lines.append(
-            f"Faces of another source than those: when it was made without one of its {len(shares)} sources, "
-            f"a promised 5 % became {percent(min(shares))} to {percent(max(shares))} of that source's faces."
+            f"Faces of a source that it does not know: made without one of its {len(shares)} sources of real faces, "
+            f"it called {percent(min(shares))} to {percent(max(shares))} of that source's faces suspect, where at most "
+            "5 % were promised."
         )
     return lines
 
