@@ -1,12 +1,13 @@
 """The documents as a site: `make docs`. Each page is plain Markdown that reads the same in the repository.
 
 What a site needs besides is added here and stands in no page: the order, the reference of the Python API below
-`api.md`, and `llms.txt`, the pages in that order with their first sentences, for programs that read.
+`api.md`, and `llms.txt` (`tools/llms.py`).
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
 import verovolto
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from llms import llms_txt
 
 ORDER: dict[str, tuple[str, ...]] = {
     "Begin": ("quickstart", "concepts", "calibrate", "train", "evaluate", "thesis"),
@@ -105,29 +109,8 @@ def _reference(title: str, entries: tuple[str, ...]) -> str:
 
 
 def _write_llms(app: Any, error: Exception | None) -> None:
-    """`llms.txt`: what there is to read, with a link and a sentence each."""
-    if error is not None or app.builder.format != "html":
-        return
-    lines = [
-        "# verovolto",
-        "",
-        "> Tells real faces from deepfakes: learns from real faces only, flags what does not fit.",
-        "",
-    ]
-    for caption, pages in ORDER.items():
-        lines += [f"## {caption}", ""]
-        lines += [_entry(Path(app.srcdir), page) for page in pages]
-        lines.append("")
-    Path(app.outdir, "llms.txt").write_text("\n".join(lines), encoding="utf-8")
-
-
-def _entry(folder: Path, page: str) -> str:
-    text = (folder / f"{page}.md").read_text(encoding="utf-8")
-    title, _, rest = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S).removeprefix("# ").partition("\n")
-    prose = [part for part in rest.split("\n\n") if re.match(r"\s*[\w*`\[]", part) and "\n|" not in part]
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose[0].split())) if prose else ""
-    sentence = re.split(r"(?<=[a-z)`]\.)\s", plain)[0]
-    return f"- [{title}]({page}.html)" + (f": {sentence}" if sentence else "")
+    if error is None and app.builder.format == "html":
+        Path(app.outdir, "llms.txt").write_text(llms_txt(Path(app.srcdir), ORDER), encoding="utf-8")
 
 
 def _math(display: str) -> Any:
