@@ -28,6 +28,13 @@ def test_what_is_named_is_there(check: ModuleType) -> None:
     assert list(check.faults()) == []
 
 
+def test_every_block_without_a_language_is_one_of_commands_that_are_checked(check: ModuleType) -> None:
+    for page in check.pages():
+        for language, block in check.FENCE.findall(page.read_text(encoding="utf-8")):
+            assert language or check.shell_lines.commands(block), f"{page}: {block}"
+    assert len(check.commands()) > 90
+
+
 def test_every_room_is_described_below_those_that_it_may_import() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.MULTILINE)

@@ -377,9 +377,21 @@ def faults() -> Iterator[str]:
         yield from (f"{path.relative_to(ROOT)}: {fault}" for fault in source_faults(path))
 
 
+def commands() -> list[str]:
+    """Every command that a block of a document shows, each of which is checked above: verovolto's own and others."""
+    found = []
+    for page in pages():
+        for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+            found += shell_lines.commands(block) if not language else []
+    return found
+
+
 def main() -> int:
     found = list(faults())
-    print("\n".join(found) if found else "documents and code agree")
+    shown = commands()
+    own = sum(shell_lines.program(line) == "verovolto" for line in shown)
+    counted = f"{len(pages())} pages, {own} commands of verovolto and {len(shown) - own} others"
+    print("\n".join(found) if found else f"documents and code agree: {counted}")
     return bool(found)
 
 
