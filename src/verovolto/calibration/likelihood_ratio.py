@@ -26,7 +26,9 @@ _STRONGEST = "moderately strong support"
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodRatio:
-    """A likelihood ratio: above 1 it speaks for a forgery, below 1 against one.
+    r"""A likelihood ratio: above 1 it speaks for a forgery, below 1 against one.
+
+    .. math:: \mathrm{LR} = P(\text{looks like this} \mid \text{fake}) \,/\, P(\text{looks like this} \mid \text{real})
 
     Attributes:
         value: share of fakes over share of reals.

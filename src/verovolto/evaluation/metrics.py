@@ -160,8 +160,11 @@ def auroc(curve: Curves) -> np.ndarray:
 
 
 def average_precision(curve: Curves) -> np.ndarray:
-    """Average precision `[R]` of the positive class: sum of precision times the step in recall; of a stretch, its part.
+    r"""Average precision `[R]` of the positive class; of a stretch, its part.
 
+    .. math:: \sum_t P_t (R_t - R_{t-1})
+
+    with precision P and recall R at each distinct score t, from the highest down.
     No interpolation (as scikit-learn's `average_precision_score`). Its floor is the share of positives.
     """
     flagged = np.maximum(curve.tp[:, 1:] + curve.fp[:, 1:], _LEAST)
@@ -207,7 +210,10 @@ def _crossing(curve: Curves, reached: Callable[[Curves], np.ndarray]) -> tuple[C
 
 
 def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
-    """Largest distance `[R]` between the cumulative distributions of the classes; it has no direction."""
+    r"""Largest distance `[R]` between the cumulative distributions of the classes; it has no direction.
+
+    .. math:: \sup_t |F_{fake}(t) - F_{real}(t)|
+    """
     apart = curve.tp * curve.negatives - curve.fp * curve.positives
     return divide(
         np.maximum(apart.max(axis=1), -apart.min(axis=1)), (curve.positives * curve.negatives)[:, 0]

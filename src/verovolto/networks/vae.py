@@ -144,7 +144,9 @@ def reconstruction_error(
 def negative_elbo(
     x: Float[Tensor, "b 3 h w"], out: VAEOutput, *, beta: float = 1.0, reduction: Reduction = "sum"
 ) -> Float[Tensor, " b"]:
-    """Negative evidence lower bound of each image, up to constants: `beta * KL + squared error`.
+    r"""Negative evidence lower bound of each image, up to constants.
+
+    .. math:: \beta \, \mathrm{KL}(q(z | x) \,\|\, N(0, I)) + \|x - \hat x\|^2
 
     Thesis, eq. 3, with the sum over latent dimensions that it omits.
 
