@@ -57,6 +57,18 @@ def test_the_default_detectors_figures_are_typed_nowhere(figures: ModuleType) ->
         assert not [text for text in found if text in rest], page
 
 
+def test_the_page_of_a_detector_that_was_measured_types_no_figure(figures: ModuleType) -> None:
+    pages = [
+        path
+        for path in (ROOT / "docs" / "detectors").glob("*.md")
+        if (figures.FIGURES / f"{path.stem}.json").exists()
+    ]
+    assert pages
+    for page in pages:
+        rest = figures.MARK.sub("", page.read_text(encoding="utf-8"))
+        assert not re.search(r"\b0\.\d{3} \[|\d % \[", rest), page
+
+
 def test_the_readme_says_what_a_scan_by_the_default_detector_says() -> None:
     detector = Detector.default()
     point = OperatingPoint.of(detector.calibration[detector.default_score], 0.05, detector.metadata)
