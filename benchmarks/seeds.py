@@ -4,81 +4,91 @@
 
 The sets in FACES, and how features are kept in WORK, are those of `sources.py`. Every seed draws its own faces,
 pseudo-fakes and corruptions; the faces tested on are the same, their features taken once (over the regions of the first
-seed's average face, which hardly differs from the others'). Prints a row a seed, the mean and the standard deviation.
+seed's average face, which hardly differs from the others'). Prints a row a seed, the mean, the standard deviation, and
+what one head makes of all that the seeds have drawn.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from sklearn.metrics import roc_auc_score
 
-from sources import CALIBRATED, RATE, WEIGHTS, Array, Held, Study
+from sources import WEIGHTS, Array, Held, Study
 from verovolto.data.splits import video_keys
 from verovolto.detectors.region_discriminant.features import FeatureSpec
-from verovolto.detectors.region_discriminant.fisher import Discriminant
-from verovolto.detectors.region_discriminant.linear_head import fit_head, left_out
+from verovolto.detectors.region_discriminant.linear_head import (
+    HeldOut,
+    Measured,
+    fit_scorer,
+    left_out,
+    threshold,
+)
 
 BACKBONE = "clip-vit-b16"
 VIDEOS = ("celebdf-clips-dfdc", "ffpp-crops-dfdc")
 
 
-def figures(study: Study, found: Mapping[str, Held]) -> dict[str, float]:
-    """The figures of one seed by name."""
-    measured = study.measured()
-    spec = FeatureSpec.default(BACKBONE)
-    at = spec.positions(measured.spec)
-    part = measured.part(spec)
-    head = fit_head(part, **WEIGHTS)
-    reals = _calibrated(study, found, at)
-    threshold = max(np.quantile(_scores(head, each), 1 - RATE, method="higher") for each in reals.values())
+@dataclass(frozen=True, kw_only=True)
+class Reals:
+    """Real faces that no head is fitted to, by source: to choose the spread on, and to calibrate on."""
+
+    chosen: HeldOut
+    held_out: HeldOut
+    own_place: Collection[str]
+
+
+def figures(
+    part: Measured, of_pairs: Array, reals: Reals, found: Mapping[str, Held], at: Array
+) -> dict[str, float]:
+    """The figures of what one head is fitted to, by name; `at`: its columns among those of `found`."""
+    score = fit_scorer(part, reals.chosen, WEIGHTS)
+    limit = threshold({source: score(each) for source, each in reals.held_out.items()}, reals.own_place)
     table, features = found["dfdc/test"]
-    scores, fake = _scores(head, features[:, at]), _fake(table)
+    scores, fake = score(features[:, at]), _fake(table)
     result = {
         "DFDC test, AUROC": float(roc_auc_score(fake, scores)),
         "pairs in order, %": 100 * _pairs_in_order(table, scores),
-        "reals flagged, %": 100 * float((scores[~fake] > threshold).mean()),
-        "fakes missed, %": 100 * float((scores[fake] <= threshold).mean()),
+        "reals flagged, %": 100 * float((scores[~fake] > limit).mean()),
+        "fakes missed, %": 100 * float((scores[fake] <= limit).mean()),
     }
     for name in VIDEOS:
-        result[f"{name.removesuffix('-dfdc')} by video"] = _by_video(found[name], head, at)
-    without = left_out(part, study.steps.pair_sources, reals, **WEIGHTS)
+        table, features = found[name]
+        scores = score(features[:, at])
+        result[f"{name.removesuffix('-dfdc')} by video, AUROC"] = _by_video(table, scores)
+        result[f"{name.removesuffix('-dfdc')} reals flagged, %"] = 100 * float(
+            (scores[~_fake(table)] > limit).mean()
+        )
+    without = left_out(part, of_pairs, reals.held_out, reals.chosen, own_place=reals.own_place, **WEIGHTS)
     return result | {f"{source} left out, %": 100 * each["share"] for source, each in without.items()}
 
 
-def _calibrated(study: Study, found: Mapping[str, Held], at: Array) -> dict[str, Array]:
-    """Features of reals that nothing is fitted to, by source."""
-    learned = study.steps.data.train.columns("source_video")["source_video"].to_pylist()
-    reals = {}
-    for source, name in CALIBRATED.items():
-        table, features = found[name]
-        rows = ~_fake(table)
-        if source == "real-clips":
-            clips = np.asarray(table["source_video"].to_pylist(), dtype=object)
-            rows &= ~np.isin(clips, list({*learned}))
-        reals[source] = features[rows][:, at]
-    return reals
-
-
-def _scores(head: Discriminant, features: Array) -> Array:
-    return np.asarray((features.astype(np.float64) - head.origin) @ head.slope)
+def together(parts: Sequence[Measured]) -> Measured:
+    """What all seeds have measured, for one head."""
+    return replace(
+        parts[0],
+        reals=np.concatenate([part.reals for part in parts]),
+        sources=np.concatenate([part.sources for part in parts]),
+        differences=np.concatenate([part.differences for part in parts]),
+        corrupted=np.concatenate([part.corrupted for part in parts]),
+        kinds=[kind for part in parts for kind in part.kinds],
+    )
 
 
 def _fake(table: pa.Table) -> Array:
     return np.asarray(table["label"].to_pylist()) == "fake"
 
 
-def _by_video(held: Held, head: Discriminant, at: Array) -> float:
+def _by_video(table: pa.Table, scores: Array) -> float:
     """AUROC of videos, each by the mean score of its frames."""
-    table, features = held
     _, of_video = np.unique(video_keys(table), return_inverse=True)
     fake = np.bincount(of_video, _fake(table)) > 0
-    sums = np.bincount(of_video, _scores(head, features[:, at]))
-    return float(roc_auc_score(fake, sums / np.bincount(of_video)))
+    return float(roc_auc_score(fake, np.bincount(of_video, scores) / np.bincount(of_video)))
 
 
 def _pairs_in_order(table: pa.Table, scores: Array) -> float:
@@ -112,11 +122,25 @@ def main() -> None:
         )
         for seed in given.seeds
     ]  # fmt: skip
-    found = {name: studies[0].held_out(name) for name in ("dfdc/test", *CALIBRATED.values(), *VIDEOS)}
-    rows = [figures(study, found) for study in studies]
+    found = {name: studies[0].held_out(name) for name in ("dfdc/test", *VIDEOS)}
+    spec, parts, of_pairs = FeatureSpec.default(BACKBONE), [], []
+    for study in studies:
+        measured = study.measured()
+        parts.append(measured.part(spec))
+        of_pairs.append(study.steps.pair_sources)
+    at = spec.positions(measured.spec)
+    with studies[0].steps.run:  # type: ignore[attr-defined]
+        first = studies[0].steps
+        held_out = {name: reals[:, at] for name, reals in first.held_out().items()}
+        reals = Reals(chosen=first.chosen(spec), held_out=held_out, own_place=first.own_place)
+    rows = [figures(part, of, reals, found, at) for part, of in zip(parts, of_pairs, strict=True)]
+    all_of_them = figures(together(parts), np.concatenate(of_pairs), reals, found, at)
     print(f"| seed | {' | '.join(rows[0])} |\n|{'---|' * (1 + len(rows[0]))}")
     values = np.asarray([list(row.values()) for row in rows])
-    lines = [*zip(given.seeds, values, strict=True), ("mean", values.mean(0)), ("sd", values.std(0, ddof=1))]
+    lines = [
+        *zip(given.seeds, values, strict=True), ("mean", values.mean(0)), ("sd", values.std(0, ddof=1)),
+        ("together", [*all_of_them.values()]),
+    ]  # fmt: skip
     for name, line in lines:
         cells = (
             f"{value:.1f}" if column.endswith("%") else f"{value:.3f}"

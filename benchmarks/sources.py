@@ -153,7 +153,8 @@ def _scored(detector: FeatureDetector, features: Array) -> tuple[Array, Array]:
     spec = detector.head.spec
     x = torch.from_numpy(features[:, spec.positions(spec.kept)])
     distance = x.new_zeros(len(x)) if detector.distance is None else detector.distance(x[:, spec.of_distance])
-    return ((x - detector.head.origin) @ detector.head.slope).numpy(), distance.numpy()
+    score = (x - detector.head.origin) @ detector.head.slope
+    return (score if detector.spread is None else score / detector.spread(distance)).numpy(), distance.numpy()
 
 
 def _table_of_sets(detector: FeatureDetector, found: Mapping[str, Held]) -> None:
@@ -201,7 +202,11 @@ def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, H
         if source == "real-clips":
             rows &= ~np.isin(np.asarray(table["source_video"].to_pylist(), dtype=object), list(learned))
         reals[source] = features[rows][:, spec.positions(spec.kept)]
-    without = left_out(work.measured().part(spec), work.steps.pair_sources, reals, **WEIGHTS)
+    steps = work.steps
+    with steps.run:  # type: ignore[attr-defined]
+        chosen = steps.chosen(spec)
+    part = work.measured().part(spec)
+    without = left_out(part, steps.pair_sources, reals, chosen, own_place=steps.own_place, **WEIGHTS)
     print("\n| source left out | flagged of its reals |\n|---|---|")
     for source, each in without.items():
         print(f"| {source} | {each['share']:.1%} [{each['low']:.1%}, {each['high']:.1%}] |")

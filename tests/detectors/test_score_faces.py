@@ -150,6 +150,7 @@ def test_of_several_sources_the_videos_say_what_frames_have_in_common(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrate, "FEWEST_OF_SOURCE", 4)
+    monkeypatch.setattr(calibrate, "FEWEST_PEOPLE", 3)
     faces = write_videos(tmp_path, frames=SEVERAL_FRAMES, photos=12)
     detector = calibrated(make_detector(), faces, seed=0)
     clips = faces.take(np.flatnonzero(np.asarray(faces.columns("dataset")["dataset"].to_pylist()) == "clips"))
@@ -163,6 +164,15 @@ def test_of_several_sources_the_videos_say_what_frames_have_in_common(
     assert all(known.frame_correlation is None for known in alone.calibration.values()), (
         "videos say it better"
     )
+
+
+def test_many_frames_of_few_people_have_no_place_of_their_own() -> None:
+    many, few = 2 * calibrate.FEWEST_OF_SOURCE, calibrate.FEWEST_PEOPLE - 1
+    sources = np.repeat(["people", "frames", "faces"], [many, many, calibrate.FEWEST_OF_SOURCE - 1])
+    people = np.concatenate([np.arange(many) // 2, np.arange(many) % few, np.arange(len(sources) - 2 * many)])
+    assert calibrate.places(sources, people) == ["people"]
+    people[many] = few  # one more
+    assert calibrate.places(sources, people) == ["frames", "people"]
 
 
 def test_a_frame_that_cannot_be_read_is_in_no_mean(tmp_path: Path) -> None:

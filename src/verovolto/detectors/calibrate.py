@@ -35,6 +35,10 @@ FEWEST_VIDEOS = 5
 FEWEST_OF_SOURCE = 39
 """Real faces that a source needs for a place of its own in the calibration: at 5 % one or two of them lie higher."""
 
+FEWEST_PEOPLE = needed(0.05)
+"""People (or videos, or photographs, where nobody says who is seen) that it needs besides: many frames of few people
+say of these how high they score, and nothing of the next."""
+
 UNRECORDED = "method not recorded"
 _BATCH = 64
 
@@ -174,9 +178,8 @@ class _Groups:
 
     def _by_source(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """The scores of the reals of each source, where there are several with faces enough to keep a promise."""
-        names, counts = np.unique(self.sources[self.real], return_counts=True)
-        enough = [str(name) for name, count in zip(names, counts, strict=True) if count >= FEWEST_OF_SOURCE]
-        if len(names) < 2 or not enough:
+        enough = places(self.sources[self.real], self.cluster_of[self.real])
+        if len(np.unique(self.sources[self.real])) < 2 or not enough:
             return {}
         return {
             name: np.sort(values[self.real & (self.sources == name)]).astype(np.float64) for name in enough
@@ -213,6 +216,20 @@ class _Groups:
                 values[self.real], values[self.fake], score=known.score, chosen_on=chosen_on
             )
         return found
+
+
+def places(sources: np.ndarray, people: np.ndarray) -> list[str]:
+    """The sources that have a place of their own in a calibration.
+
+    Args:
+        sources: of real faces, `[n]`.
+        people: whom each shows, `[n]`.
+    """
+    return [
+        str(name)
+        for name, count in zip(*np.unique(sources, return_counts=True), strict=True)
+        if count >= FEWEST_OF_SOURCE and len(np.unique(people[sources == name])) >= FEWEST_PEOPLE
+    ]
 
 
 def _texts(table: pa.Table, column: str, unknown: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from verovolto.calibration.thresholds import needed, share_interval
+from verovolto.calibration.thresholds import share_interval
 from verovolto.core.errors import CalibrationError, DataError, InputError
 from verovolto.core.files import check_new
 from verovolto.data.crop_rule import CropRule
@@ -17,10 +17,10 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.layouts.registry import recognise
 from verovolto.data.splits import cluster_ids
 from verovolto.detectors.base import Detector
-from verovolto.detectors.calibrate import FEWEST_OF_SOURCE, calibrated_anew
+from verovolto.detectors.calibrate import FEWEST_OF_SOURCE, FEWEST_PEOPLE, calibrated_anew
 from verovolto.preparation.pipeline import prepare
 from verovolto.scanning.result import Scan
-from verovolto.scanning.settings import FALSE_ALARM, FPS, rule_of
+from verovolto.scanning.settings import FPS, rule_of
 
 OnProgress = Callable[[int, int], None]
 
@@ -106,11 +106,10 @@ def check_enough(faces: FaceSet) -> None:
     table = faces.columns()
     real = np.asarray(table["label"].to_pylist()) == "real"
     people = len(np.unique(cluster_ids(table)[real]))
-    least = needed(FALSE_ALARM)
-    if real.sum() < FEWEST_OF_SOURCE or people < least:
+    if real.sum() < FEWEST_OF_SOURCE or people < FEWEST_PEOPLE:
         raise CalibrationError(
             f"{real.sum()} real faces of {people} people, videos or photographs are too few to calibrate on",
-            hint=f"give {FEWEST_OF_SOURCE} faces of {least} people or more to --reals",
+            hint=f"give {FEWEST_OF_SOURCE} faces of {FEWEST_PEOPLE} people or more to --reals",
         )
 
 

@@ -152,6 +152,7 @@ def test_reals_of_other_sets_are_sources_of_their_own(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrate, "FEWEST_OF_SOURCE", 2)
+    monkeypatch.setattr(calibrate, "FEWEST_PEOPLE", 1)
     monkeypatch.setattr(linear_head, "FEWEST_OF_SOURCE", 2)
     monkeypatch.setattr(linear_head, "RATE", 0.25)
     other = write_set(tmp_path / "other", train=10, people=4)

@@ -17,6 +17,7 @@ from verovolto.data.face_batch import FaceBatch, Preprocessing, to_batch
 from verovolto.detectors.base import Detector, Explanation, ModelRow, SavedState, Scores
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
+from verovolto.detectors.region_discriminant.spread import ScoreSpread
 from verovolto.detectors.registry import TrainConfig, register
 from verovolto.features.distance import FeatureDistance
 from verovolto.features.regions import contributions
@@ -51,13 +52,17 @@ class LinearHead:
 @register(DISCRIMINANT, config=RegionDiscriminantConfig, source="docs/detectors; frozen features")
 @dataclass(kw_only=True, eq=False)
 class FeatureDetector(Detector):
-    """A linear head on frozen features, fitted on real faces and on forgeries made of them."""
+    """A linear head on frozen features, fitted on real faces and on forgeries made of them.
+
+    Where there is a `spread`, which needs a `distance`, the score is in units of what it says of the face's distance.
+    """
 
     kind = "features"
 
     head: LinearHead
     preprocessing: Preprocessing
     distance: FeatureDistance | None = None
+    spread: ScoreSpread | None = None
     default_score: str = SCORE
     score_names: tuple[str, ...] = (SCORE,)
 
@@ -86,6 +91,8 @@ class FeatureDetector(Detector):
         scores = {SCORE: (columns - self._origin) @ self._slope}
         if self.distance is not None:
             scores[DISTANCE] = self.distance(columns[:, self.head.spec.of_distance])
+            if self.spread is not None:
+                scores[SCORE] = scores[SCORE] / self.spread(scores[DISTANCE])
         return scores
 
     @override
@@ -116,6 +123,8 @@ class FeatureDetector(Detector):
         if self.distance is not None:
             tensors |= {f"distance.{name}": value for name, value in vars(self.distance).items()}
         metadata = {"name": self.name, **head.spec.to_dict(), "side": head.side}
+        if self.spread is not None:
+            metadata["spread"] = self.spread.to_dict()
         return tensors, {"head": metadata, "preprocessing": asdict(self.preprocessing)}
 
     @classmethod
@@ -125,10 +134,10 @@ class FeatureDetector(Detector):
         head = LinearHead(
             spec=FeatureSpec.from_dict(written), side=written["side"], **saved.tensors_of("head")
         )
-        distance = saved.tensors_of("distance")
+        distance, spread = saved.tensors_of("distance"), written.get("spread")
         return cls(
             name=written["name"], head=head, distance=FeatureDistance(**distance) if distance else None,
-            **saved.common,
+            spread=ScoreSpread(**spread) if spread else None, **saved.common,
         )  # fmt: skip
 
     @classmethod

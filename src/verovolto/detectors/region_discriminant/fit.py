@@ -21,11 +21,20 @@ from verovolto.core.errors import InputError
 from verovolto.core.workdir import Rows, compute_chunks
 from verovolto.data.face_batch import FaceBatch, Preprocessing, resize
 from verovolto.data.faceset import FaceSet
+from verovolto.data.splits import cluster_ids
+from verovolto.detectors.calibrate import places
 from verovolto.detectors.fitting import Run, TrainingData, check_readable, read_image
 from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector, LinearHead
 from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
-from verovolto.detectors.region_discriminant.linear_head import Measured, fit_distance, fit_head, left_out
+from verovolto.detectors.region_discriminant.linear_head import (
+    HeldOut,
+    Measured,
+    fit_distance,
+    fit_head,
+    fit_spread,
+    left_out,
+)
 from verovolto.detectors.registry import TrainConfig
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks
@@ -67,10 +76,12 @@ class FitSteps:
             spec=spec, landmarks=recipe.landmarks, side=SIDE,
             slope=torch.from_numpy(discriminant.slope), origin=torch.from_numpy(discriminant.origin),
         )  # fmt: skip
+        distance, chosen = fit_distance(measured), self.chosen(spec)
         return FeatureDetector(
             name=DISCRIMINANT, head=head, preprocessing=recipe.preprocessing,
-            metadata=self._metadata() | self._left_out(measured, weights),
-            distance=fit_distance(measured), device=torch.device(self.config.device),
+            metadata=self._metadata() | self._left_out(measured, chosen, weights),
+            distance=distance, spread=fit_spread(discriminant, distance, spec, chosen),
+            device=torch.device(self.config.device),
         )  # fmt: skip
 
     def _metadata(self) -> dict[str, Any]:
@@ -87,23 +98,42 @@ class FitSteps:
             metadata["forged_of"] = list(self.options.forged_of)
         return metadata
 
-    def _left_out(self, measured: Measured, weights: dict[str, float]) -> dict[str, Any]:
+    def _left_out(self, measured: Measured, chosen: HeldOut, weights: dict[str, float]) -> dict[str, Any]:
         """What is flagged of each source that takes no part, where there are several."""
         if len(self._sources) < 2:
             return {}
-        held_out = {
-            name: reals[:, measured.spec.positions(self.recipe.spec)]
-            for name, reals in self.held_out().items()
-        }
-        return {"left_out": left_out(measured, self.pair_sources, held_out, **weights)}
+        at = measured.spec.positions(self.recipe.spec)
+        held_out = {name: reals[:, at] for name, reals in self.held_out().items()}
+        found = left_out(measured, self.pair_sources, held_out, chosen, own_place=self.own_place, **weights)
+        return {"left_out": found}
 
-    def held_out(self) -> dict[str, NDArray[np.float32]]:
+    @property
+    def own_place(self) -> list[str]:
+        """The sources that have a place of their own in the calibration."""
+        reals = self.data.calibrate.select(label="real")
+        return places(sources_of(reals), cluster_ids(reals.columns()))
+
+    def held_out(self) -> HeldOut:
         """The features, columns of `recipe.spec`, of the reals that will be calibrated on, by source."""
-        faces = self.data.calibrate.select(label="real")
+        return self._by_source(self.data.calibrate.select(label="real"), "calibrate on", "held-out")
+
+    def chosen(self, spec: FeatureSpec) -> HeldOut:
+        """The features, columns of `spec`, of the reals that the spread of scores is fitted to, by source.
+
+        None where there is no distance for it to depend on.
+        """
+        known = spec.of_distance
+        if known.start == known.stop:
+            return {}
+        at = spec.positions(self.recipe.spec)
+        found = self._by_source(self.data.choose, "fit the spread of scores to", "chosen")
+        return {name: reals[:, at] for name, reals in found.items()}
+
+    def _by_source(self, faces: FaceSet, purpose: str, name: str) -> HeldOut:
         rows = OfReals(faces=faces, recipe=self.recipe)
-        found = self._features("features of the reals to calibrate on", len(faces), rows, "held-out")
+        found = self._features(f"features of the reals to {purpose}", len(faces), rows, name)
         readable, sources = np.isfinite(found).all(axis=1), sources_of(faces)
-        return {str(name): found[readable & (sources == name)] for name in np.unique(sources)}
+        return {str(source): found[readable & (sources == source)] for source in np.unique(sources)}
 
     @property
     def pair_sources(self) -> NDArray[Any]:

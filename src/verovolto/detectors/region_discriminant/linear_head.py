@@ -1,18 +1,20 @@
-"""The linear head of a region discriminant: what it is fitted to, the fit, and its test on sources left out."""
+"""The linear head of a region discriminant, the spread of its scores, and its test on sources left out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from verovolto.calibration.thresholds import Calibration, share_interval
 from verovolto.detectors.calibrate import FEWEST_OF_SOURCE
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fisher import Discriminant, fisher, source_weights
+from verovolto.detectors.region_discriminant.spread import FEWEST, ScoreSpread
 from verovolto.features.distance import FeatureDistance
 
 RATE = 0.05
@@ -85,15 +87,34 @@ def without(measured: Measured, source: str, of_pairs: NDArray[Any]) -> Measured
     )  # fmt: skip
 
 
+def fit_spread(
+    head: Discriminant, distance: FeatureDistance | None, spec: FeatureSpec, chosen: HeldOut
+) -> ScoreSpread | None:
+    """How scores spread by distance, every source of the same weight; None without a distance, or of too few faces."""
+    if distance is None or sum(map(len, chosen.values())) < FEWEST:
+        return None
+    features = np.concatenate([*chosen.values()])
+    weights = source_weights(np.repeat([*chosen], [len(each) for each in chosen.values()]))
+    return ScoreSpread.fit(_linear(head, features), _distances(distance, spec, features), weights)
+
+
 def left_out(
-    measured: Measured, of_pairs: NDArray[Any], held_out: HeldOut, **weights: float
+    measured: Measured,
+    of_pairs: NDArray[Any],
+    held_out: HeldOut,
+    chosen: HeldOut | None = None,
+    *,
+    own_place: Collection[str] | None = None,
+    **weights: float,
 ) -> dict[str, dict[str, Any]]:
     """For each source: fitted and calibrated without it, what share of its reals is flagged at 5 %.
 
     Args:
         measured: what the head is fitted to.
         of_pairs: the source of the face that each forgery is made of, `[m]`.
-        held_out: reals that it is calibrated on; sources with too few for a place in the calibration take no part.
+        held_out: reals that it is calibrated on; sources with too few faces are not left out.
+        chosen: other reals, to which the spread of scores is fitted; None: scores stay as they are.
+        own_place: sources that have a place of their own in the calibration; None for all that are left out.
         **weights: of `fit_head`.
 
     Returns:
@@ -101,13 +122,14 @@ def left_out(
         would be left to forge.
     """
     known = {name: reals for name, reals in held_out.items() if len(reals) >= FEWEST_OF_SOURCE}
+    alone = {*known} if own_place is None else {*own_place}
     found: dict[str, dict[str, Any]] = {}
     for name, reals in known.items() if len(known) > 1 else ():
         part = without(measured, name, of_pairs)
         if len(part.differences) and len(part.reals) > 1:
-            head = fit_head(part, **weights)
-            others = {other: _scores(head, each) for other, each in known.items() if other != name}
-            flags = _scores(head, reals) > _threshold(others)
+            score = fit_scorer(part, {of: each for of, each in (chosen or {}).items() if of != name}, weights)
+            others = {other: score(each) for other, each in known.items() if other != name}
+            flags = score(reals) > threshold(others, alone)
             low, high = share_interval(int(flags.sum()), len(flags))
             found[name] = {
                 "flagged": int(flags.sum()), "of": len(flags), "share": float(flags.mean()), "low": low, "high": high,
@@ -115,12 +137,42 @@ def left_out(
     return found
 
 
-def _scores(head: Discriminant, features: NDArray[np.float32]) -> NDArray[np.float64]:
+def fit_scorer(
+    part: Measured, chosen: HeldOut, weights: Mapping[str, float]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """What a detector makes of features `[n, D]`: its head fitted to `part`, its spread to `chosen`.
+
+    Without `chosen` there is no spread. `weights` are those of `fit_head`.
+    """
+    head = fit_head(part, **weights)
+    distance = fit_distance(part) if chosen else None
+    spread = fit_spread(head, distance, part.spec, chosen)
+    if distance is None or spread is None:
+        return lambda features: _linear(head, features)
+    return lambda features: (
+        _linear(head, features) / spread(torch.from_numpy(_distances(distance, part.spec, features))).numpy()
+    )
+
+
+def _linear(head: Discriminant, features: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray((features.astype(np.float64) - head.origin) @ head.slope)
 
 
-def _threshold(sources: Mapping[str, NDArray[np.float64]]) -> float:
+def _distances(
+    distance: FeatureDistance, spec: FeatureSpec, features: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return np.asarray(distance(torch.from_numpy(features[:, spec.of_distance])).numpy())
+
+
+def threshold(sources: Mapping[str, NDArray[np.float64]], own_place: Collection[str]) -> float:
+    """The threshold for `RATE` of scores by source: the promise holds in all together, and in each of `own_place`."""
     everybody = np.concatenate([*sources.values()])
-    several = {name: np.sort(values) for name, values in sources.items()} if len(sources) > 1 else {}
-    known = Calibration.of(everybody, score="", clusters=len(everybody), cluster="face", sources=several)
+    several = {name: np.sort(values) for name, values in sources.items() if name in own_place}
+    known = Calibration.of(
+        everybody,
+        score="",
+        clusters=len(everybody),
+        cluster="face",
+        sources=several if len(sources) > 1 else {},
+    )
     return known.threshold(RATE)
