@@ -90,7 +90,14 @@ def without(measured: Measured, source: str, of_pairs: NDArray[Any]) -> Measured
 def fit_spread(
     head: Discriminant, distance: FeatureDistance | None, spec: FeatureSpec, chosen: HeldOut
 ) -> ScoreSpread | None:
-    """How scores spread by distance, every source of the same weight; None without a distance, or of too few faces."""
+    """How scores spread by distance, every source of the same weight; None without a distance, or of too few faces.
+
+    Args:
+        head: whose scores.
+        distance: of faces from those that the head was fitted to.
+        spec: of the columns of `chosen`.
+        chosen: real faces that nothing else was fitted to, by source.
+    """
     if distance is None or sum(map(len, chosen.values())) < FEWEST:
         return None
     features = np.concatenate([*chosen.values()])
