@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from sources import Study
+from sources import Study, auroc_by_video, is_fake
 from verovolto.data.splits import video_keys
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.linear_head import fit_head
@@ -55,10 +55,7 @@ def scores(
 
 def aurocs(table: pa.Table, values: Array) -> str:
     """AUROC of frames and of videos."""
-    fake = np.asarray(table["label"].to_pylist()) == "fake"
-    _, of_video = np.unique(video_keys(table), return_inverse=True)
-    means = np.bincount(of_video, values) / np.bincount(of_video)
-    return f"{roc_auc_score(fake, values):.3f}, {roc_auc_score(np.bincount(of_video, fake) > 0, means):.3f}"
+    return f"{roc_auc_score(is_fake(table), values):.3f}, {auroc_by_video(table, values):.3f}"
 
 
 def rows_of(table: pa.Table) -> dict[str, int]:

@@ -19,13 +19,12 @@ import numpy as np
 import pyarrow as pa
 from sklearn.metrics import roc_auc_score
 
-from sources import WEIGHTS, Array, Held, Study
-from verovolto.data.splits import video_keys
+from sources import WEIGHTS, Array, Held, Study, auroc_by_video, is_fake
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.linear_head import (
+    Fitted,
     HeldOut,
     Measured,
-    fit_scorer,
     left_out,
     threshold,
 )
@@ -47,10 +46,10 @@ def figures(
     part: Measured, of_pairs: Array, reals: Reals, found: Mapping[str, Held], at: Array
 ) -> dict[str, float]:
     """The figures of what one head is fitted to, by name; `at`: its columns among those of `found`."""
-    score = fit_scorer(part, reals.chosen, WEIGHTS)
+    score = Fitted.fit(part, reals.chosen, **WEIGHTS)
     limit = threshold({source: score(each) for source, each in reals.held_out.items()}, reals.own_place)
     table, features = found["dfdc/test"]
-    scores, fake = score(features[:, at]), _fake(table)
+    scores, fake = score(features[:, at]), is_fake(table)
     result = {
         "DFDC test, AUROC": float(roc_auc_score(fake, scores)),
         "pairs in order, %": 100 * _pairs_in_order(table, scores),
@@ -60,9 +59,9 @@ def figures(
     for name in VIDEOS:
         table, features = found[name]
         scores = score(features[:, at])
-        result[f"{name.removesuffix('-dfdc')} by video, AUROC"] = _by_video(table, scores)
+        result[f"{name.removesuffix('-dfdc')} by video, AUROC"] = auroc_by_video(table, scores)
         result[f"{name.removesuffix('-dfdc')} reals flagged, %"] = 100 * float(
-            (scores[~_fake(table)] > limit).mean()
+            (scores[~is_fake(table)] > limit).mean()
         )
     without = left_out(part, of_pairs, reals.held_out, reals.chosen, own_place=reals.own_place, **WEIGHTS)
     return result | {f"{source} left out, %": 100 * each["share"] for source, each in without.items()}
@@ -80,20 +79,9 @@ def together(parts: Sequence[Measured]) -> Measured:
     )
 
 
-def _fake(table: pa.Table) -> Array:
-    return np.asarray(table["label"].to_pylist()) == "fake"
-
-
-def _by_video(table: pa.Table, scores: Array) -> float:
-    """AUROC of videos, each by the mean score of its frames."""
-    _, of_video = np.unique(video_keys(table), return_inverse=True)
-    fake = np.bincount(of_video, _fake(table)) > 0
-    return float(roc_auc_score(fake, np.bincount(of_video, scores) / np.bincount(of_video)))
-
-
 def _pairs_in_order(table: pa.Table, scores: Array) -> float:
     """Share of fakes that score higher than the real crop of the same frame, where both are there."""
-    fake, of = _fake(table), table["pair"].to_pylist()
+    fake, of = is_fake(table), table["pair"].to_pylist()
     real = {name: score for name, score, one in zip(of, scores, fake, strict=True) if not one}
     ordered = [
         score > real[name] for name, score, one in zip(of, scores, fake, strict=True) if one and name in real

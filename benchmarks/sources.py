@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from verovolto.calibration.input_domain import DISTANCE
 from verovolto.calibration.thresholds import share_interval
 from verovolto.core.workdir import compute_chunks
 from verovolto.data.faceset import FaceSet
@@ -48,10 +49,6 @@ from verovolto.training.fit import TrainingRun, resolved, run
 RATE = 0.05
 Array = NDArray[Any]
 Held = tuple[pa.Table, NDArray[np.float32]]
-CALIBRATED = {
-    "dfdc-faces": "dfdc/val", "fairface": "fairface-dfdc/val", "celeba": "celeba-dfdc/val",
-    "real-clips": "real-clips-dfdc",
-}  # fmt: skip
 FORGED_OF = ("dfdc-faces", "fairface")
 SOURCES = ("fairface", "celeba", "real-clips")
 HELD_OUT = (
@@ -145,16 +142,27 @@ def study(given: argparse.Namespace) -> None:
     _table_of_sets(detector, found)
     if given.fairface:
         _table_of_groups(work, detector, found["fairface-dfdc/val"], given.fairface)
-    _table_without(work, detector, found)
+    _table_without(work, detector)
 
 
 def _scored(detector: FeatureDetector, features: Array) -> tuple[Array, Array]:
     """Score and distance of faces by their features (all that were kept)."""
     spec = detector.head.spec
-    x = torch.from_numpy(features[:, spec.positions(spec.kept)])
-    distance = x.new_zeros(len(x)) if detector.distance is None else detector.distance(x[:, spec.of_distance])
-    score = (x - detector.head.origin) @ detector.head.slope
-    return (score if detector.spread is None else score / detector.spread(distance)).numpy(), distance.numpy()
+    columns = detector.of_columns(torch.from_numpy(features[:, spec.positions(spec.kept)]))
+    score = columns[detector.default_score]
+    return score.numpy(), columns.get(DISTANCE, torch.zeros_like(score)).numpy()
+
+
+def is_fake(table: pa.Table) -> NDArray[np.bool_]:
+    """Which faces are forged, `[n]`."""
+    return np.asarray(table["label"].to_pylist()) == "fake"
+
+
+def auroc_by_video(table: pa.Table, scores: Array) -> float:
+    """AUROC of videos, each by the mean score of its frames, from scores `[n]` of the rows."""
+    _, of_video = np.unique(video_keys(table), return_inverse=True)
+    fake = np.bincount(of_video, is_fake(table)) > 0
+    return float(roc_auc_score(fake, np.bincount(of_video, scores) / np.bincount(of_video)))
 
 
 def _table_of_sets(detector: FeatureDetector, found: Mapping[str, Held]) -> None:
@@ -164,16 +172,16 @@ def _table_of_sets(detector: FeatureDetector, found: Mapping[str, Held]) -> None
     print("|---|---|---|---|---|---|")
     for name, (table, features) in found.items():
         score, distance = _scored(detector, features)
-        real = np.asarray(table["label"].to_pylist()) == "real"
-        keys, of_video = np.unique(video_keys(table), return_inverse=True)
-        means = np.bincount(of_video, score) / np.bincount(of_video)
-        real_video = np.bincount(of_video, real) > 0
-        shares = [share(score[real] > threshold), "", share(distance[real] > limit), ""]
+        fake = is_fake(table)
+        shares = [share(score[~fake] > threshold), "", share(distance[~fake] > limit), ""]
         rank = ["", ""]
-        if not real.all():
-            shares[1], shares[3] = share(score[~real] <= threshold), share(distance[~real] > limit)
-            rank[0] = f"{roc_auc_score(~real, score):.3f}"
-            rank[1] = f"{roc_auc_score(~real_video, means):.3f}" if len(keys) < len(score) else ""
+        if fake.any():
+            shares[1], shares[3] = share(score[fake] <= threshold), share(distance[fake] > limit)
+            several = len(np.unique(video_keys(table))) < len(score)
+            rank = [
+                f"{roc_auc_score(fake, score):.3f}",
+                f"{auroc_by_video(table, score):.3f}" if several else "",
+            ]
         print(f"| {name} | {rank[0]} | {rank[1]} | {shares[0]} | {shares[1]} | {shares[2]}, {shares[3]} |")
 
 
@@ -191,20 +199,13 @@ def _table_of_groups(work: Study, detector: FeatureDetector, held: Held, manifes
     print("\n".join(text(rates, RATE)))
 
 
-def _table_without(work: Study, detector: FeatureDetector, found: Mapping[str, Held]) -> None:
+def _table_without(work: Study, detector: FeatureDetector) -> None:
     """What is flagged of a source that takes no part: neither its reals, nor forgeries of them, nor in calibrating."""
-    spec = detector.head.spec
-    learned = set(work.steps.data.train.columns("source_video")["source_video"].to_pylist())
-    reals = {}
-    for source, name in CALIBRATED.items():
-        table, features = found[name]
-        rows = np.asarray(table["label"].to_pylist()) == "real"
-        if source == "real-clips":
-            rows &= ~np.isin(np.asarray(table["source_video"].to_pylist(), dtype=object), list(learned))
-        reals[source] = features[rows][:, spec.positions(spec.kept)]
-    steps = work.steps
+    spec, steps = detector.head.spec, work.steps
+    at = spec.positions(spec.kept)
     with steps.run:  # type: ignore[attr-defined]
         chosen = steps.chosen(spec)
+        reals = {source: features[:, at] for source, features in steps.held_out().items()}
     part = work.measured().part(spec)
     without = left_out(part, steps.pair_sources, reals, chosen, own_place=steps.own_place, **WEIGHTS)
     print("\n| source left out | flagged of its reals |\n|---|---|")
@@ -229,11 +230,7 @@ def designs(given: argparse.Namespace) -> None:
             ranked = []
             for table, features in found.values():
                 scores = (features[:, at].astype(np.float64) - head.origin) @ head.slope
-                _, of_video = np.unique(video_keys(table), return_inverse=True)
-                fake = np.bincount(of_video, np.asarray(table["label"].to_pylist()) == "fake") > 0
-                ranked.append(
-                    f"{roc_auc_score(fake, np.bincount(of_video, scores) / np.bincount(of_video)):.3f}"
-                )
+                ranked.append(f"{auroc_by_video(table, scores):.3f}")
             print(
                 f"| {layers}, {regions}; {tokens} | {', '.join(forged_of)} | {ranked[0]} | "
                 f"{_unseen(part, of_pairs, used):.3f} | {' | '.join(ranked[1:])} |",

@@ -190,7 +190,7 @@ def left_out(name: str) -> str:
 
 def left_out_range(name: str) -> str:
     shares = [100 * each["share"] for each in description(name)["about"]["left_out"].values()]
-    return f"{min(shares):.1f} to {max(shares):.0f} %"
+    return f"{min(shares):.2g} to {max(shares):.2g} %"
 
 
 def trivial(name: str) -> str:

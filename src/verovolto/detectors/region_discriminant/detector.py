@@ -87,7 +87,10 @@ class FeatureDetector(Detector):
 
     def scored(self, maps: Sequence[Tensor], tokens: Sequence[Tensor]) -> dict[str, Float[Tensor, " b"]]:
         """The scores of faces by their maps and tokens."""
-        columns = self.features.joined(maps, tokens)
+        return self.of_columns(self.features.joined(maps, tokens))
+
+    def of_columns(self, columns: Float[Tensor, "b d"]) -> dict[str, Float[Tensor, " b"]]:
+        """The scores of faces by their features, D as of the head."""
         scores = {SCORE: (columns - self._origin) @ self._slope}
         if self.distance is not None:
             scores[DISTANCE] = self.distance(columns[:, self.head.spec.of_distance])

@@ -28,11 +28,9 @@ from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector, LinearHead
 from verovolto.detectors.region_discriminant.features import FeatureSpec, RegionFeatures
 from verovolto.detectors.region_discriminant.linear_head import (
+    Fitted,
     HeldOut,
     Measured,
-    fit_distance,
-    fit_head,
-    fit_spread,
     left_out,
 )
 from verovolto.detectors.registry import TrainConfig
@@ -71,17 +69,16 @@ class FitSteps:
         spec = FeatureSpec.default(options.trunk)
         measured = self.measured().part(spec)
         weights = {"shrinkage": options.shrinkage, "wear": options.wear, "source_weight": options.sources}
-        discriminant = fit_head(measured, **weights)
+        chosen = self.chosen(spec)
+        fitted = Fitted.fit(measured, chosen, **weights)
         head = LinearHead(
             spec=spec, landmarks=recipe.landmarks, side=SIDE,
-            slope=torch.from_numpy(discriminant.slope), origin=torch.from_numpy(discriminant.origin),
+            slope=torch.from_numpy(fitted.head.slope), origin=torch.from_numpy(fitted.head.origin),
         )  # fmt: skip
-        distance, chosen = fit_distance(measured), self.chosen(spec)
         return FeatureDetector(
             name=DISCRIMINANT, head=head, preprocessing=recipe.preprocessing,
             metadata=self._metadata() | self._left_out(measured, chosen, weights),
-            distance=distance, spread=fit_spread(discriminant, distance, spec, chosen),
-            device=torch.device(self.config.device),
+            distance=fitted.distance, spread=fitted.spread, device=torch.device(self.config.device),
         )  # fmt: skip
 
     def _metadata(self) -> dict[str, Any]:
@@ -120,7 +117,7 @@ class FitSteps:
     def chosen(self, spec: FeatureSpec) -> HeldOut:
         """The features, columns of `spec`, of the reals that the spread of scores is fitted to, by source.
 
-        None where there is no distance for it to depend on.
+        Empty where there is no distance for it to depend on.
         """
         known = spec.of_distance
         if known.start == known.stop:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,22 +87,52 @@ def without(measured: Measured, source: str, of_pairs: NDArray[Any]) -> Measured
     )  # fmt: skip
 
 
-def fit_spread(
-    head: Discriminant, distance: FeatureDistance | None, spec: FeatureSpec, chosen: HeldOut
-) -> ScoreSpread | None:
-    """How scores spread by distance, every source of the same weight; None without a distance, or of too few faces.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """What a detector is but for its backbone and calibration: its head, and how scores spread by distance.
 
-    Args:
-        head: whose scores.
-        distance: of faces from those that the head was fitted to.
-        spec: of the columns of `chosen`.
-        chosen: real faces that nothing else was fitted to, by source.
+    Attributes:
+        head: of the columns of `spec`.
+        spec: see there.
+        distance: of faces from those that the head was fitted to; None without tokens.
+        spread: of the scores at a distance; None without a distance, or of too few faces: scores stay as they are.
     """
-    if distance is None or sum(map(len, chosen.values())) < FEWEST:
-        return None
-    features = np.concatenate([*chosen.values()])
-    weights = source_weights(np.repeat([*chosen], [len(each) for each in chosen.values()]))
-    return ScoreSpread.fit(_linear(head, features), _distances(distance, spec, features), weights)
+
+    head: Discriminant
+    spec: FeatureSpec
+    distance: FeatureDistance | None
+    spread: ScoreSpread | None
+
+    @staticmethod
+    def fit(measured: Measured, chosen: HeldOut, **weights: float) -> Fitted:
+        """Fit all of it.
+
+        Args:
+            measured: what the head and the distance are fitted to.
+            chosen: other real faces, by source, to which the spread is fitted; empty for none.
+            **weights: of `fit_head`.
+        """
+        head, distance = fit_head(measured, **weights), fit_distance(measured)
+        plain = Fitted(head=head, spec=measured.spec, distance=distance, spread=None)
+        if distance is None or sum(map(len, chosen.values())) < FEWEST:
+            return plain
+        features = np.concatenate([*chosen.values()])
+        shares = source_weights(np.repeat([*chosen], [len(each) for each in chosen.values()]))
+        spread = ScoreSpread.fit(plain(features), plain.distances(features), shares)
+        return replace(plain, spread=spread)
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The scores of faces by their features `[n, D]`."""
+        scores = np.asarray((features.astype(np.float64) - self.head.origin) @ self.head.slope)
+        if self.spread is None:
+            return scores
+        return np.asarray(scores / self.spread(torch.from_numpy(self.distances(features))).numpy())
+
+    def distances(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far faces lie from those learned from, by their features `[n, D]`; 0 without a distance."""
+        if self.distance is None:
+            return np.zeros(len(features), dtype=np.float32)
+        return np.asarray(self.distance(torch.from_numpy(features[:, self.spec.of_distance])).numpy())
 
 
 def left_out(
@@ -134,7 +164,9 @@ def left_out(
     for name, reals in known.items() if len(known) > 1 else ():
         part = without(measured, name, of_pairs)
         if len(part.differences) and len(part.reals) > 1:
-            score = fit_scorer(part, {of: each for of, each in (chosen or {}).items() if of != name}, weights)
+            score = Fitted.fit(
+                part, {of: each for of, each in (chosen or {}).items() if of != name}, **weights
+            )
             others = {other: score(each) for other, each in known.items() if other != name}
             flags = score(reals) > threshold(others, alone)
             low, high = share_interval(int(flags.sum()), len(flags))
@@ -144,42 +176,10 @@ def left_out(
     return found
 
 
-def fit_scorer(
-    part: Measured, chosen: HeldOut, weights: Mapping[str, float]
-) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """What a detector makes of features `[n, D]`: its head fitted to `part`, its spread to `chosen`.
-
-    Without `chosen` there is no spread. `weights` are those of `fit_head`.
-    """
-    head = fit_head(part, **weights)
-    distance = fit_distance(part) if chosen else None
-    spread = fit_spread(head, distance, part.spec, chosen)
-    if distance is None or spread is None:
-        return lambda features: _linear(head, features)
-    return lambda features: (
-        _linear(head, features) / spread(torch.from_numpy(_distances(distance, part.spec, features))).numpy()
-    )
-
-
-def _linear(head: Discriminant, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.asarray((features.astype(np.float64) - head.origin) @ head.slope)
-
-
-def _distances(
-    distance: FeatureDistance, spec: FeatureSpec, features: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    return np.asarray(distance(torch.from_numpy(features[:, spec.of_distance])).numpy())
-
-
 def threshold(sources: Mapping[str, NDArray[np.float64]], own_place: Collection[str]) -> float:
     """The threshold for `RATE` of scores by source: the promise holds in all together, and in each of `own_place`."""
     everybody = np.concatenate([*sources.values()])
     several = {name: np.sort(values) for name, values in sources.items() if name in own_place}
-    known = Calibration.of(
-        everybody,
-        score="",
-        clusters=len(everybody),
-        cluster="face",
-        sources=several if len(sources) > 1 else {},
-    )
+    several = several if len(sources) > 1 else {}
+    known = Calibration.of(everybody, score="", clusters=len(everybody), cluster="face", sources=several)
     return known.threshold(RATE)

@@ -19,7 +19,7 @@ from torch import Tensor
 from verovolto.core.errors import InputError
 
 FEWEST = 39
-"""Real faces that a spread is fitted to, at least."""
+"""Real faces that a spread is fitted to, at least: of fewer, a few odd ones decide how fast it grows."""
 
 _FAR = 0.99  # of the faces fitted to: what lies farther is taken to spread as these do
 _LEAST = 1e-6  # a squared score is this at least: a gamma distribution knows no 0
