@@ -35,9 +35,7 @@ from verovolto.data.face_batch import FaceBatch, Preprocessing
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
-from verovolto.detectors.region_discriminant.features import FeatureSpec
-from verovolto.detectors.region_discriminant.fisher import fisher
-from verovolto.detectors.region_discriminant.fit import (
+from verovolto.detectors.region_discriminant.extraction import (
     SIDE,
     OfCorrupted,
     OfPairs,
@@ -45,6 +43,8 @@ from verovolto.detectors.region_discriminant.fit import (
     Recipe,
     corrupted_face,
 )
+from verovolto.detectors.region_discriminant.features import FeatureSpec
+from verovolto.detectors.region_discriminant.fisher import fisher
 from verovolto.evaluation.paired import compare_scores
 from verovolto.faces.detection.registry import open_detector
 from verovolto.faces.landmarks import crop_landmarks

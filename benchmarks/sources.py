@@ -36,8 +36,9 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import video_keys
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
+from verovolto.detectors.region_discriminant.extraction import OfReals
 from verovolto.detectors.region_discriminant.features import FeatureSpec
-from verovolto.detectors.region_discriminant.fit import FitSteps, OfReals
+from verovolto.detectors.region_discriminant.fit import FitSteps
 from verovolto.detectors.region_discriminant.linear_head import Measured, fit_head, left_out, without
 from verovolto.detectors.registry import TrainConfig
 from verovolto.evaluation.false_alarms import false_alarm_rates, text

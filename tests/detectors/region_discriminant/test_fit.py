@@ -18,8 +18,8 @@ from verovolto.core.workdir import CHUNK, compute_chunks
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.detectors import calibrate
+from verovolto.detectors.region_discriminant import extraction, linear_head
 from verovolto.detectors.region_discriminant import fit as discriminant
-from verovolto.detectors.region_discriminant import linear_head
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.registry import TrainConfig
@@ -94,7 +94,7 @@ def test_stopped_at_any_step_it_ends_the_same(
 ) -> None:
     whole = Detector.load(train(config(small, tmp_path / "whole", forgeries=70)))
     assert isinstance(whole, FeatureDetector)
-    real = discriminant.pair
+    real = extraction.pair
     for stop in (3, 66):  # within the first block, and within the second
 
         def stopped(face_pool: Any, number: int, *, seed: int, stop: int = stop) -> Any:
@@ -102,10 +102,10 @@ def test_stopped_at_any_step_it_ends_the_same(
                 raise KeyboardInterrupt
             return real(face_pool, number, seed=seed)
 
-        monkeypatch.setattr(discriminant, "pair", stopped)
+        monkeypatch.setattr(extraction, "pair", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(config(small, tmp_path / "run", forgeries=70))
-    monkeypatch.setattr(discriminant, "pair", real)
+    monkeypatch.setattr(extraction, "pair", real)
     again = Detector.load(train(config(small, tmp_path / "run", forgeries=70)))
     assert isinstance(again, FeatureDetector)
     torch.testing.assert_close(again.head.slope, whole.head.slope, rtol=0, atol=0)
