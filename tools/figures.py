@@ -34,6 +34,7 @@ DETECTORS = {
     "lite0": "`lite0`: EfficientNet-Lite0, one source",
 }  # fmt: skip
 IN_CARDS = {"default": "the default one", "free": "`free`", "lite0": "`lite0`, the former default"}
+JUDGED = ("", "AUROC", "pairwise accuracy", "reals flagged, at 5 % asked for", "fakes missed there")
 Figure = Mapping[str, Any]
 
 
@@ -142,17 +143,27 @@ def card(*names: str) -> str:
 
 def judged(*names: str) -> str:
     """How good each is, one a row, on the same faces."""
-    head = ("", "AUROC", "pairwise accuracy", "reals flagged, at 5 % asked for", "fakes missed there")
-    return table(
-        head,
-        *(
-            (
-                DETECTORS.get(name, f"`{name}`"),
-                *(shown(name, key) for key in ("auroc", "pairs", "flagged", "missed")),
-            )
-            for name in names
-        ),
+    return table(JUDGED, *map(_judged, names))
+
+
+def peers(*names: str) -> str:
+    """As `judged`, where not all were judged on the same number of faces."""
+    faces = ["{real} + {fake}".format(**read(name)["faces"]) for name in names]
+    rows = [(first, of, *rest) for of, (first, *rest) in zip(faces, map(_judged, names), strict=True)]
+    return table((JUDGED[0], "reals + fakes", *JUDGED[1:]), *rows)
+
+
+def _judged(name: str) -> tuple[str, ...]:
+    return (
+        DETECTORS.get(name, f"`{name}`"),
+        *(shown(name, key) for key in ("auroc", "pairs", "flagged", "missed")),
     )
+
+
+def trivial_range(name: str) -> str:
+    """`0.362 to 0.491`: of the trivial statistics beside a result."""
+    values = [each["auroc"]["value"] for each in read(name)["trivial"].values()]
+    return f"{min(values):.3f} to {max(values):.3f}"
 
 
 def auroc_range(*names: str) -> str:
@@ -202,7 +213,8 @@ def trivial(name: str) -> str:
 
 TABLES: dict[str, Callable[..., str]] = {
     "headline": headline, "card": card, "judged": judged, "elsewhere": elsewhere, "left-out": left_out,
-    "left-out-range": left_out_range, "trivial": trivial, "auroc-range": auroc_range,
+    "left-out-range": left_out_range, "trivial": trivial, "trivial-range": trivial_range,
+    "auroc-range": auroc_range, "peers": peers,
 }  # fmt: skip
 
 
