@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from verovolto.core.errors import DataError, InputError
-from verovolto.core.workdir import Steps, claim, compute_chunks, compute_once, record_or_verify
+from verovolto.core.workdir import Steps, claim, compute_chunks, compute_once, lock, record_or_verify
 
 
 def test_settings_are_recorded_once_and_verified_afterwards(tmp_path: Path) -> None:
@@ -35,6 +37,18 @@ def test_a_folder_is_claimed_gone_on_with_and_begun_anew(tmp_path: Path) -> None
         claim(out, "run.json", {"seed": 2}, what="a run")
     claim(out, "run.json", {"seed": 2}, what="a run", clear=lambda: cleared.append(out))
     assert cleared == [out] and json.loads((out / "run.json").read_text()) == {"seed": 2}
+
+
+def test_a_folder_is_one_process_s_until_it_ends_or_gives_it_free(tmp_path: Path) -> None:
+    said = {"refused": "somebody works here", "hint": "wait"}
+    with lock(tmp_path, **said), pytest.raises(InputError, match=r"somebody works here \(wait\)"):
+        lock(tmp_path, **said)
+    killed = (
+        "import os, pathlib, sys; from verovolto.core.workdir import lock;"
+        "held = lock(pathlib.Path(sys.argv[1]), refused='', hint=''); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False).returncode == 9
+    lock(tmp_path, **said).close()
 
 
 def test_a_folder_of_other_things_is_refused_and_nothing_of_it_cleared(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from verovolto.commands.demo import demo
 from verovolto.core.errors import InputError, WeightsError
+from verovolto.core.workdir import lock
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.data.splits import check_disjoint, halve
@@ -246,6 +247,18 @@ def test_other_settings_are_refused_and_force_clears_only_its_own(tmp_path: Path
     demo_module._begin(tmp_path / "demo", seed=1, force=True)
     assert not (tmp_path / "demo" / "run").exists() and mine.read_text() == "mine"
     assert json.loads((tmp_path / "demo" / "demo.json").read_text())["seed"] == 1
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_demonstration_is_not_disturbed_by_another_in_its_folder(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    demo_module._begin(out, seed=0, force=False)
+    (out / "run").mkdir()
+    with lock(out, refused="", hint=""):
+        for force in (False, True):
+            with pytest.raises(InputError, match=r"another demonstration is at work .*\(wait until it has"):
+                run_demo(out, epochs=1, seed=0, force=force)
+    assert {each.name for each in out.iterdir()} == {"demo.json", "lock", "run"}
 
 
 @pytest.fixture

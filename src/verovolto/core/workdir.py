@@ -1,4 +1,4 @@
-"""Work that is kept and continued: folders that belong to one piece of work, steps done once, arrays in chunks.
+"""Work that is kept and continued: folders of one piece of work and of one process, steps done once, arrays in chunks.
 
 Whatever was killed is started again by the same command. A folder states the settings it was begun with and refuses
 others; each step leaves its result in a file that appears whole, and is not done again where that file is.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,14 @@ from verovolto.core.errors import DataError, InputError
 from verovolto.core.files import atomic_path, check_out, read_json_object, write_json
 from verovolto.core.parallel import run_jobs
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 CHUNK = 64
 """Rows of an array that are computed and kept together."""
-RESULT = "result.json"
+LOCK, RESULT = "lock", "result.json"
 
 Value = TypeVar("Value")
 Kept = TypeVar("Kept", np.float16, np.float32, np.uint8)
@@ -104,6 +110,33 @@ def claim(
         hint="give the same flags, another --out, or --force to begin anew",
         values=True,
     )
+
+
+def lock(folder: Path, *, refused: str, hint: str) -> IO[bytes]:
+    """Keep other processes out of a folder until what is returned is closed, or the process ends, however it does.
+
+    Args:
+        folder: that is there; the file `lock` in it stays.
+        refused: what to say where another process has the lock.
+        hint: what to do then.
+
+    Raises:
+        InputError: another process has it.
+    """
+    handle = (folder / LOCK).open("wb")
+    try:
+        _lock(handle)
+    except OSError as error:
+        handle.close()
+        raise InputError(refused, hint=hint) from error
+    return handle
+
+
+def _lock(handle: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def compute_once(

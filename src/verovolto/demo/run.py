@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import av
 import torch
@@ -18,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 from verovolto import __version__
 from verovolto.core.errors import CalibrationError, WeightsError
 from verovolto.core.files import write_text
-from verovolto.core.workdir import claim
+from verovolto.core.workdir import claim, lock
 from verovolto.data.crop_rule import TIGHT
 from verovolto.data.faceset import FaceSet
 from verovolto.demo.faces import (
@@ -70,10 +71,16 @@ def run_demo(out: Path, *, epochs: int, seed: int, force: bool = False) -> Path:
         The page of the scan by the detector that comes along, else by the one that was trained.
 
     Raises:
-        InputError: When the photographs are not installed, or `out` holds something else.
+        InputError: When the photographs are not installed, `out` holds something else, or another demonstration is at
+            work there.
     """
     photos = orl_photos()
     _begin(out, seed, force)
+    with _alone(out):
+        return _run(out, photos, epochs, seed)
+
+
+def _run(out: Path, photos: Sequence[Photo], epochs: int, seed: int) -> Path:
     found = find_faces(photos, MTCNNDetector(), out / LANDMARKS)
     faces = build_set(photos, found, out / FACES, rule=TIGHT, seed=seed)
     print(f"faces: {len(found)} of {len(photos)} photographs show one, the set lies in {faces}")
@@ -107,11 +114,21 @@ def _begin(out: Path, seed: int, force: bool) -> None:
     """
 
     def clear() -> None:
-        for name in (FACES, f".{FACES}.part", RUN, RESULT, EXAMPLES, f".{EXAMPLES}.part", SCANS):
-            shutil.rmtree(out / name, ignore_errors=True)
+        with _alone(out):
+            for name in (FACES, f".{FACES}.part", RUN, RESULT, EXAMPLES, f".{EXAMPLES}.part", SCANS):
+                shutil.rmtree(out / name, ignore_errors=True)
 
     settings = {"version": __version__, "seed": seed}
     claim(out, SETTINGS, settings, what="a demonstration", clear=clear if force else None)
+
+
+def _alone(out: Path) -> IO[bytes]:
+    """The folder's lock: of two demonstrations at once each would write over what the other is at."""
+    return lock(
+        out,
+        refused=f"another demonstration is at work in {out}",
+        hint="wait until it has ended, or give another --out",
+    )
 
 
 SCANS = "scan"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
@@ -10,11 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import IO
 
-from verovolto.core.errors import InputError
 from verovolto.core.parallel import one_thread_each
+from verovolto.core.workdir import lock
 from verovolto.scanning.request import ScanRequest
 from verovolto.service.jobs import TRIES, Job, Jobs, State, expired
 from verovolto.service.metrics import Metrics
@@ -258,7 +256,7 @@ class Service:
     jobs: Jobs
     runner: Runner
     metrics: Metrics
-    lock: IO[str]
+    lock: IO[bytes]
     arriving: int = 0
     stopping: bool = False
 
@@ -271,7 +269,10 @@ class Service:
             DetectorError: a detector is not there or damaged.
         """
         settings.folder.mkdir(parents=True, exist_ok=True)
-        detectors, lock = open_detectors(settings), _lock(settings.folder)
+        detectors = open_detectors(settings)
+        held = lock(
+            settings.folder, refused=f"another service uses {settings.folder}", hint="give another --folder"
+        )
         uploads = Uploads(settings.folder / "uploads", most=settings.max_upload_bytes)
         jobs = Jobs(settings.folder / "scans", limit=settings.queue)
         metrics = Metrics(jobs)
@@ -282,7 +283,7 @@ class Service:
             jobs=jobs,
             runner=Runner(settings, jobs, uploads, metrics),
             metrics=metrics,
-            lock=lock,
+            lock=held,
         )
 
     def close(self) -> None:
@@ -290,14 +291,3 @@ class Service:
         self.stopping = True
         self.runner.stop()
         self.lock.close()
-
-
-def _lock(folder: Path) -> IO[str]:
-    """A lock that the system gives free when the process ends, however it does."""
-    handle = (folder / "lock").open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        raise InputError(f"another service uses {folder}", hint="give another --folder") from error
-    return handle
