@@ -11,6 +11,8 @@ from types import ModuleType
 import pytest
 
 from tests.test_architecture import LEVELS
+from verovolto import Detector
+from verovolto.data.crop_rule import CropRule, read_rule, shows
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,6 +52,15 @@ def test_every_room_is_described_below_those_that_it_may_import() -> None:
 )
 def test_examples_run(page: Path) -> None:
     assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+@pytest.mark.parametrize("page", ["quickstart", "train"])
+def test_the_default_detector_can_judge_the_faces_that_a_page_cuts(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    cut = re.findall(r"^verovolto prepare .* --crop (\w+)", text, re.MULTILINE)
+    asked = Detector.default().crop_rule
+    assert cut and asked is not None
+    assert all(shows(read_rule(rule), CropRule.from_dict(asked)) for rule in cut)
 
 
 @pytest.mark.parametrize(
