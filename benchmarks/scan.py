@@ -114,9 +114,13 @@ class TimedDetector:
         self._detector, self._stages = context.face_detector, stages
         self.name, self.confidence = self._detector.name, self._detector.confidence
 
-    def detect(self, image: Tensor) -> list[Face]:
+    def detect(self, image: Tensor, **asked: float) -> list[Face]:
         with self._stages.stage("detect"):
-            return self._detector.detect(image)
+            return self._detector.detect(image, **asked)
+
+    def at_working_size(self, image: Tensor) -> tuple[Tensor, float]:
+        with self._stages.stage("detect"):
+            return self._detector.at_working_size(image)
 
 
 class Staged(NamedTuple):

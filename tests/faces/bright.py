@@ -49,6 +49,9 @@ class BrightSquares:
             faces.append(Face(box=box, score=score, landmarks=torch.zeros(5, 2)))
         return best_first(faces)
 
+    def at_working_size(self, image: Tensor) -> tuple[Tensor, float]:
+        return image, 1.0
+
     def _die(self) -> None:
         if self.once is not None:
             if not self.once.exists():

@@ -46,9 +46,14 @@ class Cascade:
     scores: dict[int, float] = field(default_factory=lambda: {0: 0.999, 2: 0.95})
     calls: int = 0
     turn_landmarks: bool = False
+    smallest: list[float] = field(default_factory=list)
 
-    def detect(self, image: Tensor) -> list[Face]:
+    def at_working_size(self, image: Tensor) -> tuple[Tensor, float]:
+        return image, 1.0
+
+    def detect(self, image: Tensor, *, smallest: float = 0.0) -> list[Face]:
         self.calls += 1
+        self.smallest.append(smallest)
         rows, columns = (image[0] >= SKIN).nonzero().T
         bright_rows, bright_columns = (image[0] == FOREHEAD).nonzero().T
         if not len(rows):
@@ -100,6 +105,33 @@ def test_landmarks_that_lie_with_the_face_decide() -> None:
         assert (found.turn, found.score) == (-turn % 4, 0.7)
 
 
+def test_in_doubt_the_turns_are_looked_at_for_faces_that_are_not_much_smaller() -> None:
+    """Half of the box of 50 pixels; for whatever there is where no face is sure, and where a turn is known."""
+    doubtful, lying = Cascade(), Cascade(scores={0: 0.996})
+    UprightFaces(doubtful).detect(scene())
+    assert doubtful.smallest == [0.0, 25.0, 25.0, 25.0]
+    upright = UprightFaces(lying)
+    for at in range(2):
+        upright.detect(scene(1), float(at))
+    assert lying.smallest == [0.0] * 6
+
+
+class Halving(Cascade):
+    """Looks at a picture of more than 120 x 160 pixels at half its size."""
+
+    def at_working_size(self, image: Tensor) -> tuple[Tensor, float]:
+        return (image[:, ::2, ::2], 0.5) if max(image.shape) > 160 else (image, 1.0)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_faces_have_the_pixels_of_the_picture_and_not_of_the_size_it_is_looked_at(turn: int) -> None:
+    [small] = UprightFaces(Cascade(scores={0: 0.99999})).detect(scene(turn))
+    large = scene(turn).repeat_interleave(2, 1).repeat_interleave(2, 2)
+    [found] = UprightFaces(Halving(scores={0: 0.99999})).detect(large)
+    assert (found.box, found.turn) == (tuple(2 * edge for edge in small.box), small.turn)
+    assert torch.equal(found.landmarks, 2 * small.landmarks)
+
+
 def test_a_face_that_might_stand_either_way_is_not_judged() -> None:
     [found] = UprightFaces(Cascade(scores={0: 0.99, 2: 0.985})).detect(scene())
     assert found.turn is None and FaceFilter(side=0, sharpness=0).reasons(found) == (TURNED,)
@@ -111,7 +143,7 @@ def test_a_face_that_leans_is_judged_as_it_is_or_not_at_all(
     degrees: float, turn: int | None, name: str
 ) -> None:
     class Leaning(Cascade):
-        def detect(self, image: Tensor) -> list[Face]:
+        def detect(self, image: Tensor, *, smallest: float = 0.0) -> list[Face]:
             self.calls += 1
             return [face(degrees, score=0.99999)] if self.calls == 1 else []
 

@@ -39,12 +39,12 @@ class Remembering(MTCNNDetector):
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[bytes, list[Face]] = {}
+        self._known: dict[tuple[bytes, float], list[Face]] = {}
 
-    def detect(self, image: Tensor) -> list[Face]:
-        key = hashlib.sha256(image.contiguous().numpy().tobytes()).digest()
+    def detect(self, image: Tensor, *, smallest: float = 0.0) -> list[Face]:
+        key = hashlib.sha256(image.contiguous().numpy().tobytes()).digest(), smallest
         if key not in self._known:
-            self._known[key] = super().detect(image)
+            self._known[key] = super().detect(image, smallest=smallest)
         return self._known[key]
 
 

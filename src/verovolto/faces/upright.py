@@ -46,20 +46,26 @@ photographs none leans further."""
 HOLD_S = 5.0
 """Seconds for which a face that was found to stand one way up is believed to stand so, where it stays in its place."""
 
+_RIVAL = 0.5
+"""Of a doubtful face's side: no smaller face is looked for in the turns. A rival for its place is about as large, and
+most of a face detector's pyramid is for smaller ones."""
+
 _SAME_PLACE = 1 / 3
 """Of a box's larger side: detections whose centres are nearer than this are of the same face."""
 
 
-def detect_faces(detector: FaceDetector, image: UInt8[Tensor, "3 h w"]) -> list[Face]:
+def detect_faces(detector: FaceDetector, image: UInt8[Tensor, "3 h w"], smallest: float = 0.0) -> list[Face]:
     """All faces of an RGB image, best first; of a very long one those of its tiles, each once.
 
     Tiles are two short sides long and overlap by one, so that every face lies whole in one of them: the one in whose
-    middle its centre lies.
+    middle its centre lies. Faces whose side is below `smallest` pixels need not be found.
     """
+    # Left out where it says nothing: of a detector without an entry in `CERTAINTIES` it is never asked.
+    least = {"smallest": smallest} if smallest else {}
+    if not _is_long(image):
+        return detector.detect(image, **least)
     height, width = int(image.shape[1]), int(image.shape[2])
     long, short = max(height, width), min(height, width)
-    if long <= _LONG_SIDE or long <= ASPECT * short:
-        return detector.detect(image)
     step = max(short, _LEAST, -(-long // _MOST))
     faces: list[Face] = []
     starts = [*range(0, max(long - 2 * step, 0), step), max(long - 2 * step, 0)]
@@ -67,7 +73,7 @@ def detect_faces(detector: FaceDetector, image: UInt8[Tensor, "3 h w"]) -> list[
         tile = image.narrow(1 if height > width else 2, start, min(2 * step, long - start)).contiguous()
         low = -1.0 if i == 0 else (starts[i - 1] + start) / 2 + step - _SLACK * step
         high = long + 1.0 if i + 1 == len(starts) else (start + starts[i + 1]) / 2 + step + _SLACK * step
-        for face in detector.detect(tile):
+        for face in detector.detect(tile, **least):
             x0, y0, x1, y1 = face.box
             dx, dy = (0, start) if height > width else (start, 0)
             moved = replace(
@@ -78,6 +84,12 @@ def detect_faces(detector: FaceDetector, image: UInt8[Tensor, "3 h w"]) -> list[
             if low <= moved.centre[1 if height > width else 0] <= high:
                 faces.append(moved)
     return best_first(distinct(faces), confidence=detector.confidence)
+
+
+def _is_long(image: Tensor) -> bool:
+    """Whether a picture is looked at in tiles."""
+    short, long = sorted(image.shape[1:])
+    return long > _LONG_SIDE and long > ASPECT * short
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:
@@ -153,15 +165,22 @@ class UprightFaces:
             image: uint8 `[3, H, W]`, the next frame.
             time_s: of the frame in its video, seconds; None where there is none, and nothing is remembered then.
         """
-        faces = [replace(face, turn=_believed(face)) for face in detect_faces(self._detector, image)]
         if self._certainty is None:
-            return faces
+            return [replace(face, turn=_believed(face)) for face in detect_faces(self._detector, image)]
+        # Resized once for all turns; of long pictures the tiles are resized, each by itself.
+        small, scale = (image, 1.0) if _is_long(image) else self._detector.at_working_size(image)
+        faces = self._detect(small, time_s)
+        return [face.before_resizing(scale) for face in faces]
+
+    def _detect(self, image: Tensor, time_s: float | None) -> list[Face]:
+        faces = [replace(face, turn=_believed(face)) for face in detect_faces(self._detector, image)]
         now = math.inf if time_s is None else time_s
         self._settled = [each for each in self._settled if now - each.time_s <= HOLD_S]
         turns = self._turns(faces, now)
         if not turns:
             return faces
-        rivals = [face for turn in turns for face in self._detect_turned(image, turn)]
+        smallest = _RIVAL * min(self._least_side(faces), *image.shape[1:])
+        rivals = [face for turn in turns for face in self._detect_turned(image, turn, smallest)]
         found = self._resolved(faces, rivals)
         self._settled = [replace(each, face=self._moved(each.face, found)) for each in self._settled]
         if len(turns) == 3 and time_s is not None:
@@ -175,21 +194,33 @@ class UprightFaces:
         here = [f for f in found if f.turn == before.turn and self._sure(f) and _same_place(before, f)]
         return here[0] if here else before
 
+    def _doubtful(self, faces: Sequence[Face]) -> list[Face]:
+        """The faces that might stand another way up."""
+        return [f for f in faces if self._sure(f) and not self._beyond_doubt(f) and not self._known(f)]
+
     def _turns(self, faces: Sequence[Face], now: float) -> tuple[int, ...]:
         """The turns in which the image has to be looked at besides the one that it has."""
-        sure = [face for face in faces if self._sure(face)]
-        doubtful = [face for face in sure if not self._beyond_doubt(face) and not self._known(face)]
-        if doubtful or (not sure and now - self._searched_s > HOLD_S):
+        nobody = not any(map(self._sure, faces))
+        if self._doubtful(faces) or (nobody and now - self._searched_s > HOLD_S):
             return (1, 2, 3)
         return tuple(sorted({each.face.turn for each in self._settled if each.face.turn}))
+
+    def _least_side(self, faces: Sequence[Face]) -> float:
+        """That of the smallest face that the turns are looked at for, pixels; 0 where it may be any."""
+        doubtful = self._doubtful(faces)
+        if not doubtful:
+            return 0.0
+        turned = [each.face for each in self._settled if each.face.turn]
+        return min(min(face.width, face.height) for face in (*doubtful, *turned))
 
     def _known(self, face: Face) -> bool:
         return any(_same_place(face, each.face) for each in self._settled)
 
-    def _detect_turned(self, image: Tensor, turn: int) -> list[Face]:
+    def _detect_turned(self, image: Tensor, turn: int, smallest: float) -> list[Face]:
         shown = quarter_turned(image, turn)
         size = int(shown.shape[1]), int(shown.shape[2])
-        found = [replace(face.turned(-turn, size), turn=turn) for face in detect_faces(self._detector, shown)]
+        seen = detect_faces(self._detector, shown, smallest)
+        found = [replace(face.turned(-turn, size), turn=turn) for face in seen]
         return [face for face in found if abs(roll(face)) <= LEVEL]
 
     def _resolved(self, faces: Sequence[Face], rivals: Sequence[Face]) -> list[Face]:

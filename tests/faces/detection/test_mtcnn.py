@@ -160,11 +160,28 @@ def test_frames_do_not_depend_on_their_neighbours(cascade: Cascade, scenes: list
 
 
 def test_a_larger_smallest_face_leaves_the_large_ones_as_they_are(
-    cascade: Cascade, scenes: list[Tensor]
+    detector: MTCNNDetector, scenes: list[Tensor]
 ) -> None:
     """Whole steps of the pyramid are left out, so that those that remain are the same."""
-    [all_of_them], [large] = cascade(scenes[1][None], 20), cascade(scenes[1][None], 20 / 0.709**2)
-    np.testing.assert_allclose(large.boxes, all_of_them.boxes, atol=0.5)
+    faces = 0
+    for image in scenes:
+        everything = detector.detect(image)
+        faces += len(everything)
+        for face in everything:
+            again = detector.detect(image, smallest=0.5 * min(face.width, face.height))
+            assert any((one.box, one.score) == (face.box, face.score) for one in again)
+    assert faces >= 6
+
+
+def test_a_picture_at_working_size_is_taken_as_it_is(detector: MTCNNDetector, scenes: list[Tensor]) -> None:
+    """Turned before or after, it is the same but for rounding: it is resized once for all turns."""
+    image = scenes[0].repeat_interleave(3, 1).repeat_interleave(3, 2)
+    small, scale = detector.at_working_size(image)
+    assert scale < 1 and detector.at_working_size(small)[1] == 1.0
+    turned = detector.at_working_size(image.rot90(1, (1, 2)))[0]
+    assert (turned.int() - small.rot90(1, (1, 2)).int()).abs().max() <= 1
+    found = [face.before_resizing(scale) for face in detector.detect(small)]
+    assert [(face.box, face.score) for face in found] == [(f.box, f.score) for f in detector.detect(image)]
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(2, 2), (3, 2)]), st.integers(0, 2**16))
@@ -193,6 +210,12 @@ def test_boxes_outside_the_image_are_left_out() -> None:
     sums = SumTable(torch.zeros(1, 3, 20, 30, dtype=torch.uint8))
     boxes = torch.tensor([[5.0, 5, 12, 12], [40, 5, 50, 15], [-20, -20, -5, -5], [25, 15, 60, 60]])
     assert sums.inside(boxes).tolist() == [0, 3]
+
+
+def test_levels_for_smaller_faces_are_left_out() -> None:
+    whole = pyramid(300, 200, 20)
+    assert pyramid(300, 200, 0) == whole and pyramid(300, 200, 60) == [s for s in whole if 60 * s <= 12]
+    assert pyramid(300, 200, 1000) == whole[-1:]
 
 
 def test_the_pyramid_ends_where_the_image_is_as_small_as_a_face() -> None:

@@ -75,6 +75,13 @@ class Face:
             height, width = width, height
         return replace(self, box=(x0, y0, x1, y1), landmarks=points)
 
+    def before_resizing(self, scale: float) -> Face:
+        """The face in the pixels of the image that was resized by `scale`."""
+        x0, y0, x1, y1 = self.box
+        return replace(
+            self, box=(x0 / scale, y0 / scale, x1 / scale, y1 / scale), landmarks=self.landmarks / scale
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The face as JSON values (`box`, `score`, `landmarks`); `from_dict` gives it back, standing upright."""
         points = [[float(x), float(y)] for x, y in self.landmarks.tolist()]
@@ -111,8 +118,15 @@ class FaceDetector(Protocol):
         """Score, in [0, 1], from which on a detection counts as a face: each detector has a scale of its own."""
         ...
 
-    def detect(self, image: UInt8[Tensor, "3 h w"]) -> list[Face]:
-        """All faces of an RGB image, in the order of `best_first`; an empty list when there is none."""
+    def detect(self, image: UInt8[Tensor, "3 h w"], *, smallest: float = 0.0) -> list[Face]:
+        """All faces of an RGB image, in the order of `best_first`; an empty list when there is none.
+
+        Those whose side is below `smallest` pixels need not be found, where that is cheaper.
+        """
+        ...
+
+    def at_working_size(self, image: UInt8[Tensor, "3 h w"]) -> tuple[UInt8[Tensor, "3 H W"], float]:
+        """The image at the size at which faces are looked for in it, and the factor by which it was resized."""
         ...
 
 

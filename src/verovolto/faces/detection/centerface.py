@@ -206,11 +206,18 @@ class CenterFaceDetector:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_network": None}
 
-    def detect(self, image: UInt8[Tensor, "3 h w"]) -> list[Face]:
+    def at_working_size(self, image: UInt8[Tensor, "3 h w"]) -> tuple[UInt8[Tensor, "3 H W"], float]:
+        """The image with a long side of at most `long_side` pixels, and a short one of `short_side` where that fits."""
+        check_image(image)
+        scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
+        return resized(image, scale), scale
+
+    def detect(self, image: UInt8[Tensor, "3 h w"], *, smallest: float = 0.0) -> list[Face]:
         """Find all faces of an RGB image.
 
         Args:
             image: uint8 `[3, H, W]`, upright.
+            smallest: without effect: faces of all sizes are found at once.
 
         Returns:
             Faces in pixels of `image`, best first (see `base.best_first`); empty when there is none.
@@ -218,10 +225,9 @@ class CenterFaceDetector:
         Raises:
             InputError: the image is not uint8 `[3, H, W]`, or has no pixels; or the weights are not installed.
         """
-        check_image(image)
-        scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
+        image, scale = self.at_working_size(image)
         with one_thread(), torch.inference_mode():
-            candidates = decode(*self._run(letterbox(resized(image, scale))))
+            candidates = decode(*self._run(letterbox(image)))
             keep = nms(candidates.boxes, candidates.scores, OVERLAP)
             boxes, scores = candidates.boxes[keep] / scale, candidates.scores[keep]
             points = candidates.landmarks[keep] / scale

@@ -105,7 +105,7 @@ class Cascade:
             {name: _last(value) for name, value in state.items()} for state in states or load_states()
         )
 
-    def __call__(self, images: UInt8[Tensor, "b 3 h w"], smallest: float) -> list[Found]:
+    def __call__(self, images: UInt8[Tensor, "b 3 h w"], smallest: float = SMALLEST_FACE) -> list[Found]:
         """The faces of images of one size.
 
         Args:
@@ -267,14 +267,18 @@ def _bins(start: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def pyramid(height: int, width: int, smallest: float) -> list[float]:
-    """Scales at which faces of `smallest` pixels and more fill the twelve pixels of P-Net, the finest first."""
-    scale = _CELL / smallest
+    """Scales at which faces of `smallest` pixels and more fill the twelve pixels of P-Net, the finest first.
+
+    They are steps of one ladder, from `SMALLEST_FACE` on: a larger face is seen on the same levels, whatever `smallest`
+    is. The coarsest is always among them.
+    """
+    scale = _CELL / SMALLEST_FACE
     short = min(height, width) * scale
     scales = []
     while short >= _CELL:
         scales.append(scale)
         scale, short = scale * FACTOR, short * FACTOR
-    return scales
+    return [scale for scale in scales if scale * smallest <= _CELL] or scales[-1:]
 
 
 def largest(x: Float[Tensor, "b c h w"], window: int, stride: int) -> Float[Tensor, "b c H W"]:
@@ -405,11 +409,18 @@ class MTCNNDetector:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_network": None}
 
-    def detect(self, image: UInt8[Tensor, "3 h w"]) -> list[Face]:
+    def at_working_size(self, image: UInt8[Tensor, "3 h w"]) -> tuple[UInt8[Tensor, "3 H W"], float]:
+        """The image with a long side of at most `long_side` pixels, and a short one of `short_side` where that fits."""
+        check_image(image)
+        scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
+        return resized(image, scale), scale
+
+    def detect(self, image: UInt8[Tensor, "3 h w"], *, smallest: float = 0.0) -> list[Face]:
         """Find all faces of an RGB image.
 
         Args:
             image: uint8 `[3, H, W]`, upright.
+            smallest: smaller faces need not be found, pixels; those of `image`, not of the scaled one.
 
         Returns:
             Faces in pixels of `image`, best first (see `base.best_first`); empty when there is none.
@@ -418,12 +429,11 @@ class MTCNNDetector:
             InputError: the image is not uint8 `[3, H, W]`, or has no pixels.
             WeightsError: the package with the weights is not installed.
         """
-        check_image(image)
-        scale = working_scale(image.shape[1], image.shape[2], long=self.long_side, short=self.short_side)
+        image, scale = self.at_working_size(image)
         with one_thread():
             if self._network is None:
                 self._network = Cascade()
-            [found] = self._network(resized(image, scale)[None], SMALLEST_FACE)
+            [found] = self._network(image[None], smallest * scale)
         # The resized image's exact ratio differs from `scale` by the rounding of its sides: below 1 pixel.
         return best_first(
             Face(
