@@ -6,9 +6,9 @@
 resizing in a DataLoader, Adam as it comes. *Network*: our training steps, and our scores in float32, of one batch in
 memory. *Peer*: anomalib's GANomaly on the same faces, in an environment of its own (`peers/ganomaly_speed.py` says how
 it is made; without it the peer is left out). All see the same JPEG faces (drawn ones without --data) at the model's
-published size, in batches of 32. Each model has a process of its own, in which the ways take turns; a figure is the
-median over rounds, a ratio the median of theirs. Seconds are those of the CPU, on one thread, so that they hold on a
-busy machine, too; with a GPU, those of the clock.
+published size, in batches of 32, the peer of 8: its steps take long. Each model has a process of its own, in which the
+ways take turns; a figure is the median over rounds, a ratio the median of theirs. Seconds are those of the CPU, on one
+thread, so that they hold on a busy machine, too; with a GPU, those of the clock.
 
 *of the matrix rate*: operations of training steps (three times those of the forward pass) a second, over the rate of
 matrix products in the same precision, which is measured on the spot, as is the bandwidth of memory (`machine.py`).
@@ -55,6 +55,7 @@ from ways.plain import score_plain, train_plain
 HERE = Path(__file__).parent
 OUT = HERE / "out" / "bench.json"
 THESIS = ("resnet-ocvae1", "resnet-ocvae2")
+PEER_BATCH = 8
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
 FACES = 256
 FEWEST = 4 * BATCH  # a round trains on four batches
@@ -151,7 +152,7 @@ def peer(
     (folder / "real").mkdir(parents=True, exist_ok=True)
     for row in range(len(faces)):
         (folder / "real" / f"{row:04d}.jpg").write_bytes(faces.encoded(row))
-    words = [str(python), str(HERE / "peers" / "ganomaly_speed.py"), str(folder), str(size), str(BATCH)]
+    words = [str(python), str(HERE / "peers" / "ganomaly_speed.py"), str(folder), str(size), str(PEER_BATCH)]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one_thread
