@@ -9,7 +9,7 @@ where no videos are given. What a version makes of the files is compared as well
 is the median of the rounds; a ratio that of the rounds' ratios.
 
 Writes `benchmarks/out/before_after.json`: `{"figures": {NAME: {before, now, ratio}}, "files", "other_verdicts",
-"other_p_values", "score_difference", "rounds"}`.
+"other_p_values", "other_faces", "score_difference", "rounds"}`.
 """
 
 from __future__ import annotations
