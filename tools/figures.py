@@ -34,7 +34,6 @@ DETECTORS = {
     "lite0": "`lite0`: EfficientNet-Lite0, one source",
 }  # fmt: skip
 IN_CARDS = {"default": "the default one", "free": "`free`", "lite0": "`lite0`, the former default"}
-JUDGED = ("", "AUROC", "pairwise accuracy", "reals flagged, at 5 % asked for", "fakes missed there")
 Figure = Mapping[str, Any]
 
 
@@ -143,20 +142,16 @@ def card(*names: str) -> str:
 
 def judged(*names: str) -> str:
     """How good each is, one a row, on the same faces."""
-    return table(JUDGED, *map(_judged, names))
-
-
-def peers(*names: str) -> str:
-    """As `judged`, where not all were judged on the same number of faces."""
-    faces = ["{real} + {fake}".format(**read(name)["faces"]) for name in names]
-    rows = [(first, of, *rest) for of, (first, *rest) in zip(faces, map(_judged, names), strict=True)]
-    return table((JUDGED[0], "reals + fakes", *JUDGED[1:]), *rows)
-
-
-def _judged(name: str) -> tuple[str, ...]:
-    return (
-        DETECTORS.get(name, f"`{name}`"),
-        *(shown(name, key) for key in ("auroc", "pairs", "flagged", "missed")),
+    head = ("", "AUROC", "pairwise accuracy", "reals flagged, at 5 % asked for", "fakes missed there")
+    return table(
+        head,
+        *(
+            (
+                DETECTORS.get(name, f"`{name}`"),
+                *(shown(name, key) for key in ("auroc", "pairs", "flagged", "missed")),
+            )
+            for name in names
+        ),
     )
 
 
@@ -214,7 +209,7 @@ def trivial(name: str) -> str:
 TABLES: dict[str, Callable[..., str]] = {
     "headline": headline, "card": card, "judged": judged, "elsewhere": elsewhere, "left-out": left_out,
     "left-out-range": left_out_range, "trivial": trivial, "trivial-range": trivial_range,
-    "auroc-range": auroc_range, "peers": peers,
+    "auroc-range": auroc_range,
 }  # fmt: skip
 
 
