@@ -88,12 +88,12 @@ class TestStarter:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         heads = {name: shape for name, shape in shapes.items() if name.startswith("head.")}
         assert set(heads) == {"head.slope", "head.origin", "head.landmarks"}
-        others = {name for name in shapes if not name.startswith(("head.", "calibration.", "distance."))}
-        assert not others, "calibrations hold one number a held-out face, and no more"
-        assert {name for name in shapes if name.startswith("distance.")} == {
-            "distance.origin", "distance.scale", "distance.directions", "distance.typical"
-        }  # fmt: skip
-        assert shapes["distance.directions"][0] <= 128, "principal components of thousands of faces"
+        of_distance = {"origin", "scale", "directions", "typical"}
+        distances = {f"{of}.{name}" for of in ("distance", "spread") for name in of_distance}
+        others = {name for name in shapes if not name.startswith(("head.", "calibration."))}
+        assert others == distances, "calibrations hold one number a held-out face, and no more"
+        for of in ("distance", "spread"):
+            assert shapes[f"{of}.directions"][0] <= 128, "principal components of thousands of faces"
         assert all(len(shape) == 1 for name, shape in shapes.items() if name.startswith("calibration."))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.conftest import draw_face
 from verovolto import Detector
@@ -35,8 +34,9 @@ def test_it_is_small_and_has_its_papers() -> None:
 def test_far_faces_need_a_higher_score() -> None:
     detector = Detector.default()
     assert isinstance(detector, FeatureDetector) and detector.spread is not None
-    near, far = detector.spread(torch.tensor([1.0, 2.0])).tolist()
-    assert 0 < near < far < 3 * near
+    assert 0 < detector.spread.growth < 1.1
+    middle = detector.head.origin[None, detector.head.spec.of_distance]
+    assert 0.1 < float(detector.spread(middle)) < 1
 
 
 def test_the_promise_holds_in_each_source_of_many_people() -> None:
@@ -48,7 +48,8 @@ def test_the_promise_holds_in_each_source_of_many_people() -> None:
     assert sum(detector.metadata["calibrated_on"]["sources"].values()) == len(known) > 1200
     assert all((values > known.threshold(0.05)).mean() <= 0.05 for values in known.sources.values())
     assert (known.values > known.threshold(0.05)).mean() <= 0.05
-    assert detector.domain.ranges["distance"][1] > 1
+    # Real faces lie at about 1.4 where wear does not count.
+    assert 0 < detector.domain.ranges["distance"][1] < 2
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -50,3 +50,18 @@ def test_weights_count() -> None:
     torch.testing.assert_close(only.origin, torch.from_numpy(x[:30].mean(0)), rtol=1e-4, atol=1e-4)
     with pytest.raises(InputError, match="no distance from 5 faces"):
         FeatureDistance.fit(x[:5], weights[:5])
+
+
+def test_what_wear_does_is_not_far() -> None:
+    random = np.random.default_rng(4)
+    x = random.normal(size=(200, 5)).astype(np.float32)
+    wear = np.zeros((40, 5), np.float32)
+    wear[:, 0] = 6 * random.normal(size=40)
+    plain, worn = (
+        FeatureDistance.fit(x, np.ones(200, np.float32), wear=each, components=5) for each in (None, wear)
+    )
+    along, across = torch.tensor([[8.0, 0, 0, 0, 0]]), torch.tensor([[0.0, 8, 0, 0, 0]])
+    assert float(worn(along)) < 0.3 * float(plain(along))
+    assert float(worn(across)) == pytest.approx(float(plain(across)), rel=0.05)
+    none = FeatureDistance.fit(x, np.ones(200, np.float32), wear=wear[:0], components=5)
+    torch.testing.assert_close(none(along), plain(along))

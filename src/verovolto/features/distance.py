@@ -37,13 +37,19 @@ class FeatureDistance:
 
     @staticmethod
     def fit(
-        features: NDArray[np.float32], weights: NDArray[np.float32], *, components: int = COMPONENTS
+        features: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        *,
+        wear: NDArray[np.float32] | None = None,
+        components: int = COMPONENTS,
     ) -> FeatureDistance:
         """Fit to features of real faces.
 
         Args:
             features: `[n, D]`.
             weights: of the faces, `[n]`, of mean 1.
+            wear: features of worn real faces (smaller, blurred, compressed) minus those of the same as they were
+                `[m, D]`: a face that differs from others no more than it would worn is not far from them.
             components: k, at most a third of the faces.
 
         Raises:
@@ -53,8 +59,11 @@ class FeatureDistance:
             raise InputError(f"no distance from {len(features)} faces", hint="give six or more")
         shares = weights / weights.sum()
         origin = shares @ features
-        scale = np.sqrt(shares @ (features - origin) ** 2) + 1e-3
-        rows = (features - origin) / scale * np.sqrt(shares)[:, None]
+        rows = (features - origin) * np.sqrt(shares)[:, None]
+        if wear is not None and len(wear):
+            rows = np.concatenate([rows, wear / np.sqrt(len(wear))])
+        scale = np.sqrt((rows**2).sum(0)) + 1e-3
+        rows = rows / scale
         _, singular, axes = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
         k = min(components, len(features) // 3, features.shape[1])
         directions = axes[:k] / np.maximum(singular[:k, None], 1e-9)

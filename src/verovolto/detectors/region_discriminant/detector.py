@@ -54,7 +54,7 @@ class LinearHead:
 class FeatureDetector(Detector):
     """A linear head on frozen features, fitted on real faces and on forgeries made of them.
 
-    Where there is a `spread`, which needs a `distance`, the score is in units of what it says of the face's distance.
+    Where there is a `spread` the score is in units of what that says of the face.
     """
 
     kind = "features"
@@ -71,6 +71,8 @@ class FeatureDetector(Detector):
         if self.distance is not None:
             self.distance = self.distance.to(self.device)
             self.score_names = (SCORE, DISTANCE)
+        if self.spread is not None:
+            self.spread = self.spread.to(self.device)
         features = RegionFeatures(head.spec, head.landmarks, head.side, self.preprocessing)
         self.features = features.to(self.device)
         self._slope, self._origin = self.head.slope.to(self.device), self.head.origin.to(self.device)
@@ -91,11 +93,14 @@ class FeatureDetector(Detector):
 
     def of_columns(self, columns: Float[Tensor, "b d"]) -> dict[str, Float[Tensor, " b"]]:
         """The scores of faces by their features, D as of the head."""
-        scores = {SCORE: (columns - self._origin) @ self._slope}
+        scores, token = (
+            {SCORE: (columns - self._origin) @ self._slope},
+            columns[:, self.head.spec.of_distance],
+        )
+        if self.spread is not None:
+            scores[SCORE] = scores[SCORE] / self.spread(token)
         if self.distance is not None:
-            scores[DISTANCE] = self.distance(columns[:, self.head.spec.of_distance])
-            if self.spread is not None:
-                scores[SCORE] = scores[SCORE] / self.spread(scores[DISTANCE])
+            scores[DISTANCE] = self.distance(token)
         return scores
 
     @override
@@ -123,8 +128,10 @@ class FeatureDetector(Detector):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         head = self.head
         tensors = {"head.slope": head.slope, "head.origin": head.origin, "head.landmarks": head.landmarks}
-        if self.distance is not None:
-            tensors |= {f"distance.{name}": value for name, value in vars(self.distance).items()}
+        distances = {"distance": self.distance, "spread": self.spread and self.spread.distance}
+        for of, distance in distances.items():
+            if distance is not None:
+                tensors |= {f"{of}.{name}": value for name, value in vars(distance).items()}
         metadata = {"name": self.name, **head.spec.to_dict(), "side": head.side}
         if self.spread is not None:
             metadata["spread"] = self.spread.to_dict()
@@ -137,10 +144,11 @@ class FeatureDetector(Detector):
         head = LinearHead(
             spec=FeatureSpec.from_dict(written), side=written["side"], **saved.tensors_of("head")
         )
-        distance, spread = saved.tensors_of("distance"), written.get("spread")
+        distance, of_spread = saved.tensors_of("distance"), saved.tensors_of("spread")
+        spread = written.get("spread")
         return cls(
             name=written["name"], head=head, distance=FeatureDistance(**distance) if distance else None,
-            spread=ScoreSpread(**spread) if spread else None, **saved.common,
+            spread=ScoreSpread(distance=FeatureDistance(**of_spread), **spread) if spread else None, **saved.common,
         )  # fmt: skip
 
     @classmethod

@@ -8,7 +8,7 @@ for both: normalised conformal prediction (Papadopoulos et al., "Inductive Confi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verovolto.core.errors import InputError
+from verovolto.features.distance import FeatureDistance
 
 FEWEST = 39
 """Real faces that a spread is fitted to, at least: of fewer, a few odd ones decide how fast it grows."""
@@ -30,18 +31,24 @@ class ScoreSpread:
     """Standard deviation of the scores of real faces: `exp(level + growth * min(distance, most))`.
 
     Attributes:
+        distance: from the real faces that the score was fitted to, as they came: what a face lacks by wear, and is no
+            reason to call it out of the domain, spreads its scores as what else sets it apart.
         level: see there.
         growth: 0 or more.
         most: distance from which on nothing more is expected.
     """
 
+    distance: FeatureDistance
     level: float
     growth: float
     most: float
 
     @staticmethod
     def fit(
-        scores: NDArray[np.floating], distances: NDArray[np.floating], weights: NDArray[np.floating]
+        scores: NDArray[np.floating],
+        features: NDArray[np.float32],
+        weights: NDArray[np.floating],
+        distance: FeatureDistance,
     ) -> ScoreSpread:
         """Fit to real faces that the score was not fitted to.
 
@@ -50,8 +57,9 @@ class ScoreSpread:
 
         Args:
             scores: of mean about 0, `[n]`.
-            distances: of the same faces, `[n]`.
+            features: of the same faces, `[n, D]`, what `distance` is taken of.
             weights: of these, `[n]`.
+            distance: see the class.
 
         Raises:
             InputError: fewer than `FEWEST` faces.
@@ -60,6 +68,7 @@ class ScoreSpread:
 
         if len(scores) < FEWEST:
             raise InputError(f"no spread of scores from {len(scores)} faces", hint=f"give {FEWEST} or more")
+        distances = distance(torch.from_numpy(features)).numpy()
         most = float(np.quantile(distances, _FAR))
         squares = np.maximum(np.square(scores.astype(np.float64)), _LEAST)
         places = np.minimum(distances.astype(np.float64), most)[:, None]
@@ -67,12 +76,16 @@ class ScoreSpread:
         level, growth = float(model.intercept_) / 2, float(model.coef_[0]) / 2
         if growth < 0:  # far faces spread less: nothing to be careful about
             level, growth = float(np.log(np.average(squares, weights=weights))) / 2, 0.0
-        return ScoreSpread(level=level, growth=growth, most=most)
+        return ScoreSpread(distance=distance, level=level, growth=growth, most=most)
 
-    def __call__(self, distance: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """The standard deviation at some distances."""
-        return torch.exp(self.level + self.growth * distance.clamp(max=self.most))
+    def __call__(self, features: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """The standard deviation of the scores of faces by their features."""
+        return torch.exp(self.level + self.growth * self.distance(features).clamp(max=self.most))
+
+    def to(self, device: torch.device) -> ScoreSpread:
+        """The same on a device."""
+        return replace(self, distance=self.distance.to(device))
 
     def to_dict(self) -> dict[str, float]:
-        """As `detector.json` has it."""
-        return asdict(self)
+        """As `detector.json` has it: all but the distance."""
+        return {"level": self.level, "growth": self.growth, "most": self.most}
