@@ -416,7 +416,7 @@ def test_the_function_prepares_as_the_command_does(
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr(sys, "argv", ["verovolto", "prepare", *map(str, words)])
     for detector in (MTCNNDetector, CenterFaceDetector):
-        monkeypatch.setattr(detector, "detect", lambda _, image: BrightSquares().detect(image))
+        monkeypatch.setattr(detector, "detect", lambda _, image, **_least: BrightSquares().detect(image))
     with pytest.raises(SystemExit) as end:
         cli.main()
     return int(end.value.code or 0)

@@ -255,7 +255,7 @@ class TestFaceDetector:
         network().save(tmp_path / "run/detector")
         monkeypatch.setattr("verovolto.faces.detection.centerface.model_bytes", lambda: b"")
         for detector in (MTCNNDetector, CenterFaceDetector):
-            monkeypatch.setattr(detector, "detect", lambda _, image: BrightSquares().detect(image))
+            monkeypatch.setattr(detector, "detect", lambda _, image, **_least: BrightSquares().detect(image))
         return ("--detector", tmp_path / "run", "--smallest", 8, "--workers", 0, "--fps", 2, "--json", "-")
 
     @pytest.mark.parametrize("given", ["rule", "flag"])
