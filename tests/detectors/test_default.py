@@ -48,7 +48,7 @@ def test_the_promise_holds_in_each_source_of_many_people() -> None:
     assert sum(detector.metadata["calibrated_on"]["sources"].values()) == len(known) > 1200
     assert all((values > known.threshold(0.05)).mean() <= 0.05 for values in known.sources.values())
     assert (known.values > known.threshold(0.05)).mean() <= 0.05
-    # Real faces lie at about 1.4 where wear does not count.
+    # Real faces lie at about 1.4 where corruptions do not count.
     assert 0 < detector.domain.ranges["distance"][1] < 2
 
 

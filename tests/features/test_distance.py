@@ -52,16 +52,17 @@ def test_weights_count() -> None:
         FeatureDistance.fit(x[:5], weights[:5])
 
 
-def test_what_wear_does_is_not_far() -> None:
+def test_what_corruptions_do_is_not_far() -> None:
     random = np.random.default_rng(4)
     x = random.normal(size=(200, 5)).astype(np.float32)
-    wear = np.zeros((40, 5), np.float32)
-    wear[:, 0] = 6 * random.normal(size=40)
-    plain, worn = (
-        FeatureDistance.fit(x, np.ones(200, np.float32), wear=each, components=5) for each in (None, wear)
+    moved = np.zeros((40, 5), np.float32)
+    moved[:, 0] = 6 * random.normal(size=40)
+    plain, tolerant = (
+        FeatureDistance.fit(x, np.ones(200, np.float32), corruptions=each, components=5)
+        for each in (None, moved)
     )
     along, across = torch.tensor([[8.0, 0, 0, 0, 0]]), torch.tensor([[0.0, 8, 0, 0, 0]])
-    assert float(worn(along)) < 0.3 * float(plain(along))
-    assert float(worn(across)) == pytest.approx(float(plain(across)), rel=0.05)
-    none = FeatureDistance.fit(x, np.ones(200, np.float32), wear=wear[:0], components=5)
+    assert float(tolerant(along)) < 0.3 * float(plain(along))
+    assert float(tolerant(across)) == pytest.approx(float(plain(across)), rel=0.05)
+    none = FeatureDistance.fit(x, np.ones(200, np.float32), corruptions=moved[:0], components=5)
     torch.testing.assert_close(none(along), plain(along))

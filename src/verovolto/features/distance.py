@@ -40,7 +40,7 @@ class FeatureDistance:
         features: NDArray[np.float32],
         weights: NDArray[np.float32],
         *,
-        wear: NDArray[np.float32] | None = None,
+        corruptions: NDArray[np.float32] | None = None,
         components: int = COMPONENTS,
     ) -> FeatureDistance:
         """Fit to features of real faces.
@@ -48,8 +48,8 @@ class FeatureDistance:
         Args:
             features: `[n, D]`.
             weights: of the faces, `[n]`, of mean 1.
-            wear: features of worn real faces (smaller, blurred, compressed) minus those of the same as they were
-                `[m, D]`: a face that differs from others no more than it would worn is not far from them.
+            corruptions: features of benignly corrupted real faces minus those of the same untouched `[m, D]`: a face
+                that differs from others no more than it would if it were corrupted is not far from them.
             components: k, at most a third of the faces.
 
         Raises:
@@ -60,8 +60,8 @@ class FeatureDistance:
         shares = weights / weights.sum()
         origin = shares @ features
         rows = (features - origin) * np.sqrt(shares)[:, None]
-        if wear is not None and len(wear):
-            rows = np.concatenate([rows, wear / np.sqrt(len(wear))])
+        if corruptions is not None and len(corruptions):
+            rows = np.concatenate([rows, corruptions / np.sqrt(len(corruptions))])
         scale = np.sqrt((rows**2).sum(0)) + 1e-3
         rows = rows / scale
         _, singular, axes = np.linalg.svd(rows.astype(np.float64), full_matrices=False)

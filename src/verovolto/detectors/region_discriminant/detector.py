@@ -93,10 +93,8 @@ class FeatureDetector(Detector):
 
     def of_columns(self, columns: Float[Tensor, "b d"]) -> dict[str, Float[Tensor, " b"]]:
         """The scores of faces by their features, D as of the head."""
-        scores, token = (
-            {SCORE: (columns - self._origin) @ self._slope},
-            columns[:, self.head.spec.of_distance],
-        )
+        token = columns[:, self.head.spec.of_distance]
+        scores = {SCORE: (columns - self._origin) @ self._slope}
         if self.spread is not None:
             scores[SCORE] = scores[SCORE] / self.spread(token)
         if self.distance is not None:

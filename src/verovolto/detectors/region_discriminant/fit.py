@@ -35,9 +35,11 @@ from verovolto.detectors.region_discriminant.extraction import (
 )
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.linear_head import (
+    CORRUPTIONS_IN_DISTANCE,
     Fitted,
     HeldOut,
     Measured,
+    fit_distance,
     left_out,
 )
 from verovolto.detectors.registry import TrainConfig
@@ -81,7 +83,8 @@ class FitSteps:
         return FeatureDetector(
             name=DISCRIMINANT, head=head, preprocessing=recipe.preprocessing,
             metadata=self._metadata() | self._left_out(measured, chosen, weights),
-            distance=fitted.distance, spread=fitted.spread, device=torch.device(self.config.device),
+            distance=fit_distance(measured, corruptions=CORRUPTIONS_IN_DISTANCE), spread=fitted.spread,
+            device=torch.device(self.config.device),
         )  # fmt: skip
 
     def _metadata(self) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from verovolto.features.distance import FeatureDistance
 RATE = 0.05
 """The false-alarm rate that is promised where a source is left out to see whether the promise holds."""
 
-WEAR_OF_DISTANCE = 10.0
-"""How much wear counts in the distance that says what is no face like those learned from: at 10, three times as many
-blurred and turned faces are in the domain as at 0, and drawings and noise are still out of it."""
+CORRUPTIONS_IN_DISTANCE = 10.0
+"""How much benign corruptions count in the distance that says what is no face like those learned from: at 10 less than
+half as many blurred faces are out of the domain as at 0, and drawings and noise are still out of it."""
 
 HeldOut = Mapping[str, NDArray[np.float32]]
 """Features `[n, D]` of real faces that nothing is fitted to, by source."""
@@ -75,16 +75,16 @@ def fit_head(measured: Measured, *, shrinkage: float, wear: float, source_weight
     )  # fmt: skip
 
 
-def fit_distance(measured: Measured, *, wear: float = 0.0) -> FeatureDistance | None:
+def fit_distance(measured: Measured, *, corruptions: float = 0.0) -> FeatureDistance | None:
     """How far faces lie from the untouched reals, by the token that the backbone has for it; None without tokens.
 
-    What corruptions do to a face counts `wear` times as much as how untouched faces differ.
+    What a corruption does to a face counts `corruptions` times as much as how untouched faces differ.
     """
     at = measured.spec.of_distance
     if at.start == at.stop:
         return None
-    worn = np.float32(np.sqrt(wear)) * measured.corrupted[:, at] if wear else None
-    return FeatureDistance.fit(measured.reals[:, at], source_weights(measured.sources), wear=worn)
+    scaled = np.float32(np.sqrt(corruptions)) * measured.corrupted[:, at] if corruptions else None
+    return FeatureDistance.fit(measured.reals[:, at], source_weights(measured.sources), corruptions=scaled)
 
 
 def without(measured: Measured, source: str, of_pairs: NDArray[Any]) -> Measured:
@@ -99,18 +99,16 @@ def without(measured: Measured, source: str, of_pairs: NDArray[Any]) -> Measured
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """What a detector is but for its backbone and calibration: its head, and how scores spread by distance.
+    """What gives a score to features: the head, and how its scores spread.
 
     Attributes:
         head: of the columns of `spec`.
         spec: see there.
-        distance: of faces, worn or not, from those that the head was fitted to; None without tokens.
         spread: of the scores of a face; None without tokens, or of too few faces: scores stay as they are.
     """
 
     head: Discriminant
     spec: FeatureSpec
-    distance: FeatureDistance | None
     spread: ScoreSpread | None
 
     @staticmethod
@@ -118,16 +116,14 @@ class Fitted:
         """Fit all of it.
 
         Args:
-            measured: what the head and the distance are fitted to.
+            measured: what the head is fitted to.
             chosen: other real faces, by source, to which the spread is fitted; empty for none.
             **weights: of `fit_head`.
         """
-        plain = Fitted(
-            head=fit_head(measured, **weights), spec=measured.spec, spread=None,
-            distance=fit_distance(measured, wear=WEAR_OF_DISTANCE),
-        )  # fmt: skip
-        distance = fit_distance(measured)
-        if distance is None or sum(map(len, chosen.values())) < FEWEST:
+        plain = Fitted(head=fit_head(measured, **weights), spec=measured.spec, spread=None)
+        enough = sum(map(len, chosen.values())) >= FEWEST
+        distance = fit_distance(measured) if enough else None
+        if distance is None:
             return plain
         features = np.concatenate([*chosen.values()])
         shares = source_weights(np.repeat([*chosen], [len(each) for each in chosen.values()]))

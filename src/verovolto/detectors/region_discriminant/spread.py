@@ -31,8 +31,8 @@ class ScoreSpread:
     """Standard deviation of the scores of real faces: `exp(level + growth * min(distance, most))`.
 
     Attributes:
-        distance: from the real faces that the score was fitted to, as they came: what a face lacks by wear, and is no
-            reason to call it out of the domain, spreads its scores as what else sets it apart.
+        distance: from the real faces that the score was fitted to, as they came: what corruption takes from a face
+            spreads its scores as all else that sets it apart, though it is no reason to call it out of the domain.
         level: see there.
         growth: 0 or more.
         most: distance from which on nothing more is expected.
