@@ -52,7 +52,7 @@ def figures(
     scores, fake = score(features[:, at]), is_fake(table)
     result = {
         "DFDC test, AUROC": float(roc_auc_score(fake, scores)),
-        "pairs in order, %": 100 * _pairs_in_order(table, scores),
+        "pairs in order, %": 100 * pairs_in_order(table, scores),
         "reals flagged, %": 100 * float((scores[~fake] > limit).mean()),
         "fakes missed, %": 100 * float((scores[fake] <= limit).mean()),
     }
@@ -79,7 +79,7 @@ def together(parts: Sequence[Measured]) -> Measured:
     )
 
 
-def _pairs_in_order(table: pa.Table, scores: Array) -> float:
+def pairs_in_order(table: pa.Table, scores: Array) -> float:
     """Share of fakes that score higher than the real crop of the same frame, where both are there."""
     fake, of = is_fake(table), table["pair"].to_pylist()
     real = {name: score for name, score, one in zip(of, scores, fake, strict=True) if not one}

@@ -119,6 +119,8 @@ def test_every_backbone_gives_what_it_states() -> None:
 @pytest.mark.parametrize("shape", [(7,), (3, 7), (2, 5, 7), (0, 7)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_it_is_a_linear_layer(shape: tuple[int, ...], bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(clip, "_ONEDNN", clip._onednn())
     torch.manual_seed(0)
     layer = FrozenLinear(7, 4, bias=bias).requires_grad_(False)
     x = torch.randn(shape)
@@ -128,6 +130,12 @@ def test_it_is_a_linear_layer(shape: tuple[int, ...], bias: bool, monkeypatch: p
     torch.testing.assert_close(layer(part), expected, atol=1e-6, rtol=1e-6)
     monkeypatch.setattr(clip, "_ONEDNN", None)
     assert torch.equal(layer(x), expected)
+
+
+def test_onednn_multiplies_only_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capability, pays in (("AVX512", hasattr(torch.ops.mkldnn, "_linear_pointwise")), ("AVX2", False)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda named=capability: named)
+        assert (clip._onednn() is not None) == pays
 
 
 def test_what_it_cannot_do_is_left_to_torch() -> None:

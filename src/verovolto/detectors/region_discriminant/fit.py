@@ -173,7 +173,7 @@ class FitSteps:
 
     def measured(self) -> Measured:
         """The features of untouched, forged and corrupted faces."""
-        seed, count, drawn = self.config.seed, self.options.forgeries, self._drawn
+        seed, count, drawn = self.config.seed, self.options.forgeries, self.drawn
         recipe, face_pool = self.recipe, self.face_pool
         reals = self._features(
             "features of untouched faces", len(drawn), OfReals(faces=drawn, recipe=recipe), "reals"
@@ -197,7 +197,7 @@ class FitSteps:
         )  # fmt: skip
 
     @cached_property
-    def _drawn(self) -> FaceSet:
+    def drawn(self) -> FaceSet:
         """The untouched faces that features are taken of, in a random order; of every source as many, if there are."""
         train = self.data.train
         order = np.random.default_rng(self.config.seed).permutation(len(train))
