@@ -37,11 +37,10 @@ from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
 from verovolto.data.splits import halve
 from verovolto.detectors.region_discriminant.extraction import (
     SIDE,
-    OfCorrupted,
+    OfFaces,
     OfPairs,
-    OfReals,
     Recipe,
-    corrupted_face,
+    read_face,
 )
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fisher import fisher
@@ -183,7 +182,7 @@ class Bench:
                 np.float32
             )
 
-        reals = take("reals", len(drawn), OfReals(faces=drawn, recipe=recipe))
+        reals = take("reals", len(drawn), OfFaces(faces=drawn, recipe=recipe))
         corrupted = min(CORRUPTED, len(drawn)) if source.corrupted else 0
         val_corrupted = len(self.val) if source.corrupted else 0
         pairs = OfPairs(face_pool=self.face_pool(source.people), recipe=recipe, seed=SEED)
@@ -194,13 +193,13 @@ class Bench:
             kinds=np.array(
                 [PSEUDO_FAKE_METHODS[number % len(PSEUDO_FAKE_METHODS)] for number in range(source.pairs)]
             ),
-            corrupted=take("corrupted", corrupted, OfCorrupted(faces=drawn, recipe=recipe, seed=SEED))
+            corrupted=take("corrupted", corrupted, OfFaces(faces=drawn, recipe=recipe, corrupted_by=SEED))
             - reals[:corrupted]
             if corrupted
             else reals[:1] * 0,
-            val=take("val", len(self.val), OfReals(faces=self.val, recipe=recipe)),
+            val=take("val", len(self.val), OfFaces(faces=self.val, recipe=recipe)),
             val_corrupted=take(
-                "val-corrupted", val_corrupted, OfCorrupted(faces=self.val, recipe=recipe, seed=SEED + 1)
+                "val-corrupted", val_corrupted, OfFaces(faces=self.val, recipe=recipe, corrupted_by=SEED + 1)
             )
             if val_corrupted
             else np.full((len(self.val), reals.shape[1]), np.nan, np.float32),
@@ -261,10 +260,10 @@ def columns_of(
 
 
 def conditions_of(faces: FaceSet, seed: int | None) -> Array:
-    """`[n, 3]`, corrupted where a seed is given (the draws of `OfCorrupted`). All faces have to be readable."""
+    """`[n, 3]`, corrupted where a seed is given (the draws of `OfFaces`). All faces have to be readable."""
     found = []
     for row in range(len(faces)):
-        image = faces.image(row) if seed is None else corrupted_face(faces, row, seed=seed)
+        image = read_face(faces, row, corrupted_by=seed)
         assert image is not None, "features of all faces were taken before"
         found.append(
             [float(value) for value in conditions(FaceBatch(images=[image], encoded_bytes=[None])).values()]

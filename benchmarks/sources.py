@@ -36,7 +36,7 @@ from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import video_keys
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
-from verovolto.detectors.region_discriminant.extraction import OfReals
+from verovolto.detectors.region_discriminant.extraction import OfFaces
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.fit import FitSteps
 from verovolto.detectors.region_discriminant.linear_head import Measured, fit_head, left_out, without
@@ -82,6 +82,7 @@ class Study:
     look: str = "dfdc"
     thin: int = 1
     forged_of: tuple[str, ...] = FORGED_OF
+    others: tuple[str, ...] = SOURCES
 
     @property
     def config(self) -> TrainConfig:
@@ -98,7 +99,7 @@ class Study:
     @property
     def sources(self) -> Sequence[str]:
         """The sets beside `data`; DFDC's crops show nothing of a wider look."""
-        return [f"{name}-{self.look}" for name in SOURCES if f"{name}-{self.look}" != self.data.name]
+        return [f"{name}-{self.look}" for name in self.others if f"{name}-{self.look}" != self.data.name]
 
     @cached_property
     def steps(self) -> FitSteps:
@@ -120,7 +121,7 @@ class Study:
         faces = whole.select(split=split) if split else whole
         faces = faces.take(one_in(self.thin, faces.columns()))
         folder = self.work / f"{name}-{split}"
-        rows = OfReals(faces=faces, recipe=self.steps.recipe)
+        rows = OfFaces(faces=faces, recipe=self.steps.recipe)
         with self.steps.run as this:  # type: ignore[attr-defined]
             on_progress = this.task(name, len(faces))
             found = compute_chunks(len(faces), rows, folder, workers=2, on_progress=on_progress)

@@ -115,13 +115,14 @@ def test_as_many_untouched_faces_are_looked_at_as_are_asked_for(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[int] = []
-    gather = discriminant.OfReals
+    gather = discriminant.OfFaces
 
-    def noted(*, faces: FaceSet, recipe: Any) -> Any:
-        looked_at.append(len(faces))
-        return gather(faces=faces, recipe=recipe)
+    def noted(*, faces: FaceSet, recipe: Any, corrupted_by: int | None = None) -> Any:
+        if corrupted_by is None:
+            looked_at.append(len(faces))
+        return gather(faces=faces, recipe=recipe, corrupted_by=corrupted_by)
 
-    monkeypatch.setattr(discriminant, "OfReals", noted)
+    monkeypatch.setattr(discriminant, "OfFaces", noted)
     slopes = []
     for untouched in (5, 3000):
         detector = Detector.load(train(config(small, tmp_path / f"of-{untouched}", untouched=untouched)))

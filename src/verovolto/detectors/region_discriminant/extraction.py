@@ -48,38 +48,32 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfReals:
-    """Features of untouched faces by their numbers, `[n, D]`, NaN where one cannot be read."""
+class OfFaces:
+    """Features of faces by their numbers, `[n, D]`, NaN where one cannot be read.
+
+    Attributes:
+        faces: real ones.
+        recipe: how features are taken.
+        corrupted_by: seed of a benign corruption that each goes through first; None leaves them untouched.
+    """
 
     faces: FaceSet
     recipe: Recipe
+    corrupted_by: int | None = None
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
         """The features of some rows."""
-        return _columns([read_image(self.faces, row) for row in rows], self.recipe).astype(np.float16)
+        images = [read_face(self.faces, row, corrupted_by=self.corrupted_by) for row in rows]
+        return _columns(images, self.recipe).astype(np.float16)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OfCorrupted:
-    """Features of faces after a benign corruption, by their numbers, `[n, D]`, NaN where one cannot be read."""
-
-    faces: FaceSet
-    recipe: Recipe
-    seed: int
-
-    def __call__(self, rows: range) -> NDArray[np.float16]:
-        """The features of some rows."""
-        return _columns(
-            [corrupted_face(self.faces, row, seed=self.seed) for row in rows], self.recipe
-        ).astype(np.float16)
-
-
-def corrupted_face(faces: FaceSet, row: int, *, seed: int) -> torch.Tensor | None:
-    """A benignly corrupted face, uint8 `[3, SIDE, SIDE]`, by seed and number alone; None where it cannot be read."""
+def read_face(faces: FaceSet, row: int, *, corrupted_by: int | None = None) -> torch.Tensor | None:
+    """A face; corrupted benignly, by seed and number alone, uint8 `[3, SIDE, SIDE]`. None where it cannot be read."""
     image = read_image(faces, row)
-    if image is None:
-        return None
-    return corrupt_benignly(resize(image, SIDE).float(), np.random.default_rng([seed, row, _CORRUPTION]))
+    if image is None or corrupted_by is None:
+        return image
+    rng = np.random.default_rng([corrupted_by, row, _CORRUPTION])
+    return corrupt_benignly(resize(image, SIDE).float(), rng)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,8 @@ from verovolto.detectors.region_discriminant import RegionDiscriminantConfig
 from verovolto.detectors.region_discriminant.detector import FeatureDetector, LinearHead
 from verovolto.detectors.region_discriminant.extraction import (
     SIDE,
-    OfCorrupted,
+    OfFaces,
     OfPairs,
-    OfReals,
     Recipe,
 )
 from verovolto.detectors.region_discriminant.features import FeatureSpec
@@ -133,7 +132,7 @@ class FitSteps:
         return {name: reals[:, at] for name, reals in found.items()}
 
     def _by_source(self, faces: FaceSet, purpose: str, name: str) -> HeldOut:
-        rows = OfReals(faces=faces, recipe=self.recipe)
+        rows = OfFaces(faces=faces, recipe=self.recipe)
         found = self._features(f"features of the reals to {purpose}", len(faces), rows, name)
         readable, sources = np.isfinite(found).all(axis=1), sources_of(faces)
         return {str(source): found[readable & (sources == source)] for source in np.unique(sources)}
@@ -176,7 +175,7 @@ class FitSteps:
         seed, count, drawn = self.config.seed, self.options.forgeries, self.drawn
         recipe, face_pool = self.recipe, self.face_pool
         reals = self._features(
-            "features of untouched faces", len(drawn), OfReals(faces=drawn, recipe=recipe), "reals"
+            "features of untouched faces", len(drawn), OfFaces(faces=drawn, recipe=recipe), "reals"
         )
         broken = np.flatnonzero(~np.isfinite(reals).all(axis=1))
         for lost, among, first in (
@@ -187,7 +186,7 @@ class FitSteps:
         pairs = OfPairs(face_pool=face_pool, recipe=recipe, seed=seed)
         differences = self._features("forgeries and their features", count, pairs, "pairs")
         some = max(1, min(count // 2, len(drawn)))
-        rows = OfCorrupted(faces=drawn, recipe=recipe, seed=seed)
+        rows = OfFaces(faces=drawn, recipe=recipe, corrupted_by=seed)
         corrupted = self._features("features of corrupted faces", some, rows, "corrupted") - reals[:some]
         readable, both = (np.asarray(np.isfinite(part).all(axis=1)) for part in (reals, corrupted))
         return Measured(
