@@ -204,7 +204,7 @@ def tune(net: Tuned, pairs: NDArray[np.float16], path: Path, *, steps: int, rate
         loss.backward()
         optimizer.step()
         schedule.step()
-        said.append(float(loss))
+        said.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == steps:
             print(f"step {step + 1}: loss {np.mean(said[-50:]):.3f}", flush=True)
             with atomic_path(path) as part:
