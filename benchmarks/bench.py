@@ -96,7 +96,7 @@ def measure(
     faces = faces.take(np.arange(min(FACES, len(faces))))
     if len(faces) < FEWEST:
         raise InputError(f"{data} has {len(faces)} faces to measure with", hint=f"give {FEWEST} or more")
-    steps = Steps(model, faces)
+    steps, precisions = Steps(model, faces), ("32", "bf16") if machine.has_bf16(rates) else ("32",)
     with peer(peers, faces, folder / "peer", entry(model).size) as asked:
         training = in_turn(
             {"": steps.ours, "plain": train_plain(model, faces), "network": steps.alone}
@@ -107,18 +107,13 @@ def measure(
             {
                 "": score_ours(model, faces), "plain": score_plain(model, faces), "network": score_alone(model, faces),
             }
-            | ({"bf16": score_ours(model, faces, "bf16")} if has_bf16(rates) else {})
+            | ({"bf16": score_ours(model, faces, "bf16")} if "bf16" in precisions else {})
             | ({"peer": lambda: asked("score")} if asked else {}),
             rounds,
         )  # fmt: skip
     rate = rates[f"{'bf16' if steps.precision == 'bf16' else 'float32'}_gflops"]
     training["of_matrix_rate"] = round(3 * steps.gflops * training["images_per_s"] / rate, 3)
-    return training, scoring | judged(steps, whole, ("32", "bf16") if has_bf16(rates) else ("32",))
-
-
-def has_bf16(rates: Mapping[str, float]) -> bool:
-    """Whether the machine multiplies in bf16, and does not emulate it at a small part of the speed."""
-    return rates["bf16_gflops"] > rates["float32_gflops"] / 4
+    return training, scoring | judged(steps, whole, precisions)
 
 
 def in_turn(jobs: Mapping[str, Job], rounds: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,18 @@ def rates(rounds: int = 5) -> dict[str, float]:
     found = {"float32_gflops": matrix_rate(torch.float32, side, rounds)}
     # A processor without bf16 emulates it, and would take minutes for products of this size.
     small = matrix_rate(torch.bfloat16, side // 4, 1)
-    emulated = small < found["float32_gflops"] / 8
-    found["bf16_gflops"] = small if emulated else matrix_rate(torch.bfloat16, side, rounds)
+    found["bf16_gflops"] = small
+    if has_bf16(found):
+        found["bf16_gflops"] = matrix_rate(torch.bfloat16, side, rounds)
     source = torch.ones(COPIED, dtype=torch.uint8, device=DEVICE)
     target = torch.empty_like(source)
     found["memory_gb_s"] = round(2 * COPIED / quickest(lambda: target.copy_(source), rounds) / 1e9, 1)
     return found
+
+
+def has_bf16(rates: Mapping[str, float]) -> bool:
+    """Whether the machine multiplies in bf16, and does not emulate it at a small part of the speed."""
+    return rates["bf16_gflops"] > rates["float32_gflops"] / 4
 
 
 def matrix_rate(dtype: torch.dtype, side: int, rounds: int) -> float:

@@ -16,10 +16,10 @@ features, as the default detector's is of the untuned ones, beside one of the un
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,14 @@ from torch.nn.functional import normalize, softplus
 from typing_extensions import override
 
 from seeds import pairs_in_order
-from sources import WEIGHTS, Held, Study, auroc_by_video, is_fake, one_in
+from sources import WEIGHTS, Array, Held, Study, auroc_by_video, folder_of, is_fake, study_parser
 from verovolto.core.files import atomic_path
-from verovolto.core.workdir import compute_chunks
-from verovolto.data.face_batch import FaceBatch, Preprocessing
-from verovolto.data.faceset import FaceSet
+from verovolto.core.workdir import Rows
+from verovolto.data.face_batch import FaceBatch
 from verovolto.detectors.base import load_detector
 from verovolto.detectors.io import detector_folder
 from verovolto.detectors.region_discriminant.detector import FeatureDetector
-from verovolto.detectors.region_discriminant.extraction import SIDE, read_face
+from verovolto.detectors.region_discriminant.extraction import SIDE, OfFaces, Recipe
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.linear_head import Measured, fit_head
 from verovolto.features.regions import pooled, region_masks
@@ -54,46 +53,29 @@ FIRST = 4
 BATCH = 12
 """Pairs in a step."""
 TESTS = ("dfdc/val", "celebdf-clips-dfdc", "ffpp-crops-dfdc")
-Array = NDArray[Any]
 
 
-@dataclass
-class Before:
-    """What comes out of the frozen blocks, float16 `[n, tokens, 768]`; it pickles without the network."""
+@cache
+def frozen_blocks() -> ClipVit:
+    """The network up to the first block that is tuned, once a process."""
+    return load_clip((FIRST - 1,), (FIRST - 1,))
 
-    preprocessing: Preprocessing
-    _net: ClipVit | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_net": None}
+class Before(Recipe):
+    """What comes out of the frozen blocks, in the place of features: `[n, tokens * 768]`."""
 
+    @override
     @torch.inference_mode()
-    def __call__(self, images: list[Tensor]) -> NDArray[np.float16]:
-        self._net = self._net or load_clip((FIRST - 1,), (FIRST - 1,))
+    def columns(self, images: list[Tensor]) -> NDArray[np.float32]:
         batch = FaceBatch(images=images, encoded_bytes=[None] * len(images))
-        (patches,), (token,) = self._net(self.preprocessing(batch, torch.device("cpu")))
+        (patches,), (token,) = frozen_blocks()(self.preprocessing(batch, torch.device("cpu")))
         x = torch.cat((token[:, None], patches.flatten(2).transpose(1, 2)), dim=1)
-        return np.asarray(x.half().numpy())
-
-
-@dataclass(frozen=True)
-class OfFaces:
-    """Of faces by their numbers, corrupted or as they are; all zero where one cannot be read."""
-
-    faces: FaceSet
-    before: Before
-    corrupted_by: int | None = None
-
-    def __call__(self, rows: range) -> NDArray[np.float16]:
-        read = [read_face(self.faces, row, corrupted_by=self.corrupted_by) for row in rows]
-        found = self.before([torch.zeros(3, SIDE, SIDE).byte() if each is None else each for each in read])
-        found[[each is None for each in read]] = 0
-        return found
+        return np.asarray(x.flatten(1).numpy())
 
 
 @dataclass(frozen=True)
 class OfPairs:
-    """Of pseudo-fakes and their sources by the numbers of the pairs, `[n, 2, tokens, 768]`, the fake first."""
+    """Of pseudo-fakes and their sources by the numbers of the pairs, `[n, 2, tokens * 768]`, the fake first."""
 
     face_pool: FacePool
     before: Before
@@ -101,8 +83,8 @@ class OfPairs:
 
     def __call__(self, rows: range) -> NDArray[np.float16]:
         made = [pair(self.face_pool, number, seed=self.seed) for number in rows]
-        found = self.before([image for each in made for image in (each.fake, each.real)])
-        return found.reshape(len(made), 2, *found.shape[1:])
+        found = self.before.columns([image for each in made for image in (each.fake, each.real)])
+        return found.astype(np.float16).reshape(len(made), 2, -1)
 
 
 class _Product(torch.autograd.Function):
@@ -255,15 +237,15 @@ class Trial:
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", self.study.work / f"norms-{self.study.seed}")
 
-    def kept(self, name: str, count: int, rows: Any) -> NDArray[np.float16]:
-        with self.study.steps.run as this:  # type: ignore[attr-defined]
-            return compute_chunks(
-                count, rows, self.folder / name, workers=2, on_progress=this.task(name, count)
-            )
+    def kept(self, name: str, count: int, rows: Rows[np.float16]) -> NDArray[np.float16]:
+        """`[count, ..., tokens, 768]`."""
+        found = self.study.kept(name, count, rows, self.folder / folder_of(name))
+        return found.reshape(*found.shape[:-1], -1, WIDTH)
 
     @property
     def before(self) -> Before:
-        return Before(self.study.steps.recipe.preprocessing)
+        recipe = self.study.steps.recipe
+        return Before(spec=recipe.spec, landmarks=recipe.landmarks, preprocessing=recipe.preprocessing)
 
     def of_pairs(self) -> NDArray[np.float16]:
         steps = self.study.steps
@@ -272,17 +254,14 @@ class Trial:
     def of_faces(self) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
         """Of untouched faces, and of the first of them corrupted."""
         faces = self.study.steps.drawn
-        reals = self.kept("reals", self.untouched, OfFaces(faces, self.before))
-        worn = OfFaces(faces, self.before, corrupted_by=self.study.seed)
-        return reals, self.kept("corrupted", self.corrupted, worn)
+        reals = OfFaces(faces=faces, recipe=self.before)
+        worn = replace(reals, corrupted_by=self.study.seed)
+        return self.kept("reals", self.untouched, reals), self.kept("corrupted", self.corrupted, worn)
 
     def of_test(self, name: str) -> NDArray[np.float16]:
-        """Of the faces of `study.held_out`."""
-        whole, _, split = name.partition("/")
-        faces = FaceSet.open(self.study.data if whole == "dfdc" else self.study.faces / whole)
-        faces = faces.select(split=split) if split else faces
-        faces = faces.take(one_in(self.study.thin, faces.columns()))
-        return self.kept(f"{whole}-{split}", len(faces), OfFaces(faces, self.before))
+        """Of `study.faces_of(name)`."""
+        faces = self.study.faces_of(name)
+        return self.kept(name, len(faces), OfFaces(faces=faces, recipe=self.before))
 
 
 def refitted(trial: Trial, columns: Columns) -> tuple[Measured, Measured]:
@@ -343,8 +322,10 @@ def judge(trial: Trial, net: Tuned, detector: FeatureDetector) -> None:
         both = {name: default[name] + weight * logits[name] for name in TESTS}
         print(line(f"1 : {weight}", both, held), flush=True)
     before, after = refitted(trial, columns)
-    heads = {"untuned": (fit_head(before, **WEIGHTS), untuned)}
-    heads["tuned"] = (fit_head(after, **WEIGHTS), {name: values[:, 1:] for name, values in tuned.items()})
+    heads = {
+        "untuned": (fit_head(before, **WEIGHTS), untuned),
+        "tuned": (fit_head(after, **WEIGHTS), {name: values[:, 1:] for name, values in tuned.items()}),
+    }
     scores = {
         name: standard({test: (x - head.origin) @ head.slope for test, x in of.items()}, held)
         for name, (head, of) in heads.items()
@@ -362,22 +343,14 @@ def judge(trial: Trial, net: Tuned, detector: FeatureDetector) -> None:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
+    parser = study_parser(__doc__, limit=1000, forgeries=1000, thin=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, default=1000, help="faces of a source that are learned from")
-    parser.add_argument(
-        "--forgeries", type=int, default=1000, help="pseudo-fakes, of which --pairs are tuned on"
-    )
     parser.add_argument(
         "--all-untouched", type=int, default=2000, help="untouched faces; --untouched of them are refitted on"
     )
-    parser.add_argument("--thin", type=int, default=2, help="one in so many faces of the sets tested on")
-    parser.add_argument("--pairs", type=int, default=800, help="pairs that are learned from")
+    parser.add_argument(
+        "--pairs", type=int, default=800, help="pseudo-fakes that are tuned on, with their sources"
+    )
     parser.add_argument("--untouched", type=int, default=1200, help="untouched faces of the closed form")
     parser.add_argument("--corrupted", type=int, default=400, help="corrupted faces of the closed form")
     parser.add_argument("--steps", type=int, default=300)

@@ -10,16 +10,14 @@ what one head makes of all that the seeds have drawn.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from sklearn.metrics import roc_auc_score
 
-from sources import WEIGHTS, Array, Held, Study, auroc_by_video, is_fake
+from sources import WEIGHTS, Array, Held, Study, auroc_by_video, is_fake, study_parser
 from verovolto.detectors.region_discriminant.features import FeatureSpec
 from verovolto.detectors.region_discriminant.linear_head import (
     Fitted,
@@ -91,16 +89,8 @@ def pairs_in_order(table: pa.Table, scores: Array) -> float:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
+    parser = study_parser(__doc__, limit=400, forgeries=600, thin=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--limit", type=int, default=400, help="faces of a source that are learned from")
-    parser.add_argument("--forgeries", type=int, default=600)
-    parser.add_argument("--thin", type=int, default=3, help="one in so many faces of the sets tested on")
     parser.add_argument("--size", type=int, help="side in pixels; default: the backbone's")
     given = parser.parse_args()
     studies = [

@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 
 from verovolto.calibration.input_domain import DISTANCE
 from verovolto.calibration.thresholds import share_interval
-from verovolto.core.workdir import compute_chunks
+from verovolto.core.workdir import Rows, compute_chunks
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.data.splits import video_keys
@@ -114,18 +114,30 @@ class Study:
         with self.steps.run:  # type: ignore[attr-defined]
             return self.steps.measured()
 
-    def held_out(self, name: str) -> tuple[pa.Table, NDArray[np.float32]]:
-        """Rows and features of faces that nothing is fitted to: `SET/SPLIT`, or a whole set; `dfdc` is `data`."""
+    def faces_of(self, name: str) -> FaceSet:
+        """Faces that nothing is fitted to: of `SET/SPLIT`, or of a whole set; `dfdc` is `data`."""
         name, _, split = name.partition("/")
         whole = FaceSet.open(self.data if name == "dfdc" else self.faces / name)
         faces = whole.select(split=split) if split else whole
-        faces = faces.take(one_in(self.thin, faces.columns()))
-        folder = self.work / f"{name}-{split}"
+        return faces.take(one_in(self.thin, faces.columns()))
+
+    def held_out(self, name: str) -> tuple[pa.Table, NDArray[np.float32]]:
+        """Rows and features of `faces_of(name)`."""
+        faces = self.faces_of(name)
         rows = OfFaces(faces=faces, recipe=self.steps.recipe)
-        with self.steps.run as this:  # type: ignore[attr-defined]
-            on_progress = this.task(name, len(faces))
-            found = compute_chunks(len(faces), rows, folder, workers=2, on_progress=on_progress)
+        found = self.kept(name, len(faces), rows, self.work / folder_of(name))
         return faces.columns(), found.astype(np.float32)
+
+    def kept(self, name: str, count: int, rows: Rows[np.float16], folder: Path) -> NDArray[np.float16]:
+        """An array that two processes compute and `folder` keeps."""
+        with self.steps.run as this:  # type: ignore[attr-defined]
+            return compute_chunks(count, rows, folder, workers=2, on_progress=this.task(name, count))
+
+
+def folder_of(name: str) -> str:
+    """The folder of a set's features, by `SET/SPLIT` or `SET`."""
+    whole, _, split = name.partition("/")
+    return f"{whole}-{split}"
 
 
 def one_in(many: int, table: pa.Table) -> NDArray[np.int64]:
@@ -270,25 +282,32 @@ def share(flags: NDArray[np.bool_]) -> str:
     return f"{flags.mean():.1%} [{low:.1%}, {high:.1%}]"
 
 
-def main() -> None:
-    """Run what the command line asks for."""
+def study_parser(
+    description: str | None, *, limit: int, forgeries: int, thin: int
+) -> argparse.ArgumentParser:
+    """The flags of a `Study`, for all scripts that make one, with defaults of their own."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["features", "study", "designs"])
     parser.add_argument("work", type=Path)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dfdc-faces"))
+    parser.add_argument("--limit", type=int, default=limit, help="faces of a source that are learned from")
+    parser.add_argument("--forgeries", type=int, default=forgeries, help="pseudo-fakes made of them")
+    parser.add_argument("--thin", type=int, default=thin, help="one in so many faces of the sets tested on")
+    return parser
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = study_parser(__doc__, limit=1500, forgeries=1000, thin=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, default=1500, help="faces of a source that are learned from")
-    parser.add_argument("--forgeries", type=int, default=1000)
     parser.add_argument(
         "--untouched", type=int, default=3000, help="untouched faces at most, all sources together"
     )
     parser.add_argument("--size", type=int, help="side in pixels; default: the backbone's")
     parser.add_argument("--look", default="dfdc", help="the rule by which the sets in FACES are cut")
     parser.add_argument("--held-out", nargs="*", default=HELD_OUT, help="sets whose features are wanted, too")
-    parser.add_argument("--thin", type=int, default=1, help="one in so many faces of the sets held out")
     parser.add_argument(
         "--forged-of", nargs="*", default=FORGED_OF, help="sources that forgeries are made of"
     )
