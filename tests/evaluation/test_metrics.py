@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +10,6 @@ from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
     f1_score,
-    precision_recall_curve,
     precision_score,
     recall_score,
     roc_auc_score,
@@ -21,13 +17,10 @@ from sklearn.metrics import (
 )  # fmt: skip
 
 from verovolto.evaluation.metrics import (
-    RANKING_METRICS,
     Ranking,
     counts,
-    curves,
     decision_rates,
     ranking_statistics,
-    stretches,
 )
 
 
@@ -59,26 +52,6 @@ def test_equal_to_scikit_learn(sample: tuple[np.ndarray, np.ndarray, np.ndarray]
         fpr, tpr, _ = roc_curve(fake[kept], scores[kept], sample_weight=weight[kept], drop_intermediate=False)
         assert ours["fpr_at_95_tpr"][i] == pytest.approx(fpr[np.argmax(tpr >= 0.95 - 1e-12)])
         assert ours["ks"][i] == pytest.approx(np.abs(tpr - fpr).max())
-        along = np.linspace(0, 1, 4001)
-        x = np.interp(along, np.linspace(0, 1, len(fpr)), fpr)
-        y = np.interp(along, np.linspace(0, 1, len(fpr)), tpr)
-        nearest = np.argmin(np.abs(x + y - 1))
-        assert ours["eer"][i] == pytest.approx(x[nearest], abs=0.02)
-
-
-@given(weighted_samples())
-def test_curves_are_scikit_learn_s(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    scores, fake, weights = sample
-    weights = weights + 1  # scikit-learn leaves out faces without weight
-    ranking = Ranking.of(scores, fake)
-    curve = curves(ranking, weights[:1])
-    precision, recall, thresholds = precision_recall_curve(fake, scores, sample_weight=weights[0])
-    with np.errstate(invalid="ignore"):
-        ours = (curve.tp / (curve.tp + curve.fp))[0, :0:-1]
-    defined = ~np.isnan(ours)
-    np.testing.assert_allclose(ranking.thresholds[::-1], thresholds)
-    np.testing.assert_allclose(curve.tpr[0, :0:-1], recall[:-1])
-    np.testing.assert_allclose(ours[defined], precision[:-1][defined])
 
 
 @given(weighted_samples())
@@ -101,29 +74,27 @@ def test_the_direction_is_declared_never_chosen(sample: tuple[np.ndarray, np.nda
         np.testing.assert_allclose(value, raised[name])
 
 
-@given(weighted_samples(), st.integers(1, 60))
-def test_stretches_give_what_the_whole_gives(
-    sample: tuple[np.ndarray, np.ndarray, np.ndarray], size: int
-) -> None:
+@given(weighted_samples())
+def test_faces_in_order_give_what_others_give(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     scores, fake, weights = sample
-    ranking = Ranking.of(scores, fake)
-    whole, parts = curves(ranking, weights), list(stretches(ranking, weights, size=size))
-    np.testing.assert_array_equal(np.concatenate([part.tp[:, 1:] for part in parts], axis=1), whole.tp[:, 1:])
-    for before, after in pairwise(parts):
-        np.testing.assert_array_equal(before.fp[:, -1], after.fp[:, 0])
-    for name, (metric, together) in RANKING_METRICS.items():
-        of_parts = reduce(together, [metric(part) for part in parts])
-        np.testing.assert_allclose(of_parts, metric(whole), atol=1e-12, err_msg=name)
-
-
-def test_sorted_faces_give_what_unsorted_ones_give() -> None:
-    rng = np.random.default_rng(0)
-    scores, fake = rng.integers(0, 50, 300).astype(np.float64), rng.random(300) < 0.5
-    weights, falling = rng.poisson(1, (5, 300)).astype(np.float64), np.argsort(-scores, kind="stable")
-    assert Ranking.of(scores[falling], fake[falling]).order is None
-    in_order = ranking_statistics(scores[falling], fake[falling])(weights[:, falling])
+    order = np.lexsort((-scores, ~fake))
+    ranking = Ranking.of(scores[order], fake[order])
+    assert isinstance(ranking.fakes.faces, slice) and isinstance(ranking.reals.faces, slice)
+    in_order = ranking_statistics(scores[order], fake[order])(weights[:, order])
     for name, value in ranking_statistics(scores, fake)(weights).items():
         np.testing.assert_array_equal(in_order[name], value)
+
+
+@given(weighted_samples())
+def test_the_equal_error_rate_lies_on_the_curve(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    scores, fake, weights = sample
+    for weight, found in zip(weights, ranking_statistics(scores, fake)(weights)["eer"], strict=True):
+        kept = weight > 0
+        fpr, tpr, _ = roc_curve(fake[kept], scores[kept], sample_weight=weight[kept], drop_intermediate=False)
+        gap = fpr + tpr - 1  # rises from -1 to 1, and the curve's points are joined by lines
+        at = int(np.argmax(gap >= -1e-12))
+        share = -gap[at - 1] / (gap[at] - gap[at - 1])
+        assert found == pytest.approx(fpr[at - 1] + share * (fpr[at] - fpr[at - 1]))
 
 
 def test_a_perfect_score_and_its_opposite() -> None:

@@ -55,20 +55,39 @@ def cluster_ids(table: pa.Table) -> npt.NDArray[np.str_]:
     identity, else the source video, else the face itself; each prefixed by its kind (`identity`, `donor`,
     `video`, `face`) and by its data set, so that no two kinds or sets are mixed up.
     """
-    video = _keys(table, "source_video", "video")
-    identity = _keys(table, "target_identity", "identity")
-    known = pc.and_(pc.is_valid(video), pc.is_valid(identity))
-    where = (
-        pc.index_in(video, video.filter(known)) if pc.any(known).as_py() else pa.nulls(len(table), pa.int32())
-    )
-    where = pc.if_else(pc.is_valid(video), where, pa.scalar(None, pa.int32()))
-    by_video = identity.filter(known).take(where)
-    donor = _keys(table, "donor_identity", "donor")
-    face = _keys(table, "face", "face")
-    if face.null_count:
-        face = pa.array([f"face{_SEPARATOR}{_SEPARATOR}{row}" for row in range(len(table))])
-    ids = pc.replace_substring(pc.coalesce(identity, by_video, donor, video, face), _SEPARATOR, ":")
+    ids = _keys(table, "target_identity", "identity")
+    coarsest_first = (_identity_by_video, _donors, _videos, _faces)
+    for stand_in in coarsest_first:
+        if ids.null_count:
+            ids = pc.coalesce(ids, stand_in(table))
+    ids = pc.replace_substring(ids, _SEPARATOR, ":")
     return np.asarray(ids.to_numpy(zero_copy_only=False), dtype=np.str_)
+
+
+def _identity_by_video(table: pa.Table) -> Any:
+    """The identity that is known of another row of the same source video, null where there is none."""
+    video, identity = _videos(table), _keys(table, "target_identity", "identity")
+    known = pc.and_(pc.is_valid(video), pc.is_valid(identity))
+    if not pc.any(known).as_py():
+        return pa.nulls(len(table), pa.string())
+    where = pc.if_else(
+        pc.is_valid(video), pc.index_in(video, video.filter(known)), pa.scalar(None, pa.int32())
+    )
+    return identity.filter(known).take(where)
+
+
+def _donors(table: pa.Table) -> Any:
+    return _keys(table, "donor_identity", "donor")
+
+
+def _videos(table: pa.Table) -> Any:
+    return _keys(table, "source_video", "video")
+
+
+def _faces(table: pa.Table) -> Any:
+    """The face, or where any has no name the number of its row."""
+    face = _keys(table, "face", "face")
+    return _row_names(f"face{_SEPARATOR}{_SEPARATOR}", len(table)) if face.null_count else face
 
 
 def cluster_kinds(ids: npt.NDArray[np.str_]) -> dict[str, tuple[int, int]]:
@@ -77,13 +96,27 @@ def cluster_kinds(ids: npt.NDArray[np.str_]) -> dict[str, tuple[int, int]]:
     `{"identity": (clusters, rows), "donor identity": ..., "source video": ..., "face": ...}`, without kinds that
     there are none of.
     """
-    unique, counts = np.unique(ids, return_counts=True)
+    unique, of_row = numbered(ids)
     kinds: dict[str, tuple[int, int]] = {}
-    for value, count in zip(unique, counts, strict=True):
+    for value, count in zip(unique, np.bincount(of_row, minlength=len(unique)), strict=True):
         kind = _KINDS[str(value).partition(":")[0]]
         clusters, rows = kinds.get(kind, (0, 0))
         kinds[kind] = (clusters + 1, rows + int(count))
     return {kind: kinds[kind] for kind in _KINDS.values() if kind in kinds}
+
+
+def numbered(names: Sequence[str] | npt.NDArray[Any]) -> tuple[npt.NDArray[np.str_], Ints]:
+    """The distinct names in sorted order, and the number of each name among them `[n]`: `np.unique`, by hashing.
+
+    >>> numbered(["b", "a", "b"])
+    (array(['a', 'b'], dtype='<U1'), array([1, 0, 1]))
+    """
+    array = pa.array(names, pa.string())  # of many names in chunks
+    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    encoded = whole.dictionary_encode()
+    distinct = np.asarray(encoded.dictionary.to_numpy(zero_copy_only=False), dtype=np.str_)
+    in_order, number = np.unique(distinct, return_inverse=True)
+    return in_order, np.asarray(number[np.asarray(encoded.indices)], dtype=np.int64)
 
 
 def name_of_clusters(ids: npt.NDArray[np.str_]) -> str:
@@ -102,9 +135,7 @@ def video_keys(table: pa.Table) -> npt.NDArray[np.str_]:
     parts = [pc.fill_null(_column(table, name), "") for name in ("dataset", "label", "method", "compression")]
     keys = pc.binary_join_element_wise("video", *parts, video, "/")
     face = pc.binary_join_element_wise("face", _column(table, "face"), "/")
-    rows = (
-        pa.array([f"face/#{row}" for row in range(len(table))]) if _column(table, "face").null_count else face
-    )
+    rows = _row_names("face/#", len(table)) if _column(table, "face").null_count else face
     return np.asarray(pc.coalesce(keys, face, rows).to_numpy(zero_copy_only=False), dtype=np.str_)
 
 
@@ -332,6 +363,11 @@ def _keys(table: pa.Table, name: str, kind: str) -> Any:
     """`kind, dataset, value` as one string, null where the value is."""
     dataset = pc.fill_null(_column(table, "dataset"), "")
     return pc.binary_join_element_wise(kind, dataset, _column(table, name), _SEPARATOR)
+
+
+def _row_names(prefix: str, rows: int) -> Any:
+    """`prefix` and the number of the row, for each."""
+    return pc.binary_join_element_wise(prefix, pa.array(np.arange(rows)).cast(pa.string()), "")
 
 
 def _shared(table: pa.Table) -> list[tuple[str, list[str]]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from verovolto.core.parallel import cores
+from verovolto.data.splits import numbered
 
 LEVEL = 0.95
 UNDEFINED = 0.5
@@ -112,7 +113,7 @@ def draw_resamples(
     >>> with_intervals(lambda weights: {"share of fakes": weights @ fake / weights.sum(axis=1)}, resamples)
     {'share of fakes': Estimate(value=0.5, low=0.5, high=0.5)}
     """
-    names, cluster_of = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    names, cluster_of = numbered(np.asarray(clusters, dtype=str))
     size = len(names)
     has_fake = np.bincount(cluster_of, weights=fake, minlength=size) > 0
     has_real = np.bincount(cluster_of, weights=~fake, minlength=size) > 0

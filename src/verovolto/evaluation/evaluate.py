@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from scipy.stats import spearmanr
 from sklearn.isotonic import IsotonicRegression
 
@@ -176,8 +177,8 @@ def ranking_figures(
         resamples: Of a sample that holds these faces.
         rows: Their positions in it, `[n]`.
     """
-    falling = np.argsort(-values, kind="stable")  # weights then come in the order in which the curve runs
-    return with_intervals(ranking_statistics(values[falling], fake[falling]), resamples, rows[falling])
+    order = np.lexsort((-values, ~fake))  # weights then come in the order in which the curve runs
+    return with_intervals(ranking_statistics(values[order], fake[order]), resamples, rows[order])
 
 
 def _to_dicts(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
@@ -247,7 +248,7 @@ def video_level(sample: Sample, score: str, resamples: int, seed: int) -> dict[s
         resamples: number of bootstrap resamples.
         seed: their seed.
     """
-    videos = len(np.unique(video_keys(sample.scores.table)))
+    videos = len(pa.array(video_keys(sample.scores.table)).unique())
     frames = len(sample.scores)
     metadata = {"videos": videos, "frames": frames, "frames_per_video": frames / videos}
     if videos == frames:

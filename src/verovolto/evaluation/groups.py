@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
-from verovolto.data.splits import cluster_ids, name_of_clusters, video_keys
+from verovolto.data.splits import cluster_ids, name_of_clusters, numbered, video_keys
 from verovolto.data.tables import read_csv
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.evaluation.metrics import divide
@@ -127,9 +129,10 @@ def coverage(scores: ScoreTable) -> dict[str, int]:
 
 def by_video(scores: ScoreTable, score: str) -> tuple[ScoreTable, np.ndarray]:
     """The first row of each video, and the mean `score` of its frames, `[v]` each; every row must have that score."""
-    _, first, inverse = np.unique(video_keys(scores.table), return_index=True, return_inverse=True)
-    sums = np.bincount(inverse, weights=scores.values(score))
-    return scores.take(first), sums / np.bincount(inverse)
+    _, video = numbered(video_keys(scores.table))
+    _, first = np.unique(video, return_index=True)
+    sums = np.bincount(video, weights=scores.values(score))
+    return scores.take(first), sums / np.bincount(video)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,12 +155,15 @@ class Pairs:
 
 def pair_keys(scores: ScoreTable) -> np.ndarray:
     """Key of the pair of each face `[n]`, None where there is none: data set, compression, pair and frame."""
-    columns = [scores.strings(name) for name in ("dataset", "compression", "pair", "frame")]
-    keys = [
-        None if row[2] is None else SEPARATOR.join(part or "" for part in row)
-        for row in zip(*columns, strict=True)
-    ]
-    return np.array([*keys, None], dtype=object)[:-1]
+    if "pair" not in scores.table.column_names:
+        return np.full(len(scores), None, dtype=object)
+    names = {
+        name: pa.array(scores.strings(name), pa.string())
+        for name in ("dataset", "compression", "pair", "frame")
+    }
+    keys = pc.binary_join_element_wise(*(pc.fill_null(column, "") for column in names.values()), SEPARATOR)
+    keys = pc.if_else(pc.is_valid(names["pair"]), keys, pa.scalar(None, pa.string()))
+    return np.asarray(keys.to_numpy(zero_copy_only=False), dtype=object)
 
 
 def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pairs:
@@ -168,7 +174,9 @@ def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pair
     """
     of_pair = pair_keys(scores)
     paired = np.array([key is not None for key in of_pair], dtype=bool)
-    _, number = np.unique(np.where(paired, of_pair, "").astype(str), return_inverse=True)
+    if not paired.any():
+        return Pairs(rows=np.zeros(0, dtype=np.int64), ordered=np.zeros(0))
+    _, number = numbered(np.where(paired, of_pair, ""))
     real = np.flatnonzero(paired & ~fake)
     real = real[np.argsort(number[real], kind="stable")]
     keys = number[real]

@@ -1,8 +1,8 @@
 """Metrics of a ranking and of a threshold, for many weightings of the same faces at once.
 
 A bootstrap resample is a weight on every face, so a metric with an interval is one metric under a thousand
-weightings. The faces are sorted once; each weighting then costs two cumulative sums. Equal scores form one
-step of the curve, whatever their order. Positive is fake, and higher scores mean more likely fake.
+weightings. The faces are sorted once, fakes and reals apart; each weighting then costs a running sum of either.
+Equal scores are flagged together, whatever their order. Positive is fake, and higher scores mean more likely fake.
 
 Undefined figures (a class without weight) are NaN.
 
@@ -14,9 +14,9 @@ Undefined figures (a class without weight) are NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -24,228 +24,273 @@ from numpy.typing import ArrayLike
 
 Positive = Literal["fake", "real"]
 TPR = 0.95
-# Cumulative sums of whole-number weights are exact; fractions of them are compared within this.
+# Sums of whole-number weights are exact; fractions of them are compared within this.
 _SLACK = 1e-12
 _LEAST = np.finfo(np.float64).tiny
-STRETCH = 1 << 16
-"""Weights that are worked on at a time: half a megabyte, of which a core's cache holds several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """The faces of one class in order of falling score, and where they stand in both classes, `[m]` each.
+
+    Attributes:
+        faces: their positions; a slice where they lie so, which is faster.
+        own: how many of their own class score at least as high; None where no two score alike: 1 to m.
+        own_above: how many of their own class score higher; None likewise: 0 to m - 1.
+        other: how many of the other class score at least as high.
+        other_above: how many of the other class score higher; None where no two of both score alike: as `other`.
+    """
+
+    faces: np.ndarray | slice
+    own: np.ndarray | None
+    own_above: np.ndarray | None
+    other: np.ndarray
+    other_above: np.ndarray | None
+
+    @staticmethod
+    def of(scores: np.ndarray, member: np.ndarray, other: np.ndarray) -> Order:
+        """Order the faces with `scores` `[n]` that are `member` `[n]` among the scores `[m']` of the other class."""
+        faces = np.flatnonzero(member)
+        faces = faces[np.argsort(-scores[faces], kind="stable")]
+        own, other = -scores[faces], np.sort(-other)
+        own_here, own_above = (np.searchsorted(own, own, side) for side in ("right", "left"))
+        here, above = (np.searchsorted(other, own, side) for side in ("right", "left"))
+        alike, tied = bool((own_here - own_above > 1).any()), bool((here > above).any())
+        first = int(faces[0]) if len(faces) else 0
+        straight = np.array_equal(faces, np.arange(first, first + len(faces)))
+        return Order(
+            faces=slice(first, first + len(faces)) if straight else faces,
+            own=own_here if alike else None,
+            own_above=own_above if alike else None,
+            other=here,
+            other_above=above if tied else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Faces in order of falling score, ready for weightings.
+    """Fakes and reals in order of falling score, ready for weightings.
 
     Attributes:
-        order: `[n]`, sorts the faces; None where they are sorted.
-        edges: `[g + 1]`, first place (in that order) of each of the g distinct scores, and n.
-        thresholds: `[g]`, those scores.
-        fakes: float64 `[n]` in that order, 1 for a fake and 0 for a real face.
-        reals: float64 `[n]`, the opposite.
+        fakes: the order of the fakes.
+        reals: that of the reals.
+        steps: `[2, g + 1]`, how many fakes and how many reals are flagged, first above all of the g distinct scores,
+            then at each.
     """
 
-    order: np.ndarray | None
-    edges: np.ndarray
-    thresholds: np.ndarray
-    fakes: np.ndarray
-    reals: np.ndarray
+    fakes: Order
+    reals: Order
+    steps: np.ndarray
 
     @staticmethod
     def of(scores: ArrayLike, fake: ArrayLike) -> Ranking:
         """Sort `scores` `[n]` (finite or infinite, never NaN) with their labels `fake` `[n]` boolean."""
-        scores = np.asarray(scores, dtype=np.float64)
-        order = np.argsort(-scores, kind="stable")
-        ranked, fakes = scores[order], np.asarray(fake, dtype=bool)[order]
-        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(ranked) else order
+        scores, fake = np.asarray(scores, dtype=np.float64), np.asarray(fake, dtype=bool)
+        classes = scores[fake], scores[~fake]
+        distinct = np.unique(-scores)
+        steps = [np.append(0, np.searchsorted(np.sort(-of), distinct, "right")) for of in classes]
         return Ranking(
-            order=None if np.array_equal(order, np.arange(len(order))) else order,
-            edges=np.append(starts, len(ranked)),
-            thresholds=ranked[starts],
-            fakes=fakes.astype(np.float64),
-            reals=(~fakes).astype(np.float64),
+            fakes=Order.of(scores, fake, classes[1]),
+            reals=Order.of(scores, ~fake, classes[0]),
+            steps=np.stack(steps),
         )
 
-    def cut(self, size: int) -> Iterator[tuple[slice, np.ndarray | None]]:
-        """Pieces of about `size` faces, equal scores together.
 
-        Each is the places of its faces, and the edges of its scores among them, None where all scores differ.
-        """
-        distinct = len(self.thresholds)
-        inner = np.unique(np.searchsorted(self.edges, np.arange(size, self.edges[-1], size)))
-        for first, last in pairwise([0, *inner[inner < distinct], distinct]):
-            places = slice(self.edges[first], self.edges[last])
-            tied = places.stop - places.start > last - first
-            yield places, self.edges[first : last + 1] - places.start if tied else None
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One class along the curve: under R weightings, what is flagged at the score of each of its m faces.
+
+    Attributes:
+        order: the faces.
+        weights: float64 `[R, m]`, theirs.
+        sums: `[R, m + 1]`, summed weight of the first 0 to m of them.
+        others: `[R, m' + 1]`, likewise of the other class.
+    """
+
+    order: Order
+    weights: np.ndarray
+    sums: np.ndarray
+    others: np.ndarray
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """Summed weight of the own class that scores at least as high, `[R, m]`."""
+        return self.sums[:, 1:] if self.order.own is None else self.sums.take(self.order.own, axis=1)
+
+    @cached_property
+    def own_above(self) -> np.ndarray:
+        """Summed weight of the own class that scores higher, `[R, m]`."""
+        at = self.order.own_above
+        return self.sums[:, :-1] if at is None else self.sums.take(at, axis=1)
+
+    @cached_property
+    def other(self) -> np.ndarray:
+        """Summed weight of the other class that scores at least as high, `[R, m]`."""
+        return self.others.take(self.order.other, axis=1)
+
+    @cached_property
+    def other_above(self) -> np.ndarray:
+        """Summed weight of the other class that scores higher, `[R, m]`."""
+        at = self.order.other_above
+        return self.other if at is None else self.others.take(at, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """True and false positives of R weightings along g distinct scores: flag iff score >= threshold.
+    """The ROC curves of R weightings: flag iff score >= threshold.
 
     Attributes:
-        tp: float64 `[R, g + 1]`, summed weight of the fakes flagged: first above all of these scores, then at each.
-        fp: float64 `[R, g + 1]`, likewise of the reals.
-        positives: `[R, 1]`, summed weight of all fakes.
-        negatives: `[R, 1]`, summed weight of all reals.
+        fakes: what is flagged at the score of each fake.
+        reals: what is flagged at the score of each real face.
+        steps: as in `Ranking`.
     """
 
-    tp: np.ndarray
-    fp: np.ndarray
-    positives: np.ndarray
-    negatives: np.ndarray
+    fakes: Side
+    reals: Side
+    steps: np.ndarray
 
     @property
-    def tpr(self) -> np.ndarray:
-        """Share of fakes flagged `[R, g + 1]`."""
-        return divide(self.tp, self.positives)
+    def positives(self) -> np.ndarray:
+        """Summed weight of all fakes, `[R]`."""
+        return np.asarray(self.fakes.sums[:, -1])
 
     @property
-    def fpr(self) -> np.ndarray:
-        """Share of reals flagged `[R, g + 1]`."""
-        return divide(self.fp, self.negatives)
+    def negatives(self) -> np.ndarray:
+        """Summed weight of all reals, `[R]`."""
+        return np.asarray(self.reals.sums[:, -1])
 
-    def of_reals(self) -> Curves:
-        """The same with real as positive, flagged by low scores: from the other end, what this one leaves over."""
-        return Curves(
-            tp=(self.negatives - self.fp)[:, ::-1],
-            fp=(self.positives - self.tp)[:, ::-1],
-            positives=self.negatives,
-            negatives=self.positives,
+    def rates(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shares `[R]` of the fakes and of the reals flagged, at a place `[R]` of `steps` for each weighting."""
+        row = np.arange(len(at))
+        tp, fp = (
+            side.sums[row, step[at]] for side, step in zip((self.fakes, self.reals), self.steps, strict=True)
         )
+        return divide(tp, self.positives), divide(fp, self.negatives)
 
-    def at(self, place: np.ndarray) -> Curves:
-        """A single point of each weighting, at `place` `[R, 1]`."""
-        tp, fp = (np.take_along_axis(of, place, axis=1) for of in (self.tp, self.fp))
-        return replace(self, tp=tp, fp=fp)
+    def first(self, reached: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """The first place `[R]` of `steps` from which on `reached(tpr, fpr)` holds; the last where it never does."""
+        low = np.zeros(len(self.positives), dtype=np.int64)
+        high = np.full_like(low, self.steps.shape[1] - 1)
+        for _ in range(int(self.steps.shape[1] - 1).bit_length()):
+            middle = (low + high) // 2
+            yes = reached(*self.rates(middle))
+            low, high = np.where(yes, low, np.minimum(middle + 1, high)), np.where(yes, middle, high)
+        return high
 
 
 def curves(ranking: Ranking, weights: np.ndarray) -> Curves:
-    """ROC counts under each row of `weights` `[R, n]` (not negative), from nothing flagged to everything."""
-    (whole,) = stretches(ranking, weights, size=weights.size + 1)
-    return whole
+    """What is flagged under each row of `weights` `[R, n]` (not negative)."""
+    of_fakes, of_reals = (weights[:, order.faces] for order in (ranking.fakes, ranking.reals))
+    fakes, reals = _running(of_fakes), _running(of_reals)
+    return Curves(
+        fakes=Side(order=ranking.fakes, weights=of_fakes, sums=fakes, others=reals),
+        reals=Side(order=ranking.reals, weights=of_reals, sums=reals, others=fakes),
+        steps=ranking.steps,
+    )
 
 
-def stretches(ranking: Ranking, weights: np.ndarray, *, size: int = STRETCH) -> Iterator[Curves]:
-    """The curves in stretches of about `size` weights, each of which begins where the one before ends.
-
-    So what is computed along them stays in the processor's cache, however many faces there are.
-    """
-    ranked = weights if ranking.order is None else weights[:, ranking.order]
-    classes = (ranking.fakes, ranking.reals)
-    positives, negatives = ((ranked @ of)[:, None] for of in classes)
-    ends = [np.zeros_like(positives)] * 2
-    for places, edges in ranking.cut(max(1, size // max(1, len(weights)))):
-        tp, fp = (_running(ranked[:, places] * of[places], at) for of, at in zip(classes, ends, strict=True))
-        ends = [tp[:, -1:], fp[:, -1:]]
-        if edges is not None:
-            tp, fp = tp[:, edges], fp[:, edges]
-        yield Curves(tp=tp, fp=fp, positives=positives, negatives=negatives)
-
-
-def _running(steps: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """`start` `[R, 1]`, and the running sums of `steps` `[R, m]` from there on."""
-    sums = np.concatenate([start, steps], axis=1)
-    return np.cumsum(sums, axis=1, out=sums)
+def _running(weights: np.ndarray) -> np.ndarray:
+    """Running sums of weights `[R, m]` from 0 on, `[R, m + 1]`."""
+    sums = np.zeros((len(weights), weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    return sums
 
 
 def auroc(curve: Curves) -> np.ndarray:
-    r"""Area under the ROC curve `[R]`, in [0, 1]; of a stretch, its part.
+    r"""Area under the ROC curve `[R]`, in [0, 1].
 
     .. math:: P(s_{fake} > s_{real}) + \tfrac{1}{2} P(s_{fake} = s_{real})
 
-    Always in the declared direction: below 0.5 the reals score higher. Trapezoids over the distinct scores,
-    which is the Mann-Whitney statistic (Hanley & McNeil, Radiology 143, 1982).
+    Always in the declared direction: below 0.5 the reals score higher. The Mann-Whitney statistic (Hanley & McNeil,
+    Radiology 143, 1982).
     """
-    twice = np.einsum("rg,rg->r", np.diff(curve.fp), curve.tp[:, 1:] + curve.tp[:, :-1])
-    return divide(twice / 2, (curve.positives * curve.negatives)[:, 0])
+    side = curve.fakes
+    lost = np.einsum("rm,rm->r", side.weights, side.other)
+    if side.order.other_above is not None:
+        lost = (lost + np.einsum("rm,rm->r", side.weights, side.other_above)) / 2
+    whole = curve.positives * curve.negatives
+    return divide(whole - lost, whole)
 
 
 def average_precision(curve: Curves) -> np.ndarray:
-    r"""Average precision `[R]` of the positive class; of a stretch, its part.
+    r"""Average precision `[R]` of the fakes.
 
     .. math:: \sum_t P_t (R_t - R_{t-1})
 
-    with precision P and recall R at each distinct score t, from the highest down.
-    No interpolation (as scikit-learn's `average_precision_score`). Its floor is the share of positives.
+    with precision P and recall R at each distinct score t, from the highest down: the mean over the fakes of the
+    precision at their scores. No interpolation (as scikit-learn's `average_precision_score`). Its floor is the share
+    of positives.
     """
-    flagged = np.maximum(curve.tp[:, 1:] + curve.fp[:, 1:], _LEAST)
-    gained = np.diff(curve.tp) * (curve.tp[:, 1:] / flagged)
-    return divide(gained.sum(axis=1), curve.positives[:, 0])
+    side = curve.fakes
+    return _mean_precision(side, side.own, side.other)
+
+
+def average_precision_of_reals(curve: Curves) -> np.ndarray:
+    """Average precision `[R]` of the reals under the negated score."""
+    side = curve.reals
+    below = (side.sums[:, -1:] - side.own_above, side.others[:, -1:] - side.other_above)
+    return _mean_precision(side, *below)
+
+
+def _mean_precision(side: Side, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """The weighted mean over the faces of one class of `right / (right + wrong)`, `[R, m]` each."""
+    flagged = right + wrong
+    np.maximum(flagged, _LEAST, out=flagged)
+    np.divide(right, flagged, out=flagged)
+    return divide(np.einsum("rm,rm->r", side.weights, flagged), side.sums[:, -1])
 
 
 def equal_error_rate(curve: Curves) -> np.ndarray:
-    """Rate `[R]` where the ROC curve, its points joined by lines, meets false-alarm rate = share missed.
-
-    NaN for a stretch that it does not lie in.
-    """
-    before, after = _crossing(curve, lambda at: at.fpr + at.tpr - 1 >= -_SLACK)
-    low, high = (at.fpr + at.tpr - 1 for at in (before, after))  # rises from -1 to 1
+    """Rate `[R]` where the ROC curve, its points joined by lines, meets false-alarm rate = share missed."""
+    at = curve.first(lambda tpr, fpr: fpr + tpr - 1 >= -_SLACK)
+    (tpr, fpr), (tpr_before, fpr_before) = curve.rates(at), curve.rates(np.maximum(at - 1, 0))
+    low, high = fpr_before + tpr_before - 1, fpr + tpr - 1  # rises from -1 to 1
     share = np.clip(np.nan_to_num(divide(-low, high - low)), 0.0, 1.0)
-    return np.asarray((before.fpr + share * (after.fpr - before.fpr))[:, 0])
+    return np.asarray(fpr_before + share * (fpr - fpr_before))
 
 
 def fpr_at_tpr(curve: Curves, tpr: float = TPR) -> np.ndarray:
-    """Lowest false-alarm rate `[R]` at which at least the share `tpr` of fakes is flagged.
-
-    NaN for a stretch that it does not lie in.
-    """
-    _, after = _crossing(curve, lambda at: at.tp >= (tpr - _SLACK) * at.positives)
-    return after.fpr[:, 0]
-
-
-def _crossing(curve: Curves, reached: Callable[[Curves], np.ndarray]) -> tuple[Curves, Curves]:
-    """The neighbours `[R, 1]` between which a condition begins to hold for good; NaN where it does not."""
-    first, last = (
-        replace(curve, tp=curve.tp[:, at], fp=curve.fp[:, at]) for at in (slice(1), slice(-1, None))
-    )
-    inside = ~reached(first) & reached(last)
-    if not inside.any():
-        nowhere = replace(first, tp=np.full(inside.shape, np.nan), fp=np.full(inside.shape, np.nan))
-        return nowhere, nowhere
-    place = np.argmax(reached(curve), axis=1)[:, None]
-    before, after = (
-        replace(at, tp=np.where(inside, at.tp, np.nan), fp=np.where(inside, at.fp, np.nan))
-        for at in (curve.at(np.maximum(place - 1, 0)), curve.at(place))
-    )
-    return before, after
+    """Lowest false-alarm rate `[R]` at which at least the share `tpr` of fakes is flagged."""
+    found, fpr = curve.rates(curve.first(lambda reached, _: reached >= tpr - _SLACK))
+    return np.where(np.isnan(found), np.nan, fpr)
 
 
 def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
     r"""Largest distance `[R]` between the cumulative distributions of the classes; it has no direction.
 
     .. math:: \sup_t |F_{fake}(t) - F_{real}(t)|
+
+    Where fakes lead most the last score is one of a fake, and where reals do, one of a real face.
     """
-    apart = curve.tp * curve.negatives - curve.fp * curve.positives
-    return divide(
-        np.maximum(apart.max(axis=1), -apart.min(axis=1)), (curve.positives * curve.negatives)[:, 0]
-    )
+    leads = [
+        (side.own * side.others[:, -1:] - side.other * side.sums[:, -1:]).max(axis=1, initial=0.0)
+        for side in (curve.fakes, curve.reals)
+    ]
+    return divide(np.maximum(*leads), curve.positives * curve.negatives)
 
 
-RANKING_METRICS: dict[str, tuple[Callable[[Curves], np.ndarray], np.ufunc]] = {
-    "auroc": (auroc, np.add),
-    "ap_fake": (average_precision, np.add),
-    "ap_real": (lambda curve: average_precision(curve.of_reals()), np.add),
-    "eer": (equal_error_rate, np.fmax),
-    "fpr_at_95_tpr": (fpr_at_tpr, np.fmax),
-    "ks": (kolmogorov_smirnov, np.maximum),
+RANKING_METRICS: dict[str, Callable[[Curves], np.ndarray]] = {
+    "auroc": auroc,
+    "ap_fake": average_precision,
+    "ap_real": average_precision_of_reals,
+    "eer": equal_error_rate,
+    "fpr_at_95_tpr": fpr_at_tpr,
+    "ks": kolmogorov_smirnov,
 }
-"""Metrics of a ranking, and how those of stretches are put together."""
+"""Metrics of a ranking."""
 
 
 def ranking_statistics(scores: np.ndarray, fake: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """All metrics of a ranking, of scores `[n]` and labels `[n]`, as a function of weights `[R, n]`.
 
-    Each metric is `[R]`. `ap_real` is the average precision of the real faces under the negated score. Scores that
-    fall already cost less.
+    Each metric is `[R]`. `ap_real` is the average precision of the real faces under the negated score. Fakes that come
+    first and then the reals, both of falling score, cost less.
     """
     ranking = Ranking.of(scores, fake)
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        figures: dict[str, np.ndarray] = {}
-        for curve in stretches(ranking, weights):
-            for name, (metric, together) in RANKING_METRICS.items():
-                part = metric(curve)
-                figures[name] = together(figures[name], part) if name in figures else part
-        return figures
+        curve = curves(ranking, weights)
+        return {name: metric(curve) for name, metric in RANKING_METRICS.items()}
 
     return statistics
 

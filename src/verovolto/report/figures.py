@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from verovolto.evaluation.metrics import Ranking, curves, divide
 from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas
 
 CLASSES = (("real", False, REAL), ("fake", True, FAKE))
@@ -69,16 +69,19 @@ def precision_recall(scores: np.ndarray, fake: np.ndarray) -> bytes:
     with Canvas(4.6, 4.3) as canvas:
         for label, kind, colour in CLASSES:
             positive = fake == kind
-            curve = curves(Ranking.of(scores if kind else -scores, positive), np.ones((1, len(fake))))
-            precision = divide(curve.tp, curve.tp + curve.fp)[0, 1:]
-            recall = curve.tpr[0, 1:]
-            canvas.axes.step(
-                np.r_[0, recall], np.r_[precision[0], precision], where="pre", color=colour, label=label
-            )
+            steps = precision_recall_steps(scores if kind else -scores, positive)
+            canvas.axes.step(*steps, where="pre", color=colour, label=label)
             canvas.axes.axhline(float(positive.mean()), color=colour, linestyle=":", linewidth=1)
         canvas.axes.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(0, 1.02))
         canvas.axes.legend(loc="lower left", title="class taken as positive")
     return canvas.png
+
+
+def precision_recall_steps(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision from the highest score down, to be drawn in steps; `positive` boolean `[n]`."""
+    precision, recall, _ = precision_recall_curve(positive, scores)
+    precision, recall = precision[-2::-1], recall[-2::-1]  # the last point is of no score
+    return np.r_[0, recall], np.r_[precision[0], precision]
 
 
 def f1_against_threshold(
@@ -297,7 +300,7 @@ def _curves(
     lines: list[tuple[str, dict[str, Any], np.ndarray, np.ndarray]] = []
     for name, values in scores.items():
         defined = np.isfinite(values)
-        curve = curves(Ranking.of(values[defined], fake[defined]), np.ones((1, int(defined.sum()))))
+        fpr, tpr, _ = roc_curve(fake[defined], values[defined])
         greys = [*baselines].index(name) if name in baselines else None
         style: dict[str, Any] = {
             "color": strong[len(lines) % len(strong)],
@@ -305,5 +308,5 @@ def _curves(
         }
         if greys is not None:
             style = {"color": BASELINE_GREYS[greys % 3], "linewidth": 1.0, "linestyle": "--"}
-        lines.append((name, style, curve.fpr[0], curve.tpr[0]))
+        lines.append((name, style, fpr, tpr))
     return lines

@@ -16,12 +16,19 @@ from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
 from verovolto.detectors.vae.detector import VAEDetector
 from verovolto.evaluation.groups import scored_rows
-from verovolto.evaluation.metrics import Ranking, average_precision, curves, divide
 from verovolto.report.evaluation_page import galleries_of, latents_of
-from verovolto.report.figures import CLASSES, f1_against_threshold, forest, latent_use, tsne
+from verovolto.report.figures import (
+    CLASSES,
+    f1_against_threshold,
+    forest,
+    latent_use,
+    precision_recall_steps,
+    tsne,
+)
 from verovolto.report.html import FAKE, INK, MUTED, REAL, Canvas, Pick, png, side_by_side, strips
 from verovolto.report.network_diagrams import diagram
 from verovolto.thesis.error_spectra import ErrorSpectra, error_spectra, mean_spectra
+from verovolto.thesis.metrics import area_under_pr
 from verovolto.thesis.networks import checkpoint_detector, run_folder
 from verovolto.thesis.plan import network_of
 from verovolto.thesis.protocols import ModelScores, labels_of
@@ -187,14 +194,12 @@ def checkpoint_precision_recall(checkpoints: Sequence[Checkpoint], *, chosen: in
     with Canvas(5.4, 4.3) as canvas:
         shades = np.linspace(0.25, 0.85, len(checkpoints))
         for one, shade in zip(checkpoints, shades, strict=True):
-            curve = curves(Ranking.of(-one.scores, ~one.fake), np.ones((1, len(one.fake))))
-            precision, recall = divide(curve.tp, curve.tp + curve.fp)[0, 1:], curve.tpr[0, 1:]
             best = one.epoch == chosen
             canvas.axes.step(
-                np.r_[0, recall], np.r_[precision[0], precision], where="pre",
+                *precision_recall_steps(-one.scores, ~one.fake), where="pre",
                 color=REAL if best else str(0.95 - 0.6 * shade), linewidth=2.2 if best else 1.2,
                 zorder=3 if best else 2,
-                label=f"epoch {one.epoch}{' (chosen)' if best else ''}: area {average_precision(curve)[0]:.3f}",
+                label=f"epoch {one.epoch}{' (chosen)' if best else ''}: area {area_under_pr(one.scores, one.fake):.3f}",
             )  # fmt: skip
         share = float((~checkpoints[0].fake).mean())
         canvas.axes.axhline(share, color=MUTED, linestyle=":", linewidth=1.2)

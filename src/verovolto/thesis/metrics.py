@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 from verovolto.calibration.thresholds import Threshold, flagged, pooled_percentile
 from verovolto.core.errors import DataError
 from verovolto.evaluation.bootstrap import Resamples, with_intervals
-from verovolto.evaluation.metrics import Ranking, average_precision, counts, curves, decision_rates
+from verovolto.evaluation.metrics import counts, decision_rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,7 @@ scores of other networks, other sizes and perhaps other units: they are shown, a
 
 def area_under_pr(values: np.ndarray, fake: np.ndarray) -> float:
     """Average precision of the *real* faces `[n]` under falling score: what the thesis chooses its epoch by."""
-    curve = curves(Ranking.of(-values, ~fake), np.ones((1, len(fake))))
-    return float(average_precision(curve)[0])
+    return float(average_precision_score(~fake, -values))
 
 
 def chosen_on_test(areas: Mapping[int, float]) -> int:
