@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 import torch
 
 from scan import high_water, looped
+from verovolto.core.files import write_json
 from verovolto.data.decode import encode_jpeg
 from verovolto.data.face_batch import epoch_order
 from verovolto.data.score_table import ScoreTable
@@ -39,7 +40,6 @@ from verovolto.evaluation.preflight import EvaluationSettings
 from verovolto.evaluation.run import evaluate_table
 from verovolto.media.provenance import FileFacts, Fingerprint
 from verovolto.report.evaluation_page import ReportData, build
-from verovolto.report.scan_output import result_text
 from verovolto.report.scan_page import build_scan_page
 from verovolto.scanning.result import (
     PICTURED,
@@ -97,8 +97,11 @@ def report(rows: int, _resamples: int) -> dict[str, Any]:
 def scanned(rows: int, _resamples: int) -> dict[str, Any]:
     given = drawn_scan(rows)
     with _Cost() as cost:
-        page, result = build_scan_page(given, command="verovolto scan"), result_text(given)
-    return {"rows": rows, **cost.figures(rows), "page_kib": kib(page.html), "json_kib": kib(result)}
+        page = build_scan_page(given, command="verovolto scan")
+        with tempfile.TemporaryDirectory() as folder:
+            write_json(Path(folder) / "result.json", given.to_dict())
+            size = (Path(folder) / "result.json").stat().st_size / 1024
+    return {"rows": rows, **cost.figures(rows), "page_kib": kib(page.html), "json_kib": round(size, 1)}
 
 
 def kib(text: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 from cyclopts import Parameter
 
 from verovolto.core.errors import InputError
-from verovolto.core.files import check_out
+from verovolto.core.files import check_out, print_json
 from verovolto.core.parallel import cores
 
 if TYPE_CHECKING:
@@ -222,7 +222,6 @@ def keep_results(
 
 def _show_kept(out: Path, output: ScanOutput) -> int:
     """Make of the kept results what is asked for, and count them: a table of them would have no end."""
-    from verovolto.report.scan_output import result_text
     from verovolto.report.scan_text import kept_lines
     from verovolto.scanning.to_folder import count_kept, read_scan
 
@@ -232,7 +231,7 @@ def _show_kept(out: Path, output: ScanOutput) -> int:
         result = read_scan(out)
         page = output.write(result, result.run.get("command") or "")
         if output.json == STDOUT:
-            print(result_text(result), end="")
+            print_json(result.to_dict(), sys.stdout)
         _say_where(page, output, stream)
     print("\n".join(kept_lines(counts, out)), file=stream)
     return 0 if counts.complete else 1
@@ -240,7 +239,6 @@ def _show_kept(out: Path, output: ScanOutput) -> int:
 
 def _write(result: Scan, output: ScanOutput, command: str) -> None:
     """Files first, so that a reader who leaves costs none; then the table, whatever became of the files."""
-    from verovolto.report.scan_output import result_text
     from verovolto.report.scan_text import text_result
 
     page = None
@@ -248,7 +246,7 @@ def _write(result: Scan, output: ScanOutput, command: str) -> None:
         page = output.write(result, command)
     finally:
         if output.json == STDOUT:
-            print(result_text(result), end="")
+            print_json(result.to_dict(), sys.stdout)
         else:
             print("\n".join(text_result(result)))
     _say_where(page, output, sys.stderr if output.json == STDOUT else sys.stdout)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from verovolto.core.errors import InputError, VerovoltoError
 
@@ -64,7 +64,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON (indented, UTF-8, no NaN: a figure that does not exist is `null`) so that it appears whole."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    with atomic_path(path) as part, part.open("w", encoding="utf-8") as handle:
+        print_json(value, handle)
+
+
+def print_json(value: Any, to: TextIO) -> None:
+    """Write JSON as `write_json` does, piece by piece: the text of much is several times as large as its values."""
+    json.dump(value, to, indent=2, ensure_ascii=False, allow_nan=False)
+    to.write("\n")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ signatures.
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import platform
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from verovolto import __version__
 from verovolto.calibration.thresholds import share_interval
-from verovolto.core.files import atomic_path, write_text
+from verovolto.core.files import atomic_path, print_json, write_json
 from verovolto.report import scan_text as words
 from verovolto.report.html import Page, environment
 from verovolto.report.scan_page import build_scan_page, picture_uri, scan_view
@@ -163,27 +163,23 @@ class ScanOutput:
 
     def write(self, scan: Scan, command: str) -> Path | None:
         """Write all of it; the page's file, where there is one."""
-        text = result_text(scan)
         if self.json not in (None, "-"):
-            write_text(Path(str(self.json)), text)
+            write_json(Path(str(self.json)), scan.to_dict())
         if not self.pictures:
             return None
         page = BUILDERS[self.form](scan, command=command, hide_faces=self.hide_faces)
         written = None if self.report is None else page.write(self.report)
         if self.bundle is not None:
-            write_bundle(self.bundle, bundle_members(text, page))
+            write_bundle(self.bundle, bundle_members(scan, page))
         return written
 
 
-def result_text(scan: Scan) -> str:
-    """The result as the file of `--json` holds it."""
-    return json.dumps(scan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def bundle_members(result: str, page: Page) -> dict[str, bytes]:
-    """The files of a bundle by name, but for the digests."""
+def bundle_members(scan: Scan, page: Page) -> dict[str, bytes]:
+    """The files of a bundle by name, but for the digests; the result is what the file of `--json` holds."""
+    result = io.StringIO()
+    print_json(scan.to_dict(), result)
     figures = {f"{REPORT}/figures/{name}.png": png for name, png in page.figures.items()}
-    return {RESULT: result.encode(), f"{REPORT}/report.html": page.html.encode(), **figures}
+    return {RESULT: result.getvalue().encode(), f"{REPORT}/report.html": page.html.encode(), **figures}
 
 
 def write_bundle(path: Path, members: Mapping[str, bytes]) -> None:
