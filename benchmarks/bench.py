@@ -1,6 +1,6 @@
 """How fast each model trains and scores: our path against the plain way, a peer, and the network alone, in turn.
 
-    python benchmarks/bench.py [--data FACES] [--full | --models NAME ...] [--rounds 3] [--peers PYTHON] [--out FILE]
+    python benchmarks/bench.py [--data FACES] [--full | --models NAME ...] [--rounds 2] [--peers PYTHON] [--out FILE]
 
 *Ours*: what `verovolto train` and `verovolto evaluate` run. *Plain*: contiguous float32 tensors, PIL decoding and
 resizing in a DataLoader, Adam as it comes. *Network*: our training steps, and our scores in float32, of one batch in
@@ -15,7 +15,7 @@ matrix products in the same precision, which is measured on the spot, as is the 
 *AUROC*: of the network after those few steps, where FACES has a test split of both classes. bf16 is left out where the
 processor only emulates it.
 
-The two networks of the thesis by default (a quarter of an hour on two cores); --full: all of them.
+The two networks of the thesis by default (a quarter of an hour on two cores with AVX2 alone); --full: all of them.
 
 Writes `benchmarks/out/bench.json`: `{"machine", "rates", "train": {MODEL: {images_per_s, plain_images_per_s,
 network_images_per_s, peer_images_per_s, over_plain, ...}}, "score": {MODEL: {...}}}`.
@@ -256,7 +256,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--full", action="store_true", help="all models")
     parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the peer's environment")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds after the one that warms up")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds after the one that warms up")
     return parser.parse_args()
 
 

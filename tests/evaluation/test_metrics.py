@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from verovolto.evaluation.metrics import (
     Ranking,
     counts,
     decision_rates,
+    in_blocks,
     ranking_statistics,
 )
 
@@ -74,15 +77,28 @@ def test_the_direction_is_declared_never_chosen(sample: tuple[np.ndarray, np.nda
         np.testing.assert_allclose(value, raised[name])
 
 
-@given(weighted_samples())
-def test_faces_in_order_give_what_others_give(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+@given(weighted_samples(), st.integers(1, 60))
+def test_blocks_and_faces_in_their_order_give_what_the_whole_gives(
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray], size: int
+) -> None:
     scores, fake, weights = sample
-    order = np.lexsort((-scores, ~fake))
+    blocks = in_blocks(scores, fake, size)
+    assert all(max(scores[after]) < min(scores[before]) for before, after in pairwise(blocks))
+    order = np.concatenate(blocks)
+    assert sorted(order) == [*range(len(scores))]
+    whole = ranking_statistics(scores, fake)(weights)
+    in_parts = ranking_statistics(scores, fake, size=size)(weights)
+    in_order = ranking_statistics(scores[order], fake[order], size=size)(weights[:, order])
+    for name, value in whole.items():
+        np.testing.assert_allclose(in_parts[name], value, atol=1e-12, err_msg=name)
+        np.testing.assert_array_equal(in_order[name], in_parts[name], err_msg=name)
+
+
+def test_faces_in_order_are_slices() -> None:
+    scores, fake = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    (order,) = in_blocks(scores, fake)
     ranking = Ranking.of(scores[order], fake[order])
-    assert isinstance(ranking.fakes.faces, slice) and isinstance(ranking.reals.faces, slice)
-    in_order = ranking_statistics(scores[order], fake[order])(weights[:, order])
-    for name, value in ranking_statistics(scores, fake)(weights).items():
-        np.testing.assert_array_equal(in_order[name], value)
+    assert (ranking.fakes.faces, ranking.reals.faces) == (slice(0, 2), slice(2, 4))
 
 
 @given(weighted_samples())

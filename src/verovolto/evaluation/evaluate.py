@@ -39,7 +39,14 @@ from verovolto.evaluation.groups import (
     find_pairs,
     scored_rows,
 )
-from verovolto.evaluation.metrics import Positive, counts, decision_rates, divide, ranking_statistics
+from verovolto.evaluation.metrics import (
+    Positive,
+    counts,
+    decision_rates,
+    divide,
+    in_blocks,
+    ranking_statistics,
+)
 
 Protocol = Literal["sound", "thesis"]
 SCHEMA_VERSION = 1
@@ -177,7 +184,7 @@ def ranking_figures(
         resamples: Of a sample that holds these faces.
         rows: Their positions in it, `[n]`.
     """
-    order = np.lexsort((-values, ~fake))  # weights then come in the order in which the curve runs
+    order = np.concatenate(in_blocks(values, fake))  # weights then come in the order in which the curve runs
     return with_intervals(ranking_statistics(values[order], fake[order]), resamples, rows[order])
 
 

@@ -27,6 +27,12 @@ TPR = 0.95
 # Sums of whole-number weights are exact; fractions of them are compared within this.
 _SLACK = 1e-12
 _LEAST = np.finfo(np.float64).tiny
+_PARTS = 64
+BLOCK = 1 << 19
+"""Faces that are worked on at a time. Larger arrays go back to the system when they are freed, and to get them anew is
+half of the time; of many small blocks the interpreter leaves little to a second thread."""
+
+Weights = tuple[np.ndarray | float, np.ndarray | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +62,8 @@ class Order:
         own_here, own_above = (np.searchsorted(own, own, side) for side in ("right", "left"))
         here, above = (np.searchsorted(other, own, side) for side in ("right", "left"))
         alike, tied = bool((own_here - own_above > 1).any()), bool((here > above).any())
-        first = int(faces[0]) if len(faces) else 0
-        straight = np.array_equal(faces, np.arange(first, first + len(faces)))
         return Order(
-            faces=slice(first, first + len(faces)) if straight else faces,
+            faces=_straight(faces),
             own=own_here if alike else None,
             own_above=own_above if alike else None,
             other=here,
@@ -103,14 +107,18 @@ class Side:
     Attributes:
         order: the faces.
         weights: float64 `[R, m]`, theirs.
-        sums: `[R, m + 1]`, summed weight of the first 0 to m of them.
+        sums: `[R, m + 1]`, summed weight of the first 0 to m of them, and of those in the blocks before.
         others: `[R, m' + 1]`, likewise of the other class.
+        whole: `[R]`, summed weight of the whole class.
+        whole_other: `[R]`, of the whole other class.
     """
 
     order: Order
     weights: np.ndarray
     sums: np.ndarray
     others: np.ndarray
+    whole: np.ndarray
+    whole_other: np.ndarray
 
     @cached_property
     def own(self) -> np.ndarray:
@@ -137,7 +145,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """The ROC curves of R weightings: flag iff score >= threshold.
+    """The ROC curves of R weightings, or a block of them: flag iff score >= threshold.
 
     Attributes:
         fakes: what is flagged at the score of each fake.
@@ -152,52 +160,85 @@ class Curves:
     @property
     def positives(self) -> np.ndarray:
         """Summed weight of all fakes, `[R]`."""
-        return np.asarray(self.fakes.sums[:, -1])
+        return self.fakes.whole
 
     @property
     def negatives(self) -> np.ndarray:
         """Summed weight of all reals, `[R]`."""
-        return np.asarray(self.reals.sums[:, -1])
+        return self.reals.whole
 
     def rates(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Shares `[R]` of the fakes and of the reals flagged, at a place `[R]` of `steps` for each weighting."""
-        row = np.arange(len(at))
+        """Shares `[R, k]` of the fakes and of the reals flagged, at k places `[R, k]` of `steps` for each weighting."""
+        row = np.arange(len(at))[:, None]
         tp, fp = (
             side.sums[row, step[at]] for side, step in zip((self.fakes, self.reals), self.steps, strict=True)
         )
-        return divide(tp, self.positives), divide(fp, self.negatives)
+        return divide(tp, self.positives[:, None]), divide(fp, self.negatives[:, None])
 
-    def first(self, reached: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-        """The first place `[R]` of `steps` from which on `reached(tpr, fpr)` holds; the last where it never does."""
-        low = np.zeros(len(self.positives), dtype=np.int64)
+    def first(self, reached: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The first place `[R, 1]` of `steps` from which on `reached(tpr, fpr)` holds, and whether there is one.
+
+        There is none where it holds all along, either.
+        """
+        low = np.zeros((len(self.positives), 1), dtype=np.int64)
         high = np.full_like(low, self.steps.shape[1] - 1)
-        for _ in range(int(self.steps.shape[1] - 1).bit_length()):
-            middle = (low + high) // 2
-            yes = reached(*self.rates(middle))
-            low, high = np.where(yes, low, np.minimum(middle + 1, high)), np.where(yes, middle, high)
-        return high
+        inside = ~reached(*self.rates(low)) & reached(*self.rates(high))
+        if not inside.any():
+            return high, inside
+        part = np.arange(_PARTS)
+        while (high > low).any():  # the last places of so many parts say in which of them it is
+            length = (high - low) // _PARTS + 1
+            last = np.minimum(low + (part + 1) * length - 1, high)
+            within = np.argmax(reached(*self.rates(last)) | (part == _PARTS - 1), axis=1)[:, None]
+            low, high = np.minimum(low + within * length, high), np.take_along_axis(last, within, axis=1)
+        return high, inside
 
 
-def curves(ranking: Ranking, weights: np.ndarray) -> Curves:
-    """What is flagged under each row of `weights` `[R, n]` (not negative)."""
-    of_fakes, of_reals = (weights[:, order.faces] for order in (ranking.fakes, ranking.reals))
-    fakes, reals = _running(of_fakes), _running(of_reals)
+def curves(
+    ranking: Ranking, weights: np.ndarray, *, start: Weights = (0.0, 0.0), whole: Weights | None = None
+) -> Curves:
+    """What is flagged under each row of `weights` `[R, n]` (not negative).
+
+    Args:
+        ranking: of the faces, or of a block of them.
+        weights: theirs.
+        start: summed weights `[R]` of the fakes and of the reals that score higher than the block.
+        whole: those of all fakes and of all reals; None where the ranking is of all faces.
+    """
+    weighed = [weights[:, order.faces] for order in (ranking.fakes, ranking.reals)]
+    fakes, reals = (_running(of, first) for of, first in zip(weighed, start, strict=True))
+    positives, negatives = (fakes[:, -1], reals[:, -1]) if whole is None else map(np.asarray, whole)
     return Curves(
-        fakes=Side(order=ranking.fakes, weights=of_fakes, sums=fakes, others=reals),
-        reals=Side(order=ranking.reals, weights=of_reals, sums=reals, others=fakes),
+        fakes=Side(
+            order=ranking.fakes,
+            weights=weighed[0],
+            sums=fakes,
+            others=reals,
+            whole=positives,
+            whole_other=negatives,
+        ),
+        reals=Side(
+            order=ranking.reals,
+            weights=weighed[1],
+            sums=reals,
+            others=fakes,
+            whole=negatives,
+            whole_other=positives,
+        ),
         steps=ranking.steps,
     )
 
 
-def _running(weights: np.ndarray) -> np.ndarray:
-    """Running sums of weights `[R, m]` from 0 on, `[R, m + 1]`."""
-    sums = np.zeros((len(weights), weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
-    return sums
+def _running(weights: np.ndarray, start: np.ndarray | float) -> np.ndarray:
+    """Running sums of weights `[R, m]` from `start` on, `[R, m + 1]`."""
+    sums = np.empty((len(weights), weights.shape[1] + 1))
+    sums[:, 0] = start
+    sums[:, 1:] = weights
+    return np.cumsum(sums, axis=1, out=sums)
 
 
 def auroc(curve: Curves) -> np.ndarray:
-    r"""Area under the ROC curve `[R]`, in [0, 1].
+    r"""Area under the ROC curve `[R]`, in [0, 1]; of a block, its part.
 
     .. math:: P(s_{fake} > s_{real}) + \tfrac{1}{2} P(s_{fake} = s_{real})
 
@@ -208,12 +249,12 @@ def auroc(curve: Curves) -> np.ndarray:
     lost = np.einsum("rm,rm->r", side.weights, side.other)
     if side.order.other_above is not None:
         lost = (lost + np.einsum("rm,rm->r", side.weights, side.other_above)) / 2
-    whole = curve.positives * curve.negatives
-    return divide(whole - lost, whole)
+    fakes = side.sums[:, -1] - side.sums[:, 0]
+    return divide(fakes * curve.negatives - lost, curve.positives * curve.negatives)
 
 
 def average_precision(curve: Curves) -> np.ndarray:
-    r"""Average precision `[R]` of the fakes.
+    r"""Average precision `[R]` of the fakes; of a block, its part.
 
     .. math:: \sum_t P_t (R_t - R_{t-1})
 
@@ -226,33 +267,39 @@ def average_precision(curve: Curves) -> np.ndarray:
 
 
 def average_precision_of_reals(curve: Curves) -> np.ndarray:
-    """Average precision `[R]` of the reals under the negated score."""
+    """Average precision `[R]` of the reals under the negated score; of a block, its part."""
     side = curve.reals
-    below = (side.sums[:, -1:] - side.own_above, side.others[:, -1:] - side.other_above)
+    below = (side.whole[:, None] - side.own_above, side.whole_other[:, None] - side.other_above)
     return _mean_precision(side, *below)
 
 
 def _mean_precision(side: Side, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """The weighted mean over the faces of one class of `right / (right + wrong)`, `[R, m]` each."""
+    """The weighted mean over one class's faces of `right / (right + wrong)`, `[R, m]` each; of a block, its part."""
     flagged = right + wrong
     np.maximum(flagged, _LEAST, out=flagged)
     np.divide(right, flagged, out=flagged)
-    return divide(np.einsum("rm,rm->r", side.weights, flagged), side.sums[:, -1])
+    return divide(np.einsum("rm,rm->r", side.weights, flagged), side.whole)
 
 
 def equal_error_rate(curve: Curves) -> np.ndarray:
-    """Rate `[R]` where the ROC curve, its points joined by lines, meets false-alarm rate = share missed."""
-    at = curve.first(lambda tpr, fpr: fpr + tpr - 1 >= -_SLACK)
+    """Rate `[R]` where the ROC curve, its points joined by lines, meets false-alarm rate = share missed.
+
+    NaN for a block that it does not lie in.
+    """
+    at, inside = curve.first(lambda tpr, fpr: fpr + tpr - 1 >= -_SLACK)
     (tpr, fpr), (tpr_before, fpr_before) = curve.rates(at), curve.rates(np.maximum(at - 1, 0))
     low, high = fpr_before + tpr_before - 1, fpr + tpr - 1  # rises from -1 to 1
     share = np.clip(np.nan_to_num(divide(-low, high - low)), 0.0, 1.0)
-    return np.asarray(fpr_before + share * (fpr - fpr_before))
+    return np.where(inside, fpr_before + share * (fpr - fpr_before), np.nan)[:, 0]
 
 
 def fpr_at_tpr(curve: Curves, tpr: float = TPR) -> np.ndarray:
-    """Lowest false-alarm rate `[R]` at which at least the share `tpr` of fakes is flagged."""
-    found, fpr = curve.rates(curve.first(lambda reached, _: reached >= tpr - _SLACK))
-    return np.where(np.isnan(found), np.nan, fpr)
+    """Lowest false-alarm rate `[R]` at which at least the share `tpr` of fakes is flagged.
+
+    NaN for a block that it does not lie in.
+    """
+    at, inside = curve.first(lambda reached, _: reached >= tpr - _SLACK)
+    return np.where(inside, curve.rates(at)[1], np.nan)[:, 0]
 
 
 def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
@@ -263,36 +310,72 @@ def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
     Where fakes lead most the last score is one of a fake, and where reals do, one of a real face.
     """
     leads = [
-        (side.own * side.others[:, -1:] - side.other * side.sums[:, -1:]).max(axis=1, initial=0.0)
+        (side.own * side.whole_other[:, None] - side.other * side.whole[:, None]).max(axis=1, initial=0.0)
         for side in (curve.fakes, curve.reals)
     ]
     return divide(np.maximum(*leads), curve.positives * curve.negatives)
 
 
-RANKING_METRICS: dict[str, Callable[[Curves], np.ndarray]] = {
-    "auroc": auroc,
-    "ap_fake": average_precision,
-    "ap_real": average_precision_of_reals,
-    "eer": equal_error_rate,
-    "fpr_at_95_tpr": fpr_at_tpr,
-    "ks": kolmogorov_smirnov,
+RANKING_METRICS: dict[str, tuple[Callable[[Curves], np.ndarray], np.ufunc]] = {
+    "auroc": (auroc, np.add),
+    "ap_fake": (average_precision, np.add),
+    "ap_real": (average_precision_of_reals, np.add),
+    "eer": (equal_error_rate, np.fmax),
+    "fpr_at_95_tpr": (fpr_at_tpr, np.fmax),
+    "ks": (kolmogorov_smirnov, np.maximum),
 }
-"""Metrics of a ranking."""
+"""Metrics of a ranking, and how those of blocks are put together."""
 
 
-def ranking_statistics(scores: np.ndarray, fake: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def ranking_statistics(
+    scores: np.ndarray, fake: np.ndarray, *, size: int = BLOCK
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """All metrics of a ranking, of scores `[n]` and labels `[n]`, as a function of weights `[R, n]`.
 
-    Each metric is `[R]`. `ap_real` is the average precision of the real faces under the negated score. Fakes that come
-    first and then the reals, both of falling score, cost less.
+    Each metric is `[R]`. `ap_real` is the average precision of the real faces under the negated score. Faces that lie
+    as `in_blocks` has them cost less.
+
+    Args:
+        scores: of the faces.
+        fake: whether they are.
+        size: faces in a block, about.
     """
-    ranking = Ranking.of(scores, fake)
+    blocks = [
+        (_straight(block), Ranking.of(scores[block], fake[block])) for block in in_blocks(scores, fake, size)
+    ]
+    classes = fake.astype(np.float64), (~fake).astype(np.float64)
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        curve = curves(ranking, weights)
-        return {name: metric(curve) for name, metric in RANKING_METRICS.items()}
+        whole = weights @ classes[0], weights @ classes[1]
+        start: Weights = (0.0, 0.0)
+        figures: dict[str, np.ndarray] = {}
+        for faces, ranking in blocks:
+            curve = curves(ranking, weights[:, faces], start=start, whole=whole)
+            start = (curve.fakes.sums[:, -1], curve.reals.sums[:, -1])
+            for name, (metric, together) in RANKING_METRICS.items():
+                part = metric(curve)
+                figures[name] = together(figures[name], part) if name in figures else part
+        return figures
 
     return statistics
+
+
+def in_blocks(scores: np.ndarray, fake: np.ndarray, size: int = BLOCK) -> list[np.ndarray]:
+    """Positions of the faces in blocks of about `size`, the highest scores first and equal ones together.
+
+    Within a block fakes come before reals, either in order of falling score.
+    """
+    order = np.argsort(-scores, kind="stable")
+    falling = -scores[order]
+    cuts = np.unique(np.searchsorted(falling, falling[size::size], "left"))  # where a score first occurs
+    return [block[np.argsort(~fake[block], kind="stable")] for block in np.split(order, cuts[cuts > 0])]
+
+
+def _straight(positions: np.ndarray) -> np.ndarray | slice:
+    """Positions that follow each other as a slice, which is faster."""
+    first = int(positions[0]) if len(positions) else 0
+    last = first + len(positions)
+    return slice(first, last) if np.array_equal(positions, np.arange(first, last)) else positions
 
 
 def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
