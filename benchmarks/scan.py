@@ -232,7 +232,12 @@ def looped(source: Path, out: Path, seconds: float) -> Path:
         stream = given.streams.video[0]
         packets = [packet for packet in given.demux(stream) if packet.size]
         assert stream.time_base is not None
-        length = max(p.pts or 0 for p in packets) + round(Fraction(1, 25) / stream.time_base)
+        rate = stream.average_rate or Fraction(25)
+        shown, decoded = [p.pts or 0 for p in packets], [p.dts or 0 for p in packets]
+        # From the first to the last of either: with B-pictures decoding begins before the first is shown.
+        length = max(max(times) - min(times) for times in (shown, decoded)) + round(
+            1 / rate / stream.time_base
+        )
         with av.open(str(out), "w") as made:
             into, start = made.add_stream_from_template(stream), 0
             while start * stream.time_base < seconds:

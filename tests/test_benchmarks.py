@@ -12,6 +12,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from tests.conftest import write_set
@@ -113,3 +115,20 @@ def test_the_bench_measures_a_model(tmp_path: Path) -> None:
     # A processor that only emulates bf16 is not measured in it: it would take half of the time.
     emulated = found["rates"]["bf16_gflops"] <= found["rates"]["float32_gflops"] / 4
     assert emulated == ("bf16_images_per_s" not in scoring) == ("auroc_bf16" not in scoring)
+
+
+def test_a_video_with_b_pictures_is_looped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    looped = import_module("scan").looped
+    source = tmp_path / "short.mp4"
+    with av.open(str(source), "w") as made:
+        stream = made.add_stream("libx264", rate=10, options={"bf": "2", "b-adapt": "0"})
+        stream.width = stream.height = 64
+        for number in range(12):
+            picture = np.full((64, 64, 3), 20 * number, dtype=np.uint8)
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        made.mux(stream.encode())
+    with av.open(str(looped(source, tmp_path / "long.mp4", 3.0))) as long:
+        times = [frame.time for frame in long.decode(video=0)]
+    assert len(times) == 36
+    np.testing.assert_allclose(np.diff(times), 0.1, atol=1e-3)
