@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -208,10 +208,10 @@ class Trial:
 
     study: Study
     first: int
-    folder: Path = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", self.study.work / f"norms-{self.study.seed}-{self.first}")
+    @property
+    def folder(self) -> Path:
+        return self.study.work / f"norms-{self.study.seed}-{self.first}"
 
     def kept(self, name: str, count: int, rows: Rows[np.float16]) -> NDArray[np.float16]:
         """`[count, ..., tokens, 768]`."""
@@ -251,18 +251,15 @@ def ranks(scores: Mapping[str, Array], held: Mapping[str, Held]) -> list[str]:
 
 def shares(scores: Mapping[str, Array], held: Mapping[str, Held]) -> list[str]:
     """Reals flagged and fakes missed where 5 % of the worst source of validation are flagged."""
-    of = {
-        test: (values[~is_fake(held[test][0])], values[is_fake(held[test][0])])
-        for test, values in scores.items()
-    }
-    limit = max(float(np.quantile(of[test][0], 1 - RATE)) for test in of if test.endswith("/val"))
-    return [
-        ", ".join(
-            f"{100 * part:.1f}"
-            for part in ((reals > limit).mean(), *((fakes <= limit).mean() for _ in fakes[:1]))
-        )
-        for reals, fakes in of.values()
-    ]
+    fake = {test: is_fake(table) for test, (table, _) in held.items()}
+    limit = max(np.quantile(scores[test][~fake[test]], 1 - RATE) for test in held if test.endswith("/val"))
+    cells = []
+    for test, values in scores.items():
+        cell = f"{100 * (values[~fake[test]] > limit).mean():.1f}"
+        if fake[test].any():
+            cell += f", {100 * (values[fake[test]] <= limit).mean():.1f}"
+        cells.append(cell)
+    return cells
 
 
 def standard(scores: Mapping[str, Array], held: Mapping[str, Held]) -> dict[str, Array]:

@@ -139,6 +139,15 @@ def video_keys(table: pa.Table) -> npt.NDArray[np.str_]:
     return np.asarray(pc.coalesce(keys, face, rows).to_numpy(zero_copy_only=False), dtype=np.str_)
 
 
+def pair_keys(table: pa.Table) -> npt.NDArray[Any]:
+    """The pair of each row `[n]`, None where there is none: data set, compression, pair and frame."""
+    dataset, compression, frame = (
+        pc.fill_null(_column(table, name), "") for name in ("dataset", "compression", "frame")
+    )
+    keys = pc.binary_join_element_wise(dataset, compression, _column(table, "pair"), frame, _SEPARATOR)
+    return np.asarray(keys.to_numpy(zero_copy_only=False), dtype=object)
+
+
 def halve(table: pa.Table, *, seed: int) -> npt.NDArray[np.bool_]:
     """Cut a validation set in two, `[n]` bool: True for `choose`, False for `calibrate`.
 

@@ -24,11 +24,12 @@ from verovolto.data.corruptions import CORRUPTIONS, Corruption
 from verovolto.data.face_batch import FaceBatch
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import ScoreTable
+from verovolto.data.splits import numbered, pair_keys
 from verovolto.detectors.base import Detector
 from verovolto.detectors.io import JSON_NAME, find_folder
 from verovolto.detectors.score_faces import read_batch
 from verovolto.detectors.trivial.detector import TRIVIAL_SCORES, trivial_scores
-from verovolto.evaluation.groups import SEPARATOR, scored_rows
+from verovolto.evaluation.groups import scored_rows
 
 FACES_A_PART = 64
 PARTS, SETTINGS, RESULT = "robustness", "settings.json", "robustness.parquet"
@@ -159,9 +160,7 @@ def draw_faces(table: pa.Table, count: int, *, seed: int) -> np.ndarray:
     label, face, pair = (_strings(table, name) for name in ("label", "face", "pair"))
     real, fake = np.flatnonzero(label == "real"), np.flatnonzero(label == "fake")
     reals = min(len(real), max(count // 2, count - len(fake)))
-    key = [_strings(table, name) for name in ("dataset", "compression", "pair", "frame")]
-    group = np.where(pair != "", [SEPARATOR.join(row) for row in zip(*key, strict=True)], face)
-    names, group_of = np.unique(group, return_inverse=True)
+    names, group_of = numbered(np.where(pair != "", pair_keys(table), face))
     random = np.random.Philox(np.random.SeedSequence([seed, len(names)]))
     place = random.random_raw(len(names))[group_of]
     drawn = [

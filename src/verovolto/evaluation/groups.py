@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.faceset import FaceSet
 from verovolto.data.score_table import METADATA_COLUMNS, ScoreTable
-from verovolto.data.splits import cluster_ids, name_of_clusters, numbered, video_keys
+from verovolto.data.splits import cluster_ids, name_of_clusters, numbered, pair_keys, video_keys
 from verovolto.data.tables import read_csv
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
 from verovolto.evaluation.metrics import divide
 
-SEPARATOR = "\x1f"
 MOST_GROUPS = 30
 """Values of a column beyond which it names people or files rather than groups of them."""
 
@@ -153,26 +150,13 @@ class Pairs:
         return {"pairs_ordered": divide(weights @ self.ordered, weights.sum(axis=1))}
 
 
-def pair_keys(scores: ScoreTable) -> np.ndarray:
-    """Key of the pair of each face `[n]`, None where there is none: data set, compression, pair and frame."""
-    if "pair" not in scores.table.column_names:
-        return np.full(len(scores), None, dtype=object)
-    names = {
-        name: pa.array(scores.strings(name), pa.string())
-        for name in ("dataset", "compression", "pair", "frame")
-    }
-    keys = pc.binary_join_element_wise(*(pc.fill_null(column, "") for column in names.values()), SEPARATOR)
-    keys = pc.if_else(pc.is_valid(names["pair"]), keys, pa.scalar(None, pa.string()))
-    return np.asarray(keys.to_numpy(zero_copy_only=False), dtype=object)
-
-
 def find_pairs(scores: ScoreTable, values: np.ndarray, fake: np.ndarray) -> Pairs:
     """Match each fake with the reals of its data set, compression, `pair` and frame.
 
     `values` `[n]` are the scores, `fake` `[n]` boolean; all rows count. Brightness, pose and framing cancel
     within a pair, so the pairwise accuracy complements the AUROC.
     """
-    of_pair = pair_keys(scores)
+    of_pair = pair_keys(scores.table)
     paired = np.array([key is not None for key in of_pair], dtype=bool)
     if not paired.any():
         return Pairs(rows=np.zeros(0, dtype=np.int64), ordered=np.zeros(0))

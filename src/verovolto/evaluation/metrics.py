@@ -27,12 +27,10 @@ TPR = 0.95
 # Sums of whole-number weights are exact; fractions of them are compared within this.
 _SLACK = 1e-12
 _LEAST = np.finfo(np.float64).tiny
-_PARTS = 64
+_PARTS = 64  # of what is left of a curve, in a search along it
 BLOCK = 1 << 19
 """Faces that are worked on at a time. Larger arrays go back to the system when they are freed, and to get them anew is
 half of the time; of many small blocks the interpreter leaves little to a second thread."""
-
-Weights = tuple[np.ndarray | float, np.ndarray | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +52,8 @@ class Order:
     other_above: np.ndarray | None
 
     @staticmethod
-    def of(scores: np.ndarray, member: np.ndarray, other: np.ndarray) -> Order:
-        """Order the faces with `scores` `[n]` that are `member` `[n]` among the scores `[m']` of the other class."""
-        faces = np.flatnonzero(member)
-        faces = faces[np.argsort(-scores[faces], kind="stable")]
-        own, other = -scores[faces], np.sort(-other)
+    def of(faces: np.ndarray, own: np.ndarray, other: np.ndarray) -> Order:
+        """Faces at positions `[m]`, by their negated scores `[m]` and those of the other class; both rise."""
         own_here, own_above = (np.searchsorted(own, own, side) for side in ("right", "left"))
         here, above = (np.searchsorted(other, own, side) for side in ("right", "left"))
         alike, tied = bool((own_here - own_above > 1).any()), bool((here > above).any())
@@ -90,57 +85,77 @@ class Ranking:
     def of(scores: ArrayLike, fake: ArrayLike) -> Ranking:
         """Sort `scores` `[n]` (finite or infinite, never NaN) with their labels `fake` `[n]` boolean."""
         scores, fake = np.asarray(scores, dtype=np.float64), np.asarray(fake, dtype=bool)
-        classes = scores[fake], scores[~fake]
+        falling = np.argsort(-scores, kind="stable")
+        fakes, reals = falling[fake[falling]], falling[~fake[falling]]
+        of_fakes, of_reals = -scores[fakes], -scores[reals]
         distinct = np.unique(-scores)
-        steps = [np.append(0, np.searchsorted(np.sort(-of), distinct, "right")) for of in classes]
+        steps = [np.append(0, np.searchsorted(of, distinct, "right")) for of in (of_fakes, of_reals)]
         return Ranking(
-            fakes=Order.of(scores, fake, classes[1]),
-            reals=Order.of(scores, ~fake, classes[0]),
+            fakes=Order.of(fakes, of_fakes, of_reals),
+            reals=Order.of(reals, of_reals, of_fakes),
             steps=np.stack(steps),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
+class Weighted:
+    """The m faces of one class in order of falling score, under R weightings.
+
+    Attributes:
+        weights: float64 `[R, m]`.
+        sums: `[R, m + 1]`, summed weight of the first 0 to m of them, and of those in the blocks before.
+        whole: `[R]`, summed weight of the whole class.
+    """
+
+    weights: np.ndarray
+    sums: np.ndarray
+    whole: np.ndarray
+
+    @staticmethod
+    def of(weights: np.ndarray, start: np.ndarray | float, whole: np.ndarray | None) -> Weighted:
+        """Sum up; `start` and `whole` as `curves` has them."""
+        sums = np.empty((len(weights), weights.shape[1] + 1))
+        sums[:, 0] = start
+        sums[:, 1:] = weights
+        np.cumsum(sums, axis=1, out=sums)
+        return Weighted(weights=weights, sums=sums, whole=sums[:, -1] if whole is None else whole)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Side:
-    """One class along the curve: under R weightings, what is flagged at the score of each of its m faces.
+    """One class along the curve: what is flagged at the score of each of its faces.
 
     Attributes:
         order: the faces.
-        weights: float64 `[R, m]`, theirs.
-        sums: `[R, m + 1]`, summed weight of the first 0 to m of them, and of those in the blocks before.
-        others: `[R, m' + 1]`, likewise of the other class.
-        whole: `[R]`, summed weight of the whole class.
-        whole_other: `[R]`, of the whole other class.
+        of: this class.
+        against: the other one.
     """
 
     order: Order
-    weights: np.ndarray
-    sums: np.ndarray
-    others: np.ndarray
-    whole: np.ndarray
-    whole_other: np.ndarray
+    of: Weighted
+    against: Weighted
 
     @cached_property
     def own(self) -> np.ndarray:
         """Summed weight of the own class that scores at least as high, `[R, m]`."""
-        return self.sums[:, 1:] if self.order.own is None else self.sums.take(self.order.own, axis=1)
+        return self.of.sums[:, 1:] if self.order.own is None else self.of.sums.take(self.order.own, axis=1)
 
     @cached_property
     def own_above(self) -> np.ndarray:
         """Summed weight of the own class that scores higher, `[R, m]`."""
         at = self.order.own_above
-        return self.sums[:, :-1] if at is None else self.sums.take(at, axis=1)
+        return self.of.sums[:, :-1] if at is None else self.of.sums.take(at, axis=1)
 
     @cached_property
     def other(self) -> np.ndarray:
         """Summed weight of the other class that scores at least as high, `[R, m]`."""
-        return self.others.take(self.order.other, axis=1)
+        return self.against.sums.take(self.order.other, axis=1)
 
     @cached_property
     def other_above(self) -> np.ndarray:
         """Summed weight of the other class that scores higher, `[R, m]`."""
         at = self.order.other_above
-        return self.other if at is None else self.others.take(at, axis=1)
+        return self.other if at is None else self.against.sums.take(at, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,18 +175,19 @@ class Curves:
     @property
     def positives(self) -> np.ndarray:
         """Summed weight of all fakes, `[R]`."""
-        return self.fakes.whole
+        return self.fakes.of.whole
 
     @property
     def negatives(self) -> np.ndarray:
         """Summed weight of all reals, `[R]`."""
-        return self.reals.whole
+        return self.reals.of.whole
 
     def rates(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shares `[R, k]` of the fakes and of the reals flagged, at k places `[R, k]` of `steps` for each weighting."""
         row = np.arange(len(at))[:, None]
         tp, fp = (
-            side.sums[row, step[at]] for side, step in zip((self.fakes, self.reals), self.steps, strict=True)
+            side.of.sums[row, step[at]]
+            for side, step in zip((self.fakes, self.reals), self.steps, strict=True)
         )
         return divide(tp, self.positives[:, None]), divide(fp, self.negatives[:, None])
 
@@ -195,7 +211,11 @@ class Curves:
 
 
 def curves(
-    ranking: Ranking, weights: np.ndarray, *, start: Weights = (0.0, 0.0), whole: Weights | None = None
+    ranking: Ranking,
+    weights: np.ndarray,
+    *,
+    start: tuple[np.ndarray | float, np.ndarray | float] = (0.0, 0.0),
+    whole: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Curves:
     """What is flagged under each row of `weights` `[R, n]` (not negative).
 
@@ -205,36 +225,17 @@ def curves(
         start: summed weights `[R]` of the fakes and of the reals that score higher than the block.
         whole: those of all fakes and of all reals; None where the ranking is of all faces.
     """
-    weighed = [weights[:, order.faces] for order in (ranking.fakes, ranking.reals)]
-    fakes, reals = (_running(of, first) for of, first in zip(weighed, start, strict=True))
-    positives, negatives = (fakes[:, -1], reals[:, -1]) if whole is None else map(np.asarray, whole)
+    fakes, reals = (
+        Weighted.of(weights[:, order.faces], first, total)
+        for order, first, total in zip(
+            (ranking.fakes, ranking.reals), start, whole or (None, None), strict=True
+        )
+    )
     return Curves(
-        fakes=Side(
-            order=ranking.fakes,
-            weights=weighed[0],
-            sums=fakes,
-            others=reals,
-            whole=positives,
-            whole_other=negatives,
-        ),
-        reals=Side(
-            order=ranking.reals,
-            weights=weighed[1],
-            sums=reals,
-            others=fakes,
-            whole=negatives,
-            whole_other=positives,
-        ),
+        fakes=Side(order=ranking.fakes, of=fakes, against=reals),
+        reals=Side(order=ranking.reals, of=reals, against=fakes),
         steps=ranking.steps,
     )
-
-
-def _running(weights: np.ndarray, start: np.ndarray | float) -> np.ndarray:
-    """Running sums of weights `[R, m]` from `start` on, `[R, m + 1]`."""
-    sums = np.empty((len(weights), weights.shape[1] + 1))
-    sums[:, 0] = start
-    sums[:, 1:] = weights
-    return np.cumsum(sums, axis=1, out=sums)
 
 
 def auroc(curve: Curves) -> np.ndarray:
@@ -246,10 +247,10 @@ def auroc(curve: Curves) -> np.ndarray:
     Radiology 143, 1982).
     """
     side = curve.fakes
-    lost = np.einsum("rm,rm->r", side.weights, side.other)
+    lost = np.einsum("rm,rm->r", side.of.weights, side.other)
     if side.order.other_above is not None:
-        lost = (lost + np.einsum("rm,rm->r", side.weights, side.other_above)) / 2
-    fakes = side.sums[:, -1] - side.sums[:, 0]
+        lost = (lost + np.einsum("rm,rm->r", side.of.weights, side.other_above)) / 2
+    fakes = side.of.sums[:, -1] - side.of.sums[:, 0]
     return divide(fakes * curve.negatives - lost, curve.positives * curve.negatives)
 
 
@@ -269,7 +270,7 @@ def average_precision(curve: Curves) -> np.ndarray:
 def average_precision_of_reals(curve: Curves) -> np.ndarray:
     """Average precision `[R]` of the reals under the negated score; of a block, its part."""
     side = curve.reals
-    below = (side.whole[:, None] - side.own_above, side.whole_other[:, None] - side.other_above)
+    below = (side.of.whole[:, None] - side.own_above, side.against.whole[:, None] - side.other_above)
     return _mean_precision(side, *below)
 
 
@@ -278,7 +279,7 @@ def _mean_precision(side: Side, right: np.ndarray, wrong: np.ndarray) -> np.ndar
     flagged = right + wrong
     np.maximum(flagged, _LEAST, out=flagged)
     np.divide(right, flagged, out=flagged)
-    return divide(np.einsum("rm,rm->r", side.weights, flagged), side.whole)
+    return divide(np.einsum("rm,rm->r", side.of.weights, flagged), side.of.whole)
 
 
 def equal_error_rate(curve: Curves) -> np.ndarray:
@@ -310,7 +311,9 @@ def kolmogorov_smirnov(curve: Curves) -> np.ndarray:
     Where fakes lead most the last score is one of a fake, and where reals do, one of a real face.
     """
     leads = [
-        (side.own * side.whole_other[:, None] - side.other * side.whole[:, None]).max(axis=1, initial=0.0)
+        (side.own * side.against.whole[:, None] - side.other * side.of.whole[:, None]).max(
+            axis=1, initial=0.0
+        )
         for side in (curve.fakes, curve.reals)
     ]
     return divide(np.maximum(*leads), curve.positives * curve.negatives)
@@ -346,12 +349,12 @@ def ranking_statistics(
     classes = fake.astype(np.float64), (~fake).astype(np.float64)
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        whole = weights @ classes[0], weights @ classes[1]
-        start: Weights = (0.0, 0.0)
+        whole = None if len(blocks) == 1 else (weights @ classes[0], weights @ classes[1])
+        start: tuple[np.ndarray | float, np.ndarray | float] = (0.0, 0.0)
         figures: dict[str, np.ndarray] = {}
         for faces, ranking in blocks:
             curve = curves(ranking, weights[:, faces], start=start, whole=whole)
-            start = (curve.fakes.sums[:, -1], curve.reals.sums[:, -1])
+            start = (curve.fakes.of.sums[:, -1], curve.reals.of.sums[:, -1])
             for name, (metric, together) in RANKING_METRICS.items():
                 part = metric(curve)
                 figures[name] = together(figures[name], part) if name in figures else part

@@ -8,8 +8,8 @@ import pytest
 
 from verovolto.core.errors import DataError, InputError
 from verovolto.data.score_table import ScoreTable
+from verovolto.data.splits import pair_keys
 from verovolto.evaluation.bootstrap import Resamples, draw_resamples
-from verovolto.evaluation.groups import pair_keys
 from verovolto.thesis.experiments.spectra.bands import (
     ALPHA,
     PAIRED,
@@ -212,11 +212,11 @@ def test_several_reals_of_a_pair_are_averaged_and_tied_clusters_are_one() -> Non
 
 
 def test_pairs_are_known_by_data_set_compression_and_frame(make_table: Callable[..., ScoreTable]) -> None:
-    plain = pair_keys(make_table(4, per=2))
+    plain = pair_keys(make_table(4, per=2).table)
     assert len(set(plain)) == 4 and (plain[:4] == plain[4:]).all()
-    framed = pair_keys(make_table(4, per=2, frame=[str(i) for i in range(8)]))
+    framed = pair_keys(make_table(4, per=2, frame=[str(i) for i in range(8)]).table)
     assert len(set(framed)) == 8
-    none = pair_keys(make_table(4, per=2, pair=[None] * 8))
+    none = pair_keys(make_table(4, per=2, pair=[None] * 8).table)
     assert none.shape == (8,) and all(key is None for key in none)
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import torch
 
 from verovolto.data.score_table import ScoreTable
-from verovolto.evaluation.groups import Sample, pair_keys, scored_rows
+from verovolto.data.splits import pair_keys
+from verovolto.evaluation.groups import Sample, scored_rows
 from verovolto.evaluation.paired import compare_scores
 from verovolto.features.spectrum import fit_typicality
 from verovolto.thesis.error_spectra import mean_spectra
@@ -80,7 +81,7 @@ def evaluate_spectra(
     made |= {BAND.format(k + 1): bands[ERROR][:, k] for k in range(len(edges) - 1)}
     table = _with(scores.take(kept), made, own)
     sample = Sample.of(table, own[0], resamples=resamples, seed=seed)
-    pairs = pair_keys(sample.scores)
+    pairs = pair_keys(sample.scores.table)
     compared = {
         name: compare_bands(
             values, sample.fake, edges=edges, resamples=sample.resamples, pairs=pairs, seed=seed
